@@ -1,0 +1,82 @@
+//! Where frames come from: files, libpcap, a packet ring, a ring behind an in-kernel filter.
+//!
+//! In: an interface name or a path. Out: [`Frame`]s, borrowed from the source's own buffer and
+//! handed to a closure, so that nothing is copied. A source never looks inside a frame.
+
+use core::time::Duration;
+
+use crate::frame::Frame;
+
+/// Something that yields frames in its own order.
+pub trait Source {
+    /// Hands the frames that are ready, at most about [`BATCH`], to `each` and returns.
+    ///
+    /// A live source waits at most `patience` for the first one, so that its worker can notice
+    /// a shutdown and let idle time pass.
+    ///
+    /// # Errors
+    /// When the source can yield nothing further. Frames handed out before stay valid.
+    fn batch(
+        &mut self,
+        patience: Duration,
+        each: &mut impl FnMut(&Frame<'_>),
+    ) -> Result<Batch, CaptureError>
+    where
+        Self: Sized;
+
+    /// What the source counted since it was opened. Cheap enough to ask once a second.
+    fn counters(&mut self) -> Counters;
+}
+
+/// How one call of [`Source::batch`] ended.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Batch {
+    /// This many frames were handed out; there may be more.
+    Frames(usize),
+    /// A live source had nothing within the caller's patience.
+    Idle,
+    /// A file is read to its end.
+    End,
+}
+
+/// About how many frames one batch holds: enough to amortise a system call, few enough to keep
+/// the worker answering.
+pub const BATCH: usize = 4_096;
+
+/// What a source counted, as totals since it was opened (widened where the kernel's wrap).
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Counters {
+    /// Frames handed out.
+    pub packets: u64,
+    /// Their octets on the wire.
+    pub bytes: u64,
+    /// Dropped by the kernel for want of room in the buffer.
+    pub dropped_kernel: u64,
+    /// Dropped by the interface or its driver.
+    pub dropped_interface: u64,
+    /// Frames that an in-kernel filter left out after counting them.
+    pub skipped_in_kernel: u64,
+    /// Times the ring was full (`TPACKET_V3` freezes).
+    pub freezes: u64,
+}
+
+/// Why a source gives nothing (more).
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CaptureError {
+    /// The file or interface could not be opened.
+    #[error("cannot open {what}: {why}")]
+    Open { what: String, why: String },
+    /// The octets are not a capture in any format known here.
+    #[error("{what}: not a capture file: {why}")]
+    NotACapture { what: String, why: String },
+    /// A capture breaks off or contradicts itself; every frame before `offset` was delivered.
+    #[error("{what}: broken at byte {offset}: {why}")]
+    Broken { what: String, offset: u64, why: String },
+    /// A BPF filter does not compile.
+    #[error("filter `{filter}`: {why}")]
+    Filter { filter: String, why: String },
+    /// An interface went away while capturing.
+    #[error("interface {what}: {why}")]
+    Down { what: String, why: String },
+}

@@ -1,0 +1,154 @@
+#![forbid(unsafe_code)]
+//! From a frame to a packet: link layer, tunnels peeled, addresses, ports, payload.
+//!
+//! In: [`Frame`]. Out: [`Decoded`]: a [`Packet`] whose payload is a view into the frame, a
+//! fragment that [`flow`](crate::flow) may complete, or the reason why there is neither. Nothing
+//! is copied, nothing kept between frames, nothing allocated.
+
+use crate::frame::SourceId;
+use crate::net::{Addr, Endpoint, IpProtocol, Mac, Path, TenantId};
+use crate::time::Timestamp;
+
+/// What a frame turned out to be.
+#[derive(Clone, Copy, Debug)]
+pub enum Decoded<'a> {
+    /// A TCP or UDP packet, whole or cut.
+    Packet(Packet<'a>),
+    /// A fragment of an IP datagram (the innermost, when tunnelled).
+    Fragment(Fragment<'a>),
+    /// Something else, by reason.
+    Not(NotDecoded),
+}
+
+/// Where a packet was seen; shared by all layers of one frame.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Seen {
+    pub at: Timestamp,
+    pub source: SourceId,
+    pub number: u64,
+    /// The outermost VLAN id, as an attribute.
+    pub vlan: Option<u16>,
+    /// The id of the innermost tunnel that has one (VNI, TEID, GRE key, MPLS label …), as an
+    /// attribute.
+    pub tunnel_id: Option<u32>,
+    /// The address that sent the outermost tunnel: the mirror source.
+    pub mirror: Option<Addr>,
+    /// The link-layer source of the innermost Ethernet header.
+    pub mac: Option<Mac>,
+    /// The declared address space, when a declared VLAN or tunnel id was seen.
+    pub tenant: TenantId,
+    /// How many tunnels were peeled.
+    pub depth: u8,
+}
+
+/// A TCP or UDP packet.
+#[derive(Clone, Copy, Debug)]
+pub struct Packet<'a> {
+    pub seen: Seen,
+    /// Protocol, addresses and ports; the tenant is that of `seen`.
+    pub path: Path,
+    /// The TCP fields; zero for UDP.
+    pub tcp: Tcp,
+    /// The payload octets that were captured.
+    pub payload: &'a [u8],
+    /// How long the headers say the payload is; more than `payload` when the frame was cut.
+    pub payload_wire_len: u32,
+    /// Octets of the innermost IP packet on the wire, headers included.
+    pub ip_len: u32,
+}
+
+impl Packet<'_> {
+    /// Is this TCP (else UDP)?
+    #[must_use]
+    pub fn is_tcp(&self) -> bool {
+        self.path.protocol == IpProtocol::TCP
+    }
+
+    /// Was the payload cut by a snaplen or a truncating mirror?
+    #[must_use]
+    pub fn is_cut(&self) -> bool {
+        self.payload.len() < self.payload_wire_len as usize
+    }
+}
+
+/// The TCP header fields the core needs (RFC 9293 §3.1).
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Tcp {
+    pub sequence: u32,
+    pub acknowledgment: u32,
+    pub flags: TcpFlags,
+}
+
+/// TCP control bits (RFC 9293 §3.1).
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct TcpFlags(pub u8);
+
+impl TcpFlags {
+    pub const FIN: Self = Self(0x01);
+    pub const SYN: Self = Self(0x02);
+    pub const RST: Self = Self(0x04);
+    pub const ACK: Self = Self(0x10);
+
+    /// Is any bit of `other` set?
+    #[must_use]
+    pub const fn has(self, other: Self) -> bool {
+        self.0 & other.0 != 0
+    }
+}
+
+/// One fragment of an IP datagram.
+#[derive(Clone, Copy, Debug)]
+pub struct Fragment<'a> {
+    pub seen: Seen,
+    pub source: Addr,
+    pub destination: Addr,
+    /// The protocol of the whole datagram's payload (IPv6: of the first fragment's next header).
+    pub protocol: IpProtocol,
+    /// Identification (RFC 791 §3.1, RFC 8200 §4.5).
+    pub id: u32,
+    /// Offset in octets.
+    pub offset: u32,
+    /// More fragments follow.
+    pub more: bool,
+    /// The fragment's octets that were captured.
+    pub payload: &'a [u8],
+    /// How long the header says they are.
+    pub payload_wire_len: u32,
+}
+
+impl Fragment<'_> {
+    /// The ends, without ports, which only the first fragment has.
+    #[must_use]
+    pub const fn path(&self) -> Path {
+        Path {
+            tenant: self.seen.tenant,
+            protocol: self.protocol,
+            source: Endpoint { addr: self.source, port: 0 },
+            destination: Endpoint { addr: self.destination, port: 0 },
+        }
+    }
+}
+
+/// Why a frame gave neither packet nor fragment.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum NotDecoded {
+    /// A link type not known here.
+    UnknownLinkType,
+    /// An ethertype (or its like in another link layer) that carries no IP known here.
+    UnknownEthertype,
+    /// A whole frame of a known kind that never carries names: ARP, LLDP, STP, 802.11 management.
+    NotIp,
+    /// An IP protocol other than TCP and UDP.
+    OtherTransport,
+    /// Encrypted below the transport: ESP, MACsec with encryption, WEP/WPA.
+    Encrypted,
+    /// The frame was cut before the transport header's end.
+    Truncated,
+    /// A header contradicts itself.
+    Malformed,
+    /// More tunnels inside each other than [`MAX_DEPTH`].
+    TooDeep,
+}
+
+/// How many tunnels inside each other are peeled; deeper frames are counted, not read.
+pub const MAX_DEPTH: u8 = 8;

@@ -1,0 +1,165 @@
+//! Names as text: how octets from the wire become the one spelling that is matched, counted and
+//! printed, and a small owned form of it.
+//!
+//! ASCII letters are lower-cased and one trailing dot is dropped. Any octet that is not printable
+//! ASCII becomes `\DDD` (decimal), a backslash `\\`, and a dot inside a DNS label `\.` (RFC 1035
+//! §5.1, RFC 4343 §2.1). Nothing is IDNA-mapped: what was on the wire was on the wire.
+
+use core::fmt;
+use core::ops::Deref;
+
+/// Appends `octets` to `out` in their printed form. `in_label`: a dot is data, not a separator.
+pub fn escape_into(out: &mut String, octets: &[u8], in_label: bool) {
+    for &octet in octets {
+        match octet {
+            b'A'..=b'Z' => out.push(char::from(octet.to_ascii_lowercase())),
+            b'\\' => out.push_str("\\\\"),
+            b'.' if in_label => out.push_str("\\."),
+            0x21..=0x7e => out.push(char::from(octet)),
+            _ => {
+                out.push('\\');
+                for digit in [octet / 100, octet / 10 % 10, octet % 10] {
+                    out.push(char::from(b'0' + digit));
+                }
+            }
+        }
+    }
+}
+
+/// Writes a host given as one run of octets (SNI, Host header) in its printed form to `out`,
+/// replacing what was there. One trailing dot is dropped unless it is all there is.
+pub fn normalise_host(out: &mut String, octets: &[u8]) {
+    out.clear();
+    let octets = match octets {
+        [head @ .., b'.'] if !head.is_empty() => head,
+        _ => octets,
+    };
+    escape_into(out, octets, false);
+}
+
+/// An owned name in its printed form; up to [`Name::INLINE`] octets need no allocation.
+#[derive(Clone)]
+pub struct Name(Repr);
+
+#[derive(Clone)]
+enum Repr {
+    Inline { len: u8, octets: [u8; Name::INLINE] },
+    Heap(Box<str>),
+}
+
+impl Name {
+    /// Most names on the wire are shorter than this.
+    pub const INLINE: usize = 62;
+
+    /// Takes a name that is in its printed form already.
+    #[must_use]
+    pub fn new(text: &str) -> Self {
+        match u8::try_from(text.len()) {
+            Ok(len) if text.len() <= Self::INLINE => {
+                let mut octets = [0; Self::INLINE];
+                octets[..text.len()].copy_from_slice(text.as_bytes());
+                Self(Repr::Inline { len, octets })
+            }
+            _ => Self(Repr::Heap(text.into())),
+        }
+    }
+
+    /// The text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        match &self.0 {
+            // Only ever filled from a whole `&str`; an empty name is the harmless answer otherwise.
+            Repr::Inline { len, octets } => {
+                core::str::from_utf8(&octets[..usize::from(*len)]).unwrap_or_default()
+            }
+            Repr::Heap(text) => text,
+        }
+    }
+}
+
+impl Deref for Name {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        self.as_str()
+    }
+}
+
+impl From<&str> for Name {
+    fn from(text: &str) -> Self {
+        Self::new(text)
+    }
+}
+
+impl PartialEq for Name {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_str() == other.as_str()
+    }
+}
+
+impl Eq for Name {}
+
+impl PartialOrd for Name {
+    fn partial_cmp(&self, other: &Self) -> Option<core::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Name {
+    fn cmp(&self, other: &Self) -> core::cmp::Ordering {
+        self.as_str().cmp(other.as_str())
+    }
+}
+
+impl core::hash::Hash for Name {
+    fn hash<H: core::hash::Hasher>(&self, state: &mut H) {
+        self.as_str().hash(state);
+    }
+}
+
+impl core::borrow::Borrow<str> for Name {
+    fn borrow(&self) -> &str {
+        self.as_str()
+    }
+}
+
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+impl fmt::Debug for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self.as_str(), f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn host(octets: &[u8]) -> String {
+        let mut out = String::from("old");
+        normalise_host(&mut out, octets);
+        out
+    }
+
+    #[test]
+    fn hosts_are_printed_in_one_spelling() {
+        assert_eq!(host(b"WWW.Example.COM."), "www.example.com");
+        assert_eq!(host(b"a\x00b\xff \\"), "a\\000b\\255\\032\\\\");
+        assert_eq!(host(b"."), ".");
+        let mut label = String::new();
+        escape_into(&mut label, b"a.b", true);
+        assert_eq!(label, "a\\.b");
+    }
+
+    #[test]
+    fn a_name_is_its_text_whatever_its_length() {
+        for len in [0, 1, Name::INLINE, Name::INLINE + 1, 1_000] {
+            let text = "a".repeat(len);
+            assert_eq!(Name::new(&text).as_str(), text);
+        }
+    }
+}

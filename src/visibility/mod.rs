@@ -1,0 +1,50 @@
+#![forbid(unsafe_code)]
+//! What was seen, what was not, and why: closed sets of outcomes whose sums are conserved.
+//!
+//! A worker owns one [`Ledger`] and is its only writer; the exporter reads it at scrape time.
+//! What began equals the sum of its outcomes plus what is pending.
+
+pub mod counter;
+pub mod outcome;
+
+pub use counter::Counter;
+pub use outcome::{DnsOutcome, DnsTransport, HandshakeOutcome, HandshakeProtocol, PacketOutcome};
+
+/// The counts of one worker. Single writer, any number of readers.
+#[derive(Debug, Default)]
+pub struct Ledger {
+    /// Frames taken in by the pipeline, before anything else.
+    pub frames: Counter,
+    /// One outcome for each frame.
+    pub packets: [Counter; PacketOutcome::ALL.len()],
+    pub handshakes_begun: [Counter; HandshakeProtocol::ALL.len()],
+    pub handshakes: [[Counter; HandshakeOutcome::ALL.len()]; HandshakeProtocol::ALL.len()],
+    pub dns_begun: [Counter; DnsTransport::ALL.len()],
+    pub dns: [[Counter; DnsOutcome::ALL.len()]; DnsTransport::ALL.len()],
+    /// Copies of inspected packets.
+    pub copies: Counter,
+    /// Records that found their channel full.
+    pub records_lost: Counter,
+    /// Packet times that ran backwards or jumped ahead and were clamped.
+    pub time_clamped: Counter,
+}
+
+impl Ledger {
+    /// Counts the outcome of one frame.
+    #[inline]
+    pub fn packet(&self, outcome: PacketOutcome) {
+        self.packets[outcome as usize].add(1);
+    }
+
+    /// Counts the beginning of a handshake.
+    #[inline]
+    pub fn handshake_begun(&self, protocol: HandshakeProtocol) {
+        self.handshakes_begun[protocol as usize].add(1);
+    }
+
+    /// Counts the end of a handshake.
+    #[inline]
+    pub fn handshake(&self, protocol: HandshakeProtocol, outcome: HandshakeOutcome) {
+        self.handshakes[protocol as usize][outcome as usize].add(1);
+    }
+}
