@@ -1,0 +1,47 @@
+//! `vendorwatch generate`: files that packages install, printed by the program they describe.
+
+use std::io::{self, Write};
+
+use super::Failure;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum What {
+    /// The man page
+    Man,
+    /// A completion script
+    Completions {
+        /// For which shell
+        shell: clap_complete::Shell,
+    },
+}
+
+pub(super) fn run(args: &Args) -> Result<(), Failure> {
+    let mut text = Vec::new();
+    match &args.what {
+        What::Man => man(&mut text)?,
+        What::Completions { shell } => {
+            clap_complete::generate(*shell, &mut super::command(), "vendorwatch", &mut text);
+        }
+    }
+    io::stdout().lock().write_all(&text)?;
+    Ok(())
+}
+
+/// One page: the program, then each command.
+fn man(out: &mut Vec<u8>) -> io::Result<()> {
+    let command = super::command();
+    clap_mangen::Man::new(command.clone()).render(out)?;
+    for sub in command.get_subcommands().filter(|sub| !sub.is_hide_set()) {
+        let page = clap_mangen::Man::new(sub.clone());
+        writeln!(out, ".SH \"COMMAND {}\"", sub.get_name().to_uppercase())?;
+        page.render_description_section(out)?;
+        page.render_options_section(out)?;
+    }
+    Ok(())
+}
