@@ -1,0 +1,60 @@
+# vendorwatch. `make demo` and `make test` do all the set-up on a fresh Debian machine with a Rust
+# toolchain; `make help` lists the rest.
+
+CARGO ?= cargo
+PREFIX ?= /usr
+DESTDIR ?=
+
+.PHONY: help deps build demo test corpus golden bench bench-peers bench-live fuzz record bpf generate install clean
+
+help: ## what there is to make
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 14
+
+deps: ## install the packages that build, demo and test need
+	scripts/deps.sh test
+
+build: ## the release binary
+	@scripts/deps.sh build
+	$(CARGO) build --release --locked
+
+demo: ## read real captures, then run live on a veth pair and show the scrape
+	@scripts/deps.sh demo
+	$(CARGO) build --release --locked
+	@scripts/demo.sh
+
+test: ## everything: fmt, clippy, unit, property, corpus, end to end
+	@scripts/deps.sh test
+	$(CARGO) fmt --check
+	$(CARGO) clippy --locked --all-targets -- -D warnings
+	$(CARGO) clippy --locked --no-default-features -- -D warnings
+	$(CARGO) test --locked
+
+corpus: ## compare names with the independent dissector's, difference by difference
+	@scripts/deps.sh build
+	$(CARGO) test --locked --test tests -- --nocapture corpus
+
+golden: ## make the golden outputs again (read the difference before you commit it)
+	VENDORWATCH_BLESS=1 $(CARGO) test --locked --test tests -- golden
+
+record: ## record the project's own captures again
+	@scripts/deps.sh test
+	scripts/record.sh
+
+generate: ## write the generated files again: rules, dashboard, unit, default configuration, tables
+	VENDORWATCH_BLESS=1 $(CARGO) test --locked --test tests -- generated
+
+install: build ## binary, unit, configuration, rules and dashboard under $(DESTDIR)$(PREFIX)
+	install -D -m 755 target/release/vendorwatch $(DESTDIR)$(PREFIX)/bin/vendorwatch
+	install -D -m 644 systemd/vendorwatch.service $(DESTDIR)/lib/systemd/system/vendorwatch.service
+	install -D -m 644 systemd/vendorwatch.toml $(DESTDIR)$(PREFIX)/share/vendorwatch/vendorwatch.toml
+	[ -e $(DESTDIR)/etc/vendorwatch/vendorwatch.toml ] || \
+	    install -D -m 640 systemd/vendorwatch.toml $(DESTDIR)/etc/vendorwatch/vendorwatch.toml
+	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/vendorwatch/prometheus prometheus/*.yml
+	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/vendorwatch/grafana grafana/*.json
+	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/vendorwatch/signatures signatures/*.toml
+	target/release/vendorwatch generate man | gzip -9n > vendorwatch.1.gz
+	install -D -m 644 vendorwatch.1.gz $(DESTDIR)$(PREFIX)/share/man/man1/vendorwatch.1.gz
+	rm -f vendorwatch.1.gz
+
+clean: ## what was built
+	$(CARGO) clean

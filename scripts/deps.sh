@@ -1,0 +1,44 @@
+#!/usr/bin/env bash
+# Installs what a target needs and this machine lacks, and says so.
+#
+#   scripts/deps.sh build|demo|test|bench     (each includes what stands before it)
+set -euo pipefail
+
+# command or file that proves it is there : Debian package
+build=(/usr/include/pcap/pcap.h:libpcap-dev cc:gcc pkg-config:pkg-config make:make)
+demo=(curl:curl dig:dnsutils openssl:openssl ip:iproute2 ethtool:ethtool tcpdump:tcpdump python3:python3)
+test=(tshark:tshark prometheus:prometheus promtool:prometheus clang:clang llvm-objcopy:llvm
+      /usr/include/bpf/bpf_helpers.h:libbpf-dev /usr/include/linux/bpf.h:linux-libc-dev
+      systemd-analyze:systemd chromium:chromium /usr/share/doc/python3-venv:python3-venv jq:jq)
+bench=(valgrind:valgrind)
+
+need=("${build[@]}")
+case ${1:-build} in
+    build) ;;
+    demo) need+=("${demo[@]}") ;;
+    test) need+=("${demo[@]}" "${test[@]}") ;;
+    bench) need+=("${demo[@]}" "${test[@]}" "${bench[@]}") ;;
+    *) echo "deps: build, demo, test or bench" >&2; exit 2 ;;
+esac
+
+missing=()
+for entry in "${need[@]}"; do
+    proof=${entry%%:*} package=${entry##*:}
+    if [[ $proof == /* ]]; then [ -e "$proof" ]; else command -v "$proof" >/dev/null; fi || missing+=("$package")
+done
+[ ${#missing[@]} -gt 0 ] || exit 0
+mapfile -t missing < <(printf '%s\n' "${missing[@]}" | sort -u)
+
+command -v cargo >/dev/null || { echo "deps: a Rust toolchain (cargo) is needed; install it first" >&2; exit 1; }
+command -v apt-get >/dev/null || { echo "deps: please install: ${missing[*]}" >&2; exit 1; }
+sudo=
+[ "$(id -u)" = 0 ] || sudo=sudo
+echo "deps: installing ${missing[*]}"
+log=$(mktemp)
+if ! { $sudo apt-get update && $sudo env DEBIAN_FRONTEND=noninteractive \
+        apt-get install -y --no-install-recommends "${missing[@]}"; } >"$log" 2>&1; then
+    tail -20 "$log" >&2
+    echo "deps: apt-get failed; its whole output is in $log" >&2
+    exit 1
+fi
+rm -f "$log"
