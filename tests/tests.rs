@@ -1,3 +1,5 @@
 //! The one integration binary.
 
+mod corpus;
 mod rooms;
+mod support;
