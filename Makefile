@@ -36,6 +36,14 @@ corpus: ## compare names with the independent dissector's, difference by differe
 golden: ## make the golden outputs again (read the difference before you commit it)
 	VENDORWATCH_BLESS=1 $(CARGO) test --locked --test tests -- golden
 
+bench: ## criterion benchmarks of each stage
+	@scripts/deps.sh bench
+	$(CARGO) bench --locked
+
+bench-peers: ## beside the bare limits and the peers that are installed: ratios
+	@scripts/deps.sh bench
+	benches/peers.py
+
 record: ## record the project's own captures again
 	@scripts/deps.sh test
 	scripts/record.sh
