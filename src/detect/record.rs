@@ -1,16 +1,23 @@
 //! What a worker tells the correlator. Fixed-size values; ordinary packets emit none.
+//!
+//! A worker judges nothing that another worker may have seen too: it emits each record it can
+//! make, and the correlator drops the copies. A worker that recognises a copy itself may also
+//! drop it, and then counts it; a record is counted in one of the two places.
 
-use core::time::Duration;
 use std::sync::Arc;
 
 use crate::frame::SourceId;
 use crate::inspect::Signal;
 use crate::name::Name;
-use crate::net::{Addr, Mac, Path, TenantId};
+use crate::net::{Addr, Endpoint, IpProtocol, Mac, Path, TenantId};
 use crate::signature::Indicator;
 use crate::time::Timestamp;
 
 /// Where a record comes from. Ordered as the correlator orders records.
+///
+/// A record that a packet causes has the origin of its frame. A record that silence causes (a
+/// timeout) has the moment at which it fell due, and the source and number of the frame that
+/// began what ended: so it is the same whenever the worker gets round to it.
 #[derive(Clone, Copy, Debug, Default, Eq, Ord, PartialEq, PartialOrd)]
 pub struct Origin {
     pub at: Timestamp,
@@ -19,41 +26,43 @@ pub struct Origin {
     pub number: u64,
 }
 
-/// The side that asked. Identity is tenant and address.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+/// The side that asked. Identity is tenant and address; the rest are attributes of the frame that
+/// showed it.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Client {
     pub tenant: TenantId,
     pub addr: Addr,
     pub mac: Option<Mac>,
-    /// Attributes of the frame that showed it.
+    /// The outermost VLAN id.
     pub vlan: Option<u16>,
+    /// The id of the innermost tunnel that has one.
+    pub tunnel_id: Option<u32>,
+    /// The address that sent the outermost tunnel.
     pub mirror: Option<Addr>,
 }
 
 /// Something for the correlator.
 #[derive(Clone, Debug)]
 pub enum Record {
-    Detection(Detection),
+    /// Boxed: rare, and twice the size of the others.
+    Detection(Box<Detection>),
     Answer(Answer),
     Connection(Connection),
-    /// An HTTPS or SVCB record (RFC 9460) offered ECH for `name`.
-    EchOffered {
-        origin: Origin,
-        name: Name,
-        public_name: Name,
-        config_id: u8,
-    },
+    /// Boxed: rare, and two names long.
+    EchOffered(Box<EchOffered>),
+    Volume(Volume),
 }
 
 impl Record {
     /// When and where.
     #[must_use]
-    pub const fn origin(&self) -> Origin {
+    pub fn origin(&self) -> Origin {
         match self {
             Self::Detection(detection) => detection.origin,
             Self::Answer(answer) => answer.origin,
             Self::Connection(connection) => connection.origin,
-            Self::EchOffered { origin, .. } => *origin,
+            Self::EchOffered(offered) => offered.origin,
+            Self::Volume(volume) => volume.origin,
         }
     }
 }
@@ -68,25 +77,12 @@ pub struct Detection {
     pub client: Client,
     /// From client to server.
     pub path: Path,
-    /// Equal for copies of one event, whatever mirror or ring delivered them.
+    /// Equal for copies of one event, whatever mirror or ring delivered them. A DNS question and
+    /// its answer have the same one, so that an answer counts only where its question was not
+    /// seen.
     pub identity: u64,
-    /// Set when the name is the outer name of an ECH hello.
-    pub ech: Option<Ech>,
-    /// For `dns_attributed`: how long ago the client resolved the address.
-    pub resolved_ago: Option<Duration>,
-    /// For `dns_attributed`: other names seen for the same address.
-    pub ambiguous: bool,
-}
-
-/// What an `encrypted_client_hello` extension is taken for.
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
-pub enum Ech {
-    /// Offered with a configuration that an HTTPS record announced.
-    Real,
-    /// Random octets to keep the extension usual (RFC 9849 §6.2).
-    Grease,
-    /// Present; not enough was seen to say which.
-    Unknown,
+    /// Set when the name is the outer name of a hello with an ECH extension.
+    pub ech: Option<Box<EchHello>>,
 }
 
 /// An address of an answer: `client` learned that `name` is at `address`.
@@ -98,7 +94,8 @@ pub struct Answer {
     pub address: Addr,
     /// The queried name, not the last link of its CNAME chain.
     pub name: Name,
-    pub ttl: Duration,
+    /// In seconds, as on the wire.
+    pub ttl: u32,
     /// The indicator that the queried name matches.
     pub indicator: Option<Arc<Indicator>>,
 }
@@ -108,18 +105,77 @@ pub struct Answer {
 pub struct Connection {
     pub origin: Origin,
     pub client: Client,
-    /// From client to server.
-    pub path: Path,
-    /// It carried a readable name of its own.
+    pub server: Endpoint,
+    pub client_port: u16,
+    pub protocol: IpProtocol,
+    /// It carried a readable name of its own (an outer name of ECH counts as readable here).
     pub named: bool,
-    /// It goes to a resolver over an encrypted transport.
+    /// Its port, its ALPN or its name says that it goes to a resolver over an encrypted
+    /// transport. The correlator adds what only the server's address can tell.
     pub encrypted_dns: Option<EncryptedDns>,
-    /// An ECH extension, with its configuration id and outer name, for GREASE to be told apart.
+    /// Equal for copies of one connection, whatever mirror or ring delivered them.
     pub identity: u64,
+    /// The ECH extension of its hello.
+    pub ech: Option<Box<EchHello>>,
+}
+
+impl Connection {
+    /// From client to server.
+    #[must_use]
+    pub const fn path(&self) -> Path {
+        Path {
+            tenant: self.client.tenant,
+            protocol: self.protocol,
+            source: Endpoint { addr: self.client.addr, port: self.client_port },
+            destination: self.server,
+        }
+    }
+}
+
+/// What a hello's `encrypted_client_hello` extension of type outer shows (RFC 9849 §5).
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct EchHello {
+    /// The name in the `server_name` extension beside it; empty when there is none.
+    pub outer_name: Name,
+    pub config_id: u8,
+    /// HPKE identifiers of the cipher suite.
+    pub kdf_id: u16,
+    pub aead_id: u16,
+    /// Octets of the encapsulated key, `enc`; zero in the hello after a HelloRetryRequest.
+    pub enc_len: u16,
+    /// Octets of the encrypted inner hello, `payload`.
+    pub payload_len: u16,
+}
+
+/// An HTTPS or SVCB record offered ECH for `name` (RFC 9848).
+#[derive(Clone, Debug)]
+pub struct EchOffered {
+    pub origin: Origin,
+    pub tenant: TenantId,
+    /// Who asked.
+    pub client: Addr,
+    pub name: Name,
+    /// Of the configuration: what the outer hello shall show (RFC 9849 §4).
+    pub public_name: Name,
+    pub config_id: u8,
+    /// In seconds, as on the wire.
+    pub ttl: u32,
+}
+
+/// Octets that a client exchanged with a server of a vendor since the last such record. Deltas:
+/// the correlator adds them up.
+#[derive(Clone, Debug)]
+pub struct Volume {
+    pub origin: Origin,
+    pub client: Client,
+    pub vendor: Arc<str>,
+    /// By the client.
+    pub sent: u64,
+    pub received: u64,
 }
 
 /// An encrypted transport for DNS.
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub enum EncryptedDns {
     /// DNS over HTTPS (RFC 8484).
     Doh,
@@ -130,6 +186,9 @@ pub enum EncryptedDns {
 }
 
 impl EncryptedDns {
+    /// Every kind.
+    pub const ALL: [Self; 3] = [Self::Doh, Self::Dot, Self::Doq];
+
     /// The metric label.
     #[must_use]
     pub const fn label(self) -> &'static str {
@@ -138,5 +197,15 @@ impl EncryptedDns {
             Self::Dot => "dot",
             Self::Doq => "doq",
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn records_stay_small_enough_for_a_channel() {
+        assert!(size_of::<Record>() <= 192, "{}", size_of::<Record>());
     }
 }

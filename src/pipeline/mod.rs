@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use crate::detect::{Ech, Origin, Record};
+use crate::detect::{EchHello, Origin, Record};
 use crate::frame::Frame;
 use crate::inspect::Signal;
 use crate::net::Path;
@@ -23,7 +23,7 @@ pub struct Sighting<'a> {
     pub name: &'a str,
     /// From client to server.
     pub path: Path,
-    pub ech: Option<Ech>,
+    pub ech: Option<&'a EchHello>,
 }
 
 /// Where a pipeline puts what it finds. Called in packet order.
