@@ -37,6 +37,9 @@ impl LinkType {
     pub const LINUX_SLL2: Self = Self(276);
     pub const DSA_TAG_DSA: Self = Self(284);
     pub const DSA_TAG_EDSA: Self = Self(285);
+
+    /// For a frame of an interface that its file never described; no registry will assign it.
+    pub const UNKNOWN: Self = Self(u32::MAX);
 }
 
 /// One frame, borrowed from the buffer of its source.

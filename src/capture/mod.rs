@@ -3,7 +3,12 @@
 //! In: an interface name or a path. Out: [`Frame`]s, borrowed from the source's own buffer and
 //! handed to a closure, so that nothing is copied. A source never looks inside a frame.
 
+pub mod file;
+mod filter;
+
 use core::time::Duration;
+
+pub use self::filter::Filter;
 
 use crate::frame::Frame;
 
@@ -58,6 +63,18 @@ pub struct Counters {
     pub skipped_in_kernel: u64,
     /// Times the ring was full (`TPACKET_V3` freezes).
     pub freezes: u64,
+}
+
+impl Counters {
+    /// Adds what another source counted.
+    pub fn add(&mut self, other: Self) {
+        self.packets += other.packets;
+        self.bytes += other.bytes;
+        self.dropped_kernel += other.dropped_kernel;
+        self.dropped_interface += other.dropped_interface;
+        self.skipped_in_kernel += other.skipped_in_kernel;
+        self.freezes += other.freezes;
+    }
 }
 
 /// Why a source gives nothing (more).

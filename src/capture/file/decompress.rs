@@ -1,0 +1,113 @@
+//! gzip and zstd around a capture, undone by a thread of its own.
+
+use std::io::{self, BufReader, Read};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread;
+
+use flate2::bufread::MultiGzDecoder;
+
+use super::BLOCK;
+
+/// The largest zstd window that is accepted, as a power of two: 32 MiB. `zstd -22 --ultra` and
+/// `--long` use larger ones; their memory is for the operator to spend: `zstd -dc --long=31`.
+pub const MAX_ZSTD_WINDOW_LOG: u32 = 25;
+
+/// Blocks between the thread and the reader: one being filled, one waiting, one being read.
+const BLOCKS: usize = 3;
+
+/// What surrounds a capture, by its magic number.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Compression {
+    /// RFC 1952 §2.3.1.
+    Gzip,
+    /// RFC 8878 §3.1.1; skippable frames (§3.1.2) may come first.
+    Zstd,
+}
+
+impl Compression {
+    /// What `octets`, the beginning of a file, are compressed with.
+    pub(super) fn detect(octets: &[u8]) -> Option<Self> {
+        match *octets {
+            [0x1f, 0x8b, 8, ..] => Some(Self::Gzip),
+            [0x28, 0xb5, 0x2f, 0xfd, ..] | [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => Some(Self::Zstd),
+            _ => None,
+        }
+    }
+}
+
+/// The octets inside a compressed stream.
+#[derive(Debug)]
+pub(super) struct Decompressed {
+    full: Receiver<io::Result<Vec<u8>>>,
+    spare: SyncSender<Vec<u8>>,
+    block: Vec<u8>,
+    read: usize,
+}
+
+impl Decompressed {
+    /// Starts the thread. It ends with `input`, with the first error, or when `self` is dropped.
+    pub(super) fn start(
+        compression: Compression,
+        input: impl Read + Send + 'static,
+    ) -> io::Result<Self> {
+        let (filled, full) = sync_channel(BLOCKS);
+        let (spare, spares) = sync_channel(BLOCKS);
+        for _ in 1..BLOCKS {
+            let _ = spare.send(Vec::with_capacity(BLOCK));
+        }
+        thread::Builder::new().name("decompress".into()).spawn(move || {
+            let input = BufReader::with_capacity(BLOCK, input);
+            let end = match compression {
+                Compression::Gzip => fill(MultiGzDecoder::new(input), &spares, &filled),
+                Compression::Zstd => {
+                    zstd::stream::read::Decoder::with_buffer(input).and_then(|mut decoder| {
+                        decoder.window_log_max(MAX_ZSTD_WINDOW_LOG)?;
+                        fill(decoder, &spares, &filled)
+                    })
+                }
+            };
+            if let Err(error) = end {
+                let _ = filled.send(Err(error));
+            }
+        })?;
+        Ok(Self { full, spare, block: Vec::with_capacity(BLOCK), read: 0 })
+    }
+}
+
+impl Read for Decompressed {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        if self.read == self.block.len() {
+            let Ok(next) = self.full.recv() else { return Ok(0) };
+            let done = std::mem::replace(&mut self.block, next?);
+            self.read = 0;
+            let _ = self.spare.try_send(done);
+        }
+        let count = into.len().min(self.block.len() - self.read);
+        into[..count].copy_from_slice(&self.block[self.read..self.read + count]);
+        self.read += count;
+        Ok(count)
+    }
+}
+
+/// Fills spare blocks from `decoder` until it ends, fails, or nobody wants more. What was
+/// decompressed before a failure is sent before the failure is returned.
+fn fill(
+    decoder: impl Read,
+    spares: &Receiver<Vec<u8>>,
+    filled: &SyncSender<io::Result<Vec<u8>>>,
+) -> io::Result<()> {
+    let mut decoder = decoder;
+    while let Ok(mut block) = spares.recv() {
+        block.clear();
+        let end = decoder.by_ref().take(BLOCK as u64).read_to_end(&mut block);
+        let last = block.len() < BLOCK;
+        if !block.is_empty() && filled.send(Ok(block)).is_err() {
+            return Ok(());
+        }
+        end?;
+        if last {
+            return Ok(());
+        }
+    }
+    Ok(())
+}

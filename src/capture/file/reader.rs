@@ -1,0 +1,414 @@
+//! One capture file, from any stream of octets.
+
+use core::fmt;
+use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use core::time::Duration;
+use std::fs::File;
+use std::io::{self, Cursor, Read};
+use std::path::Path;
+use std::sync::Arc;
+
+use rustix::fs::{Advice, fadvise};
+
+use super::BLOCK;
+use super::decompress::{Compression, Decompressed};
+use super::format::{Fault, Format, Step};
+use super::pcap;
+use super::pcapng;
+use crate::capture::{BATCH, Batch, CaptureError, Counters, Filter, Source};
+use crate::frame::{Frame, SourceId};
+use crate::time::Timestamp;
+
+/// One capture, in the order of its records.
+///
+/// ```no_run
+/// use core::time::Duration;
+/// use vendorwatch::capture::file::Reader;
+/// use vendorwatch::capture::{Batch, Source};
+/// use vendorwatch::frame::SourceId;
+///
+/// let mut reader = Reader::open("office.pcapng.zst".as_ref(), SourceId(0))?;
+/// while let Batch::Frames(_) = reader.batch(Duration::ZERO, &mut |frame| {
+///     println!("{} {} octets", frame.number, frame.data.len());
+/// })? {}
+/// # Ok::<(), vendorwatch::capture::CaptureError>(())
+/// ```
+pub struct Reader {
+    kind: Kind,
+    tape: Tape,
+}
+
+/// The format of the records.
+#[derive(Debug)]
+enum Kind {
+    PcapLittle(pcap::Records<false>),
+    PcapBig(pcap::Records<true>),
+    Pcapng(pcapng::Blocks),
+}
+
+/// Where [`Reader::run`] stopped.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Stop {
+    /// As many frames were handed out as asked for.
+    Full,
+    /// The next frame has this time, which is later than asked for.
+    Later(Timestamp),
+    /// The file ended.
+    End,
+}
+
+impl Reader {
+    /// Opens the file at `path`; `-` is standard input.
+    ///
+    /// # Errors
+    /// When it cannot be opened or is not a capture.
+    pub fn open(path: &Path, source: SourceId) -> Result<Self, CaptureError> {
+        if path.as_os_str() == "-" {
+            return Self::new("standard input", io::stdin(), source);
+        }
+        let what = path.display().to_string();
+        let file = match File::open(path) {
+            Ok(file) => file,
+            Err(error) => return Err(CaptureError::Open { what, why: error.to_string() }),
+        };
+        // Advice only: a pipe has no pages to read ahead.
+        let _ = fadvise(&file, 0, None, Advice::Sequential);
+        Self::new(&what, file, source)
+    }
+
+    /// Reads `input`, which errors call `what`.
+    ///
+    /// # Errors
+    /// When it cannot be read or is not a capture.
+    pub fn new(
+        what: &str,
+        input: impl Read + Send + 'static,
+        source: SourceId,
+    ) -> Result<Self, CaptureError> {
+        let read = Arc::new(AtomicU64::new(0));
+        let input = Counted { input, read: Arc::clone(&read) };
+        let mut tape = Tape {
+            what: what.to_owned(),
+            source,
+            input: Box::new(input),
+            read,
+            octets: vec![0; BLOCK],
+            start: 0,
+            end: 0,
+            base: 0,
+            skip: 0,
+            number: 0,
+            counters: Counters::default(),
+            filter: None,
+            ended: false,
+        };
+        tape.fill_to(pcap::Header::LEN)?;
+        if let Some(compression) = Compression::detect(tape.waiting()) {
+            tape.decompress(compression)?;
+            tape.fill_to(pcap::Header::LEN)?;
+        }
+        let kind = tape.detect()?;
+        Ok(Self { kind, tape })
+    }
+
+    /// Hands out only frames that pass `filter`. The others keep their numbers.
+    pub fn set_filter(&mut self, filter: Filter) {
+        self.tape.filter = Some(filter);
+    }
+
+    pub(super) fn set_source(&mut self, source: SourceId) {
+        self.tape.source = source;
+    }
+
+    /// Frames walked past, handed out or not.
+    pub(super) fn walked(&self) -> u64 {
+        self.tape.number
+    }
+
+    /// How the file is called in errors.
+    pub fn what(&self) -> &str {
+        &self.tape.what
+    }
+
+    /// Octets read so far, as they lie on disk: compressed ones before decompression.
+    pub fn octets_read(&self) -> u64 {
+        self.tape.read.load(Relaxed)
+    }
+
+    /// The time of the next frame; `None` at the end.
+    ///
+    /// # Errors
+    /// When the file breaks off before it.
+    pub fn peek(&mut self) -> Result<Option<Timestamp>, CaptureError> {
+        match self.run(Timestamp::ZERO, 1, &mut |_| {}, true)? {
+            Stop::Later(at) => Ok(Some(at)),
+            Stop::Full | Stop::End => Ok(None),
+        }
+    }
+
+    /// Hands out frames up to and including the time `until`, at most `most`; with `peek`, none.
+    pub(super) fn run(
+        &mut self,
+        until: Timestamp,
+        most: usize,
+        each: &mut impl FnMut(&Frame<'_>),
+        peek: bool,
+    ) -> Result<Stop, CaptureError> {
+        match &mut self.kind {
+            Kind::PcapLittle(records) => self.tape.run(records, until, most, each, peek),
+            Kind::PcapBig(records) => self.tape.run(records, until, most, each, peek),
+            Kind::Pcapng(blocks) => self.tape.run(blocks, until, most, each, peek),
+        }
+    }
+}
+
+impl Source for Reader {
+    fn batch(
+        &mut self,
+        _patience: Duration,
+        each: &mut impl FnMut(&Frame<'_>),
+    ) -> Result<Batch, CaptureError> {
+        let before = self.tape.counters.packets;
+        let stop = self.run(Timestamp::from_nanos(u64::MAX), BATCH, each, false)?;
+        let count = usize::try_from(self.tape.counters.packets - before).unwrap_or(usize::MAX);
+        Ok(if stop == Stop::End && count == 0 { Batch::End } else { Batch::Frames(count) })
+    }
+
+    fn counters(&mut self) -> Counters {
+        let mut counters = self.tape.counters;
+        if let Kind::Pcapng(blocks) = &self.kind {
+            let dropped = blocks.dropped();
+            counters.dropped_interface = dropped.interface;
+            counters.dropped_kernel = dropped.kernel;
+        }
+        counters
+    }
+}
+
+impl fmt::Debug for Reader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reader")
+            .field("what", &self.tape.what)
+            .field("number", &self.tape.number)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The octets of a file as they pass by.
+///
+/// Invariant: `start <= end <= octets.len()`; `octets[start..end]` is read but not yet walked and
+/// begins at the boundary of a record, `skip` octets of which are not wanted.
+struct Tape {
+    what: String,
+    source: SourceId,
+    input: Box<dyn Read + Send>,
+    read: Arc<AtomicU64>,
+    octets: Vec<u8>,
+    start: usize,
+    end: usize,
+    /// Where `octets[0]` lies in the (decompressed) file.
+    base: u64,
+    skip: u64,
+    /// Number of the last frame.
+    number: u64,
+    counters: Counters,
+    filter: Option<Filter>,
+    ended: bool,
+}
+
+impl Tape {
+    #[inline]
+    fn run<F: Format>(
+        &mut self,
+        format: &mut F,
+        until: Timestamp,
+        most: usize,
+        each: &mut impl FnMut(&Frame<'_>),
+        peek: bool,
+    ) -> Result<Stop, CaptureError> {
+        let mut walked = 0;
+        loop {
+            let want = loop {
+                if self.skip > 0 {
+                    let skipped = self.skip.min((self.end - self.start) as u64);
+                    // `skipped` is at most the length of the block.
+                    self.start += usize::try_from(skipped).unwrap_or_default();
+                    self.skip -= skipped;
+                    if self.skip > 0 {
+                        break 1;
+                    }
+                }
+                if walked == most {
+                    return Ok(Stop::Full);
+                }
+                let octets = &self.octets[self.start..self.end];
+                match format.step(octets) {
+                    Step::Frame { head, used } => {
+                        if peek || head.at > until {
+                            return Ok(Stop::Later(head.at));
+                        }
+                        let data = &octets[head.data];
+                        self.start += used;
+                        self.number += 1;
+                        walked += 1;
+                        if let Some(filter) = &mut self.filter
+                            && !filter.passes(head.link, data)?
+                        {
+                            continue;
+                        }
+                        self.counters.packets += 1;
+                        self.counters.bytes += u64::from(head.wire_len);
+                        each(&Frame {
+                            data,
+                            wire_len: head.wire_len,
+                            at: head.at,
+                            link: head.link,
+                            source: self.source,
+                            number: self.number,
+                            vlan: None,
+                        });
+                    }
+                    Step::Skip { used } => self.skip = used,
+                    Step::Need(octets) => break octets,
+                    Step::Broken(fault) => return Err(self.broken(fault)),
+                }
+            };
+            if !self.refill(want)? {
+                return Ok(Stop::End);
+            }
+        }
+    }
+
+    /// Reads on, so that a record of `want` octets may become whole. `false` at the end of the
+    /// file between two records.
+    #[cold]
+    fn refill(&mut self, want: usize) -> Result<bool, CaptureError> {
+        if self.ended {
+            return Ok(false);
+        }
+        self.octets.copy_within(self.start..self.end, 0);
+        self.base += self.start as u64;
+        self.end -= self.start;
+        self.start = 0;
+        if self.end == self.octets.len() {
+            // Grown by what has come, not by what a record claims.
+            self.octets.resize(self.octets.len() * 2, 0);
+        }
+        if self.read_some()? > 0 {
+            return Ok(true);
+        }
+        self.ended = true;
+        let have = self.end as u64;
+        if have == 0 && self.skip == 0 {
+            return Ok(false);
+        }
+        let want = if self.skip > 0 { self.skip } else { want as u64 - have };
+        Err(self.broken_because(format!("cut short, {want} octets or more are missing")))
+    }
+
+    fn read_some(&mut self) -> Result<usize, CaptureError> {
+        loop {
+            match self.input.read(&mut self.octets[self.end..]) {
+                Ok(count) => {
+                    self.end += count;
+                    return Ok(count);
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(self.broken_because(error.to_string())),
+            }
+        }
+    }
+
+    /// Reads until `want` octets are waiting or the input ends.
+    fn fill_to(&mut self, want: usize) -> Result<(), CaptureError> {
+        while self.end - self.start < want && self.read_some()? > 0 {}
+        Ok(())
+    }
+
+    fn waiting(&self) -> &[u8] {
+        &self.octets[self.start..self.end]
+    }
+
+    /// From here on reads what is inside the compressed stream that waits.
+    fn decompress(&mut self, compression: Compression) -> Result<(), CaptureError> {
+        let begun = Cursor::new(self.waiting().to_vec());
+        let input = std::mem::replace(&mut self.input, Box::new(io::empty()));
+        let inside = Decompressed::start(compression, begun.chain(input)).map_err(|error| {
+            CaptureError::Open { what: self.what.clone(), why: error.to_string() }
+        })?;
+        self.input = Box::new(inside);
+        self.end = self.start;
+        Ok(())
+    }
+
+    /// What the waiting octets, the beginning of a file, are.
+    fn detect(&mut self) -> Result<Kind, CaptureError> {
+        let octets = self.waiting();
+        if let Some(header) = octets.first_chunk()
+            && let Some(header) = pcap::Header::parse(header)
+        {
+            self.start += pcap::Header::LEN;
+            return Ok(if header.big {
+                Kind::PcapBig(pcap::Records(header))
+            } else {
+                Kind::PcapLittle(pcap::Records(header))
+            });
+        }
+        if pcapng::begins(octets) {
+            return Ok(Kind::Pcapng(pcapng::Blocks::default()));
+        }
+        let what = self.what.clone();
+        Err(CaptureError::NotACapture { what, why: describe(octets).to_owned() })
+    }
+
+    #[cold]
+    fn broken(&mut self, fault: Fault) -> CaptureError {
+        self.broken_because(fault.to_string())
+    }
+
+    #[cold]
+    fn broken_because(&mut self, why: String) -> CaptureError {
+        let offset = self.base + self.start as u64;
+        self.start = self.end;
+        self.skip = 0;
+        self.ended = true;
+        CaptureError::Broken { what: self.what.clone(), offset, why }
+    }
+}
+
+/// Why the beginning of a file is none of a capture, with what to do where that is known.
+fn describe(octets: &[u8]) -> &'static str {
+    match octets {
+        [] => "it is empty",
+        [0xfd, b'7', b'z', b'X', b'Z', ..] => "it is compressed with xz; pipe `xz -dc` into `-`",
+        [b'B', b'Z', b'h', ..] => "it is compressed with bzip2; pipe `bzip2 -dc` into `-`",
+        [0x04, 0x22, 0x4d, 0x18, ..] => "it is compressed with lz4; pipe `lz4 -dc` into `-`",
+        [b'P', b'K', 3, 4, ..] => "it is a zip archive; unpack it first",
+        [0x1f, 0x8b, ..] | [0x28, 0xb5, 0x2f, 0xfd, ..] => "it is compressed twice",
+        [b's', b'n', b'o', b'o', b'p', 0, ..] => "it is in snoop format; convert it with editcap",
+        [b'G', b'M', b'B', b'U', ..] => "it is in Network Monitor format; convert it with editcap",
+        magic if magic.len() < pcap::Header::LEN && is_begun(magic) => "it ends within its header",
+        _ => "neither pcap nor pcapng, nor gzip or zstd around them",
+    }
+}
+
+/// Do these few octets begin like a capture?
+fn is_begun(octets: &[u8]) -> bool {
+    octets.first_chunk().is_some_and(|magic| {
+        pcap::Header::is_magic(*magic) || u32::from_be_bytes(*magic) == pcapng::SECTION_HEADER
+    })
+}
+
+/// Counts the octets that pass.
+struct Counted<R> {
+    input: R,
+    read: Arc<AtomicU64>,
+}
+
+impl<R: Read> Read for Counted<R> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let count = self.input.read(into)?;
+        self.read.fetch_add(count as u64, Relaxed);
+        Ok(count)
+    }
+}
