@@ -6,11 +6,19 @@
 //! or address?". Knows names and addresses; knows neither packets nor clocks. Files are read by
 //! its callers: this room only sees text and octets.
 
+pub mod embedded;
+pub mod fault;
+pub mod format;
+mod index;
+mod labels;
+pub mod pattern;
 pub mod set;
 
+pub use fault::{Fault, Severity};
+pub use format::File;
+pub use pattern::Pattern;
 pub use set::{Hit, Set};
 
-use core::net::IpAddr;
 use std::sync::Arc;
 
 use crate::inspect::Signal;
@@ -78,6 +86,12 @@ impl Purpose {
             Self::Website => "website",
         }
     }
+
+    /// The purpose that [`Self::label`] names.
+    #[must_use]
+    pub fn from_label(label: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|purpose| purpose.label() == label)
+    }
 }
 
 impl Strength {
@@ -92,6 +106,12 @@ impl Strength {
             Self::Moderate => "moderate",
             Self::Strong => "strong",
         }
+    }
+
+    /// The strength that [`Self::label`] names.
+    #[must_use]
+    pub fn from_label(label: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|strength| strength.label() == label)
     }
 }
 
@@ -147,6 +167,31 @@ pub enum Regulates {
     Advice,
 }
 
+impl Regulates {
+    /// All of them, in the order of the design.
+    pub const ALL: [Self; 6] =
+        [Self::Use, Self::Purchase, Self::Supply, Self::Export, Self::Naming, Self::Advice];
+
+    /// The file and configuration word.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Use => "use",
+            Self::Purchase => "purchase",
+            Self::Supply => "supply",
+            Self::Export => "export",
+            Self::Naming => "naming",
+            Self::Advice => "advice",
+        }
+    }
+
+    /// The value that [`Self::label`] names.
+    #[must_use]
+    pub fn from_label(label: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|regulates| regulates.label() == label)
+    }
+}
+
 /// Whether a listing holds today.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub enum Status {
@@ -155,6 +200,30 @@ pub enum Status {
     Repealed,
     Proposal,
     NonBinding,
+}
+
+impl Status {
+    /// All of them.
+    pub const ALL: [Self; 5] =
+        [Self::InForce, Self::Superseded, Self::Repealed, Self::Proposal, Self::NonBinding];
+
+    /// The metric label and file word.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::InForce => "in-force",
+            Self::Superseded => "superseded",
+            Self::Repealed => "repealed",
+            Self::Proposal => "proposal",
+            Self::NonBinding => "non-binding",
+        }
+    }
+
+    /// The status that [`Self::label`] names.
+    #[must_use]
+    pub fn from_label(label: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|status| status.label() == label)
+    }
 }
 
 /// One record of a signature. Shared by `Arc`, so that what holds one outlives a reload.
@@ -183,6 +252,13 @@ pub struct Indicator {
 }
 
 impl Indicator {
+    /// May it match what was seen as `signal`? A record that names no signals takes them all.
+    /// (Links of a CNAME chain are asked about `cname` besides.)
+    #[must_use]
+    pub fn applies_to(&self, signal: Signal) -> bool {
+        self.signals.is_empty() || self.signals.contains(&signal)
+    }
+
     /// The best class among the evidence.
     #[must_use]
     pub fn class(&self) -> Option<Class> {
@@ -190,17 +266,14 @@ impl Indicator {
     }
 }
 
-/// What an indicator matches.
+/// A name or prefix that is documented as nobody's sign: shared infrastructure, divested brands,
+/// tenants of a vendor's cloud. It wins over every shorter suffix.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub enum Pattern {
-    /// This name only.
-    Exact(String),
-    /// This name and every name below it, by whole labels.
-    Suffix(String),
-    /// Addresses of this prefix.
-    Prefix { address: IpAddr, length: u8 },
-    /// Any name of a pack's list, which the set keeps compiled.
-    Listed,
+pub struct Excluded {
+    pub vendor: Arc<str>,
+    pub pattern: Pattern,
+    pub reason: String,
+    pub evidence: Vec<Evidence>,
 }
 
 /// Where a claim comes from.
@@ -225,4 +298,26 @@ pub enum Class {
     B2,
     /// Derived, as the parent of documented hosts.
     C,
+}
+
+impl Class {
+    /// Every class, best first.
+    pub const ALL: [Self; 4] = [Self::A, Self::B1, Self::B2, Self::C];
+
+    /// The file word.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::A => "A",
+            Self::B1 => "B1",
+            Self::B2 => "B2",
+            Self::C => "C",
+        }
+    }
+
+    /// The class that [`Self::label`] names.
+    #[must_use]
+    pub fn from_label(label: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|class| class.label() == label)
+    }
 }

@@ -1,14 +1,23 @@
 //! The compiled, immutable set that workers ask. Built once, swapped whole.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
-use super::{Indicator, Vendor};
+use super::fault::{Fault, Severity};
+use super::format::{File, Located};
+use super::index::{Found, Names, Prefixes, Rule};
+use super::{Excluded, Indicator, Pattern, Vendor};
 use crate::net::Addr;
 
 /// Everything that is looked for.
 #[derive(Debug, Default)]
 pub struct Set {
     vendors: Vec<Vendor>,
+    indicators: Vec<Arc<Indicator>>,
+    excluded: Vec<Arc<Excluded>>,
+    names: Names,
+    prefixes: Prefixes,
 }
 
 /// A name or address that an indicator matches.
@@ -19,25 +28,189 @@ pub struct Hit<'a> {
     pub matched: &'a str,
 }
 
+/// What the set says about a name, exclusions included.
+#[derive(Clone, Copy, Debug)]
+pub enum Verdict<'a> {
+    Listed(Hit<'a>),
+    /// The longest match is documented as nobody's sign.
+    Excluded {
+        record: &'a Arc<Excluded>,
+        matched: &'a str,
+    },
+}
+
 impl Set {
+    /// Compiles files. Ids, numbers and patterns that two records share are refused.
+    pub fn build(files: Vec<File>) -> Result<Self, Vec<Fault>> {
+        let faults = duplicates(&files);
+        if !faults.is_empty() {
+            return Err(faults);
+        }
+        let mut set = Self::default();
+        for file in files {
+            set.vendors.push(file.vendor.record);
+            set.indicators.extend(file.indicators.into_iter().map(|located| located.record));
+            set.excluded.extend(file.excluded.into_iter().map(|located| located.record));
+        }
+        set.vendors.sort_by(|a, b| a.id.cmp(&b.id));
+        set.indicators.sort_by(|a, b| a.id.cmp(&b.id));
+        let patterns = || {
+            let excluded = set.excluded.iter().map(|record| &record.pattern);
+            let listed = set.indicators.iter().map(|record| &record.pattern);
+            // The number of records is bounded by the text they were read from.
+            excluded.zip((0..).map(Rule::Excluded)).chain(listed.zip((0..).map(Rule::Indicator)))
+        };
+        let (names, prefixes) = (Names::build(patterns()), Prefixes::build(patterns()));
+        Ok(Self { names, prefixes, ..set })
+    }
+
     /// The indicator of the longest matching suffix of `name` (printed form, see
     /// [`name`](crate::name)); none when an exclusion is longer.
+    ///
+    /// Reads each octet of the name at most once, up to the longest pattern; allocates nothing.
     #[must_use]
+    #[inline]
     pub fn lookup<'a>(&'a self, name: &'a str) -> Option<Hit<'a>> {
-        let _ = name;
-        None
+        let found = self.names.longest(name)?;
+        match found.rule {
+            Rule::Indicator(at) => Some(Hit {
+                indicator: &self.indicators[at as usize],
+                matched: &name[found.start..],
+            }),
+            Rule::Excluded(_) => None,
+        }
     }
 
     /// The indicator of the longest prefix that holds `addr`.
     #[must_use]
+    #[inline]
     pub fn lookup_addr(&self, addr: Addr) -> Option<&Arc<Indicator>> {
-        let _ = addr;
-        None
+        match self.prefixes.longest(addr)? {
+            Rule::Indicator(at) => Some(&self.indicators[at as usize]),
+            Rule::Excluded(_) => None,
+        }
+    }
+
+    /// As [`Self::lookup`], but says when and why an exclusion wins.
+    #[must_use]
+    pub fn explain<'a>(&'a self, name: &'a str) -> Option<Verdict<'a>> {
+        let Found { rule, start, .. } = self.names.longest(name)?;
+        Some(self.verdict(rule, &name[start..]))
+    }
+
+    /// As [`Self::lookup_addr`], but says when and why an exclusion wins.
+    #[must_use]
+    pub fn explain_addr(&self, addr: Addr) -> Option<Verdict<'_>> {
+        Some(self.verdict(self.prefixes.longest(addr)?, ""))
     }
 
     /// The vendors, by id.
     #[must_use]
     pub fn vendors(&self) -> &[Vendor] {
         &self.vendors
+    }
+
+    /// The vendor with this id.
+    #[must_use]
+    pub fn vendor(&self, id: &str) -> Option<&Vendor> {
+        let at = self.vendors.binary_search_by(|vendor| (*vendor.id).cmp(id)).ok()?;
+        Some(&self.vendors[at])
+    }
+
+    /// The indicators, by id.
+    #[must_use]
+    pub fn indicators(&self) -> &[Arc<Indicator>] {
+        &self.indicators
+    }
+
+    /// The indicator with this id.
+    #[must_use]
+    pub fn indicator(&self, id: &str) -> Option<&Arc<Indicator>> {
+        let at = self.indicators.binary_search_by(|indicator| (*indicator.id).cmp(id)).ok()?;
+        Some(&self.indicators[at])
+    }
+
+    /// What is documented as nobody's sign.
+    #[must_use]
+    pub fn excluded(&self) -> &[Arc<Excluded>] {
+        &self.excluded
+    }
+
+    fn verdict<'a>(&'a self, rule: Rule, matched: &'a str) -> Verdict<'a> {
+        match rule {
+            Rule::Indicator(at) => {
+                Verdict::Listed(Hit { indicator: &self.indicators[at as usize], matched })
+            }
+            Rule::Excluded(at) => {
+                Verdict::Excluded { record: &self.excluded[at as usize], matched }
+            }
+        }
+    }
+}
+
+/// Two records that claim the same id, number or pattern.
+pub(super) fn duplicates(files: &[File]) -> Vec<Fault> {
+    let mut faults = Vec::new();
+    let mut vendors = Seen::new("vendor.id");
+    let mut ids = Seen::new("indicator.id");
+    let mut numbers = Seen::new("indicator.number");
+    let mut patterns = Seen::new("match");
+    for file in files {
+        let name = &file.name;
+        let vendor = &file.vendor;
+        faults.extend(vendors.claim(vendor.record.id.to_string(), name, vendor.line));
+        let mut listings = Seen::new("listing.id");
+        for listing in &vendor.record.listings {
+            faults.extend(listings.claim(listing.id.to_string(), name, vendor.line));
+        }
+        for Located { line, record } in &file.indicators {
+            faults.extend(ids.claim(record.id.to_string(), name, *line));
+            faults.extend(numbers.claim(record.number.to_string(), name, *line));
+            faults.extend(patterns.claim(pattern_key(&record.pattern, name), name, *line));
+        }
+        for Located { line, record } in &file.excluded {
+            faults.extend(patterns.claim(pattern_key(&record.pattern, name), name, *line));
+        }
+    }
+    faults
+}
+
+/// Lists are named within their file; names and prefixes mean the same everywhere.
+fn pattern_key(pattern: &Pattern, file: &Arc<str>) -> String {
+    match pattern {
+        Pattern::Listed(_) => format!("{pattern} of {file}"),
+        _ => pattern.to_string(),
+    }
+}
+
+/// What was claimed, and where first.
+struct Seen {
+    key: &'static str,
+    first: HashMap<String, (Arc<str>, usize)>,
+}
+
+impl Seen {
+    fn new(key: &'static str) -> Self {
+        Self { key, first: HashMap::new() }
+    }
+
+    fn claim(&mut self, value: String, file: &Arc<str>, line: usize) -> Option<Fault> {
+        match self.first.entry(value) {
+            Entry::Vacant(vacant) => {
+                vacant.insert((Arc::clone(file), line));
+                None
+            }
+            Entry::Occupied(occupied) => {
+                let (first_file, first_line) = occupied.get();
+                Some(Fault {
+                    file: Arc::clone(file),
+                    line,
+                    severity: Severity::Error,
+                    key: self.key.to_owned(),
+                    problem: format!("{:?} is taken", occupied.key()),
+                    advice: format!("{first_file}:{first_line} has it already"),
+                })
+            }
+        }
     }
 }

@@ -1,0 +1,261 @@
+//! What an indicator matches, and how a name in a file becomes the spelling of names on the wire.
+
+use core::fmt;
+use core::net::IpAddr;
+use std::sync::Arc;
+
+use super::labels;
+use crate::name;
+
+/// What an indicator matches.
+#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub enum Pattern {
+    /// This name only. File word: `host`.
+    Exact(String),
+    /// This name and every name below it, by whole labels. File word: `suffix`.
+    Suffix(String),
+    /// Addresses of this prefix; the host bits of `address` are zero. File word: `prefix`.
+    Prefix { address: IpAddr, length: u8 },
+    /// The names of a list, and every name below them. File word: `list`, with the list's name.
+    Listed(Arc<str>),
+}
+
+impl Pattern {
+    /// The words that a file may use for the kind of a match.
+    pub const KINDS: [&'static str; 4] = ["suffix", "host", "prefix", "list"];
+
+    /// From the two words of a file.
+    pub fn parse(kind: &str, value: &str) -> Result<Self, BadPattern> {
+        match kind {
+            "suffix" => canonical_name(value).map(Self::Suffix),
+            "host" => canonical_name(value).map(Self::Exact),
+            "prefix" => parse_prefix(value),
+            "list" if is_list_name(value) => Ok(Self::Listed(value.into())),
+            "list" => Err(BadPattern::ListName),
+            _ => Err(BadPattern::Kind),
+        }
+    }
+
+    /// The file word of the kind.
+    #[must_use]
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Suffix(_) => "suffix",
+            Self::Exact(_) => "host",
+            Self::Prefix { .. } => "prefix",
+            Self::Listed(_) => "list",
+        }
+    }
+
+    /// The value as a file would spell it.
+    #[must_use]
+    pub fn value(&self) -> String {
+        match self {
+            Self::Suffix(name) | Self::Exact(name) => name.clone(),
+            Self::Prefix { address, length } => format!("{address}/{length}"),
+            Self::Listed(list) => list.to_string(),
+        }
+    }
+
+    /// The name, when it is one.
+    #[must_use]
+    pub fn name(&self) -> Option<&str> {
+        match self {
+            Self::Suffix(name) | Self::Exact(name) => Some(name),
+            Self::Prefix { .. } | Self::Listed(_) => None,
+        }
+    }
+}
+
+impl fmt::Display for Pattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.kind(), self.value())
+    }
+}
+
+/// Why a pattern cannot be used.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum BadPattern {
+    #[error("is not a kind of match")]
+    Kind,
+    #[error("is empty")]
+    Empty,
+    #[error("has an empty label")]
+    EmptyLabel,
+    #[error("has a label of more than 63 octets")]
+    LongLabel,
+    #[error("is longer than a name can be")]
+    TooLong,
+    #[error("holds a wildcard")]
+    Wildcard,
+    #[error("is not a name alone")]
+    NotAName,
+    #[error("is an address, not a name")]
+    Address,
+    #[error("has no A-label form")]
+    Idna,
+    #[error("holds a backslash that begins no escape")]
+    Escape,
+    #[error("is not an IP prefix")]
+    Prefix,
+    #[error("has host bits below its prefix length")]
+    HostBits,
+    #[error("is not the name of a list")]
+    ListName,
+}
+
+impl BadPattern {
+    /// What the author should do.
+    #[must_use]
+    pub const fn advice(self) -> &'static str {
+        match self {
+            Self::Kind => "write one of suffix, host, prefix, list",
+            Self::Empty => "write the name that the source documents",
+            Self::EmptyLabel => "take the extra dot out",
+            Self::LongLabel | Self::TooLong => {
+                "names have labels of up to 63 and up to 253 octets in all (RFC 1035 §2.3.4)"
+            }
+            Self::Wildcard => "write kind = \"suffix\" and leave the `*.` out",
+            Self::NotAName => "leave scheme, port, path and spaces out",
+            Self::Address => "write kind = \"prefix\"",
+            Self::Idna => "write the name as it is registered (RFC 5890 §2.3.2.1)",
+            Self::Escape => "write other octets as three decimal digits, as in \\032",
+            Self::Prefix => "write it as 192.0.2.0/24 or 2001:db8::/32",
+            Self::HostBits => "write the first address of the prefix",
+            Self::ListName => "write a file name of letters, digits, `.`, `_` and `-`",
+        }
+    }
+}
+
+/// The spelling of `text` that names on the wire are printed in: lower case, one trailing dot
+/// off, other scripts as A-labels. Only files are mapped; what was on the wire never is.
+pub fn canonical_name(text: &str) -> Result<String, BadPattern> {
+    let text = text.strip_suffix('.').filter(|rest| !rest.ends_with('\\')).unwrap_or(text);
+    if text.is_empty() {
+        return Err(BadPattern::Empty);
+    }
+    if text.contains('*') {
+        return Err(BadPattern::Wildcard);
+    }
+    if text.parse::<IpAddr>().is_ok() {
+        return Err(BadPattern::Address);
+    }
+    if text.contains(['/', ':', '@', '?', '#', ',']) || text.contains(char::is_whitespace) {
+        return Err(BadPattern::NotAName);
+    }
+    let ascii = if text.is_ascii() {
+        text.to_ascii_lowercase()
+    } else {
+        idna::domain_to_ascii_cow(text.as_bytes(), idna::AsciiDenyList::EMPTY)
+            .map_err(|_| BadPattern::Idna)?
+            .into_owned()
+    };
+    let mut total = 1; // the root's empty label
+    for label in labels::split(&ascii) {
+        let octets = label_octets(label)?;
+        match octets.len() {
+            0 => return Err(BadPattern::EmptyLabel),
+            64.. => return Err(BadPattern::LongLabel),
+            len => total += 1 + len,
+        }
+        let mut printed = String::new();
+        name::escape_into(&mut printed, &octets, true);
+        if printed != label {
+            return Err(BadPattern::Escape);
+        }
+    }
+    if total > MAX_WIRE_OCTETS { Err(BadPattern::TooLong) } else { Ok(ascii) }
+}
+
+/// The octets that a printed label stands for.
+fn label_octets(label: &str) -> Result<Vec<u8>, BadPattern> {
+    let mut octets = Vec::with_capacity(label.len());
+    let mut rest = label.as_bytes();
+    loop {
+        match rest {
+            [] => return Ok(octets),
+            [b'\\', quoted @ (b'\\' | b'.'), tail @ ..] => {
+                octets.push(*quoted);
+                rest = tail;
+            }
+            [b'\\', digits @ ..] => {
+                let (digits, tail) = digits.split_at_checked(3).ok_or(BadPattern::Escape)?;
+                let digits = core::str::from_utf8(digits).map_err(|_| BadPattern::Escape)?;
+                octets.push(digits.parse().map_err(|_| BadPattern::Escape)?);
+                rest = tail;
+            }
+            [octet, tail @ ..] => {
+                octets.push(*octet);
+                rest = tail;
+            }
+        }
+    }
+}
+
+fn parse_prefix(value: &str) -> Result<Pattern, BadPattern> {
+    let net: ipnet::IpNet = value.parse().map_err(|_| BadPattern::Prefix)?;
+    if net.addr() != net.network() {
+        return Err(BadPattern::HostBits);
+    }
+    Ok(Pattern::Prefix { address: net.network(), length: net.prefix_len() })
+}
+
+fn is_list_name(value: &str) -> bool {
+    !value.is_empty()
+        && !value.starts_with('.')
+        && value.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'))
+}
+
+/// A name on the wire, length octets included (RFC 1035 §2.3.4).
+const MAX_WIRE_OCTETS: usize = 255;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_in_files_become_the_spelling_of_the_wire() {
+        let name = |text| canonical_name(text).unwrap();
+        assert_eq!(name("UPD.Kaspersky.COM."), "upd.kaspersky.com");
+        assert_eq!(name("bücher.example"), "xn--bcher-kva.example");
+        assert_eq!(name("_dns._udp.example"), "_dns._udp.example");
+        assert_eq!(name("a\\.b\\032c.example"), "a\\.b\\032c.example");
+        assert_eq!(name("a\\\\.example"), "a\\\\.example");
+    }
+
+    #[test]
+    fn what_is_not_a_name_is_refused_by_its_reason() {
+        for (text, reason) in [
+            ("", BadPattern::Empty),
+            (".", BadPattern::Empty),
+            ("*.example", BadPattern::Wildcard),
+            ("https://a.example", BadPattern::NotAName),
+            ("a.example:443", BadPattern::NotAName),
+            ("a b.example", BadPattern::NotAName),
+            ("192.0.2.1", BadPattern::Address),
+            ("2001:db8::1", BadPattern::Address),
+            ("a..example", BadPattern::EmptyLabel),
+            (".example", BadPattern::EmptyLabel),
+            ("a\\65.example", BadPattern::Escape),
+            ("\\065.example", BadPattern::Escape),
+            ("a\\", BadPattern::Escape),
+        ] {
+            assert_eq!(canonical_name(text), Err(reason), "{text:?}");
+        }
+        assert_eq!(canonical_name(&"a".repeat(64)), Err(BadPattern::LongLabel));
+        assert!(canonical_name(&"a".repeat(63)).is_ok());
+        let longest = ["a"; 127].join(".");
+        assert!(canonical_name(&longest).is_ok());
+        assert_eq!(canonical_name(&format!("{longest}.a")), Err(BadPattern::TooLong));
+    }
+
+    #[test]
+    fn prefixes_are_whole() {
+        assert!(Pattern::parse("prefix", "192.0.2.0/24").is_ok());
+        assert!(Pattern::parse("prefix", "2001:db8::/32").is_ok());
+        assert_eq!(Pattern::parse("prefix", "192.0.2.1/24"), Err(BadPattern::HostBits));
+        assert_eq!(Pattern::parse("prefix", "192.0.2.0"), Err(BadPattern::Prefix));
+        assert_eq!(Pattern::parse("asn", "64496"), Err(BadPattern::Kind));
+        assert_eq!(Pattern::parse("list", "../etc/passwd"), Err(BadPattern::ListName));
+    }
+}
