@@ -5,6 +5,14 @@
 //! their [`Signal`]. Knows protocols; knows neither signatures nor flows' tables. One protocol is
 //! one file or folder.
 
+pub mod dns;
+pub mod error;
+pub mod reader;
+pub mod stream;
+pub mod tls;
+
+pub use error::Malformed;
+
 /// How a name (or address) was seen.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 #[repr(u8)]

@@ -1,0 +1,129 @@
+//! The inspectors of byte streams, and how they are chosen.
+//!
+//! A stream is one direction of a TCP connection, in order, from its first octet or from the
+//! first octet that looked like a beginning. [`Stream::probe`] decides by content which inspector
+//! reads it; [`Stream::push`] feeds it. A new protocol is a variant here and a file beside this.
+
+use super::dns::Framing;
+use super::tls::{ClientHello, Hello, HelloStep};
+use super::{Malformed, Signal};
+
+/// Whether octets begin a protocol.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Probe {
+    Certain,
+    /// Too short to say; nothing contradicts it.
+    Unsure,
+    NotOurs,
+}
+
+/// Which inspector a stream's first octets ask for.
+#[derive(Debug)]
+pub enum Choice {
+    /// This one.
+    Stream(Stream),
+    /// More octets will tell.
+    Unsure,
+    /// None here.
+    NotOurs,
+}
+
+/// How far an inspector has come.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Progress {
+    /// Asks again when at least `need` octets follow the `consumed` ones.
+    More { consumed: usize, need: usize },
+    /// The first `consumed` octets were a wrapper. What follows is a stream of its own: TLS after
+    /// STARTTLS, anything after CONNECT.
+    Next { consumed: usize },
+    /// Nothing more is wanted from this stream.
+    Done,
+}
+
+/// Something that an inspector read.
+#[derive(Debug)]
+pub enum Observation<'a> {
+    /// A host as on the wire, without its port.
+    Host { signal: Signal, host: &'a [u8] },
+    /// A ClientHello, whole or cut.
+    ClientHello(&'a ClientHello<'a>),
+    /// What began like a ClientHello was none, or broke off before anything could be read.
+    NoClientHello(Malformed),
+    /// A whole DNS message.
+    Dns(&'a [u8]),
+    /// A DNS message that ends before its length says.
+    DnsCut(&'a [u8]),
+}
+
+/// The inspector of one stream.
+#[derive(Debug)]
+pub enum Stream {
+    Tls(Hello),
+    Dns(Framing),
+}
+
+impl Stream {
+    /// Chooses the inspector for a stream that begins with `octets`. `port`: the server's.
+    #[must_use]
+    pub fn probe(octets: &[u8], port: u16) -> Choice {
+        let mut unsure = false;
+        let mut is = |probe: Probe| {
+            unsure |= probe == Probe::Unsure;
+            probe == Probe::Certain
+        };
+        if is(Hello::probe(octets)) {
+            return Choice::Stream(Self::Tls(Hello::default()));
+        }
+        if port == super::dns::PORT && is(Framing::probe(octets)) {
+            return Choice::Stream(Self::Dns(Framing));
+        }
+        if unsure { Choice::Unsure } else { Choice::NotOurs }
+    }
+
+    /// Is a payload that begins like this worth a closer look in a connection whose beginning was
+    /// not seen? The hot path asks this of every packet that nothing is known about.
+    #[must_use]
+    #[inline]
+    pub fn may_begin(octets: &[u8], source_port: u16, destination_port: u16) -> bool {
+        match octets.first() {
+            Some(0x16) => Hello::probe(octets) != Probe::NotOurs,
+            Some(_) if source_port == super::dns::PORT || destination_port == super::dns::PORT => {
+                Framing::probe(octets) == Probe::Certain
+            }
+            _ => false,
+        }
+    }
+
+    /// Looks at the stream from its first unconsumed octet on.
+    pub fn push(&mut self, octets: &[u8], observe: &mut impl FnMut(Observation<'_>)) -> Progress {
+        match self {
+            Self::Tls(hello) => match hello.push(octets) {
+                HelloStep::More { consumed, need } => return Progress::More { consumed, need },
+                HelloStep::Read(hello) => observe(Observation::ClientHello(&hello)),
+                HelloStep::Not(fault) => observe(Observation::NoClientHello(fault)),
+            },
+            Self::Dns(framing) => return framing.push(octets, observe),
+        }
+        Progress::Done
+    }
+
+    /// The stream ends, or is given up, with `octets` unconsumed.
+    pub fn end(&mut self, octets: &[u8], observe: &mut impl FnMut(Observation<'_>)) {
+        match self {
+            Self::Tls(hello) => match hello.end(octets) {
+                Ok(hello) => observe(Observation::ClientHello(&hello)),
+                Err(fault) => observe(Observation::NoClientHello(fault)),
+            },
+            Self::Dns(framing) => framing.end(octets, observe),
+        }
+    }
+
+    /// Octets kept on the heap.
+    #[must_use]
+    pub fn heap(&self) -> usize {
+        match self {
+            Self::Tls(hello) => hello.heap(),
+            Self::Dns(_) => 0,
+        }
+    }
+}
