@@ -28,6 +28,11 @@ test: ## everything: fmt, clippy, unit, property, corpus, end to end
 	$(CARGO) clippy --locked --all-targets -- -D warnings
 	$(CARGO) clippy --locked --no-default-features -- -D warnings
 	$(CARGO) test --locked
+	@if [ $$(id -u) = 0 ]; then \
+	    $(CARGO) test --locked --test tests -- --ignored live::; \
+	else \
+	    echo '*** NOT RUN: the live tests (tests/live) need root for namespaces and packet sockets' >&2; \
+	fi
 
 corpus: ## compare names with the independent dissector's, difference by difference
 	@scripts/deps.sh build

@@ -3,8 +3,13 @@
 //! In: an interface name or a path. Out: [`Frame`]s, borrowed from the source's own buffer and
 //! handed to a closure, so that nothing is copied. A source never looks inside a frame.
 
+pub mod classic;
 pub mod file;
 mod filter;
+pub mod live;
+pub mod netlink;
+pub mod ring;
+pub mod sys;
 
 use core::time::Duration;
 
@@ -61,8 +66,12 @@ pub struct Counters {
     pub dropped_interface: u64,
     /// Frames that an in-kernel filter left out after counting them.
     pub skipped_in_kernel: u64,
+    /// Octets of those frames on the wire.
+    pub skipped_bytes: u64,
     /// Times the ring was full (`TPACKET_V3` freezes).
     pub freezes: u64,
+    /// Times the interface went down or away.
+    pub outages: u64,
 }
 
 impl Counters {
@@ -73,7 +82,9 @@ impl Counters {
         self.dropped_kernel += other.dropped_kernel;
         self.dropped_interface += other.dropped_interface;
         self.skipped_in_kernel += other.skipped_in_kernel;
+        self.skipped_bytes += other.skipped_bytes;
         self.freezes += other.freezes;
+        self.outages += other.outages;
     }
 }
 

@@ -1,0 +1,185 @@
+//! Opening interfaces: which back end, how it is set up, and what had to be done without.
+
+use core::fmt;
+use core::time::Duration;
+
+use crate::capture::ring::{self, Ring};
+use crate::capture::{Batch, CaptureError, Counters, Source};
+use crate::frame::{Frame, SourceId};
+
+/// What delivers the frames of an interface.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Backend {
+    /// The ring with the in-kernel filter on its socket; what cannot be had is left out, with a
+    /// [`Notice`].
+    #[default]
+    Auto,
+    /// libpcap: portable, slower, one worker an interface.
+    Libpcap,
+    /// The packet ring, every frame.
+    Ring,
+    /// The in-kernel filter in the driver, before the kernel builds a packet, and the ring behind
+    /// it. Only on an interface that serves nothing else.
+    Xdp,
+}
+
+impl Backend {
+    /// The word of the command line and the configuration.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Libpcap => "libpcap",
+            Self::Ring => "ring",
+            Self::Xdp => "xdp",
+        }
+    }
+}
+
+/// How interfaces are opened.
+#[derive(Clone, Debug)]
+pub struct Options {
+    pub backend: Backend,
+    /// Rings for each interface; each is for a worker of its own.
+    pub workers: u16,
+    /// Octets of each ring. Rounded down to whole blocks.
+    pub ring_bytes: u64,
+    /// After how long a block that is not full is handed over: the delay at low load.
+    pub retire: Duration,
+    /// A filter in the syntax of tcpdump, applied in the kernel.
+    pub filter: Option<String>,
+    /// See frames for other hosts, which is what a mirror is. Off only beside another program
+    /// that has the interface promiscuous anyway.
+    pub promiscuous: bool,
+    /// Leave out what this machine sends through the interface. Off, so that a host that is
+    /// watched on its own interface is seen whole; a mirror port sends next to nothing.
+    pub ignore_outgoing: bool,
+    /// Ask the card for its own timestamps, in the card's own epoch: only where its clock is
+    /// kept on time, and the same for every interface.
+    pub hardware_time: bool,
+    /// Spin in the driver before sleeping: lower delay for a core's full time.
+    pub busy_poll: Option<Duration>,
+    /// The CPU of each worker in turn; the ring's memory is taken from that CPU's node.
+    pub cpus: Vec<usize>,
+    /// Flow states that an in-kernel filter remembers for each ring (or, with XDP, interface).
+    pub kernel_flows: u32,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            backend: Backend::Auto,
+            workers: 1,
+            ring_bytes: 64 << 20,
+            retire: Duration::from_millis(20),
+            filter: None,
+            promiscuous: true,
+            ignore_outgoing: false,
+            hardware_time: false,
+            busy_poll: None,
+            cpus: Vec::new(),
+            kernel_flows: 65_536,
+        }
+    }
+}
+
+/// Something that an operator should read once: what was asked for and could not be had, and why.
+/// Sources do not log; whoever opened them does.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Notice {
+    pub interface: String,
+    pub what: Lacking,
+    pub why: String,
+}
+
+/// What a [`Notice`] is about.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum Lacking {
+    /// The packet ring; libpcap is used.
+    Ring,
+    /// The XDP program; the filter on the ring's socket does its work.
+    Xdp,
+    /// The in-kernel filter; every frame is delivered.
+    KernelFilter,
+    /// Frames are spread by the outer flow: directions of tunnelled flows may part.
+    InnermostFanout,
+    /// Frames carry the kernel's time.
+    HardwareTime,
+    BusyPoll,
+    /// A worker's memory and thread stay where the system puts them.
+    Placement,
+    /// Several workers: there is one.
+    Workers,
+    /// Outgoing frames are delivered too.
+    IgnoreOutgoing,
+}
+
+impl fmt::Display for Notice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let what = match self.what {
+            Lacking::Ring => "no packet ring, capturing with libpcap",
+            Lacking::Xdp => "no XDP, filtering on the ring's socket",
+            Lacking::KernelFilter => "no in-kernel filter, every frame is delivered",
+            Lacking::InnermostFanout => {
+                "frames are spread by the outer flow, so tunnelled flows may be split"
+            }
+            Lacking::HardwareTime => "no hardware timestamps, the kernel's are used",
+            Lacking::BusyPoll => "no busy polling",
+            Lacking::Placement => "the worker is not pinned",
+            Lacking::Workers => "one worker only",
+            Lacking::IgnoreOutgoing => "outgoing frames are delivered too",
+        };
+        write!(f, "interface {}: {what}: {}", self.interface, self.why)
+    }
+}
+
+/// A live source.
+#[derive(Debug)]
+pub enum Live {
+    Ring(Box<Ring>),
+}
+
+impl Source for Live {
+    #[inline]
+    fn batch(
+        &mut self,
+        patience: Duration,
+        each: &mut impl FnMut(&Frame<'_>),
+    ) -> Result<Batch, CaptureError> {
+        match self {
+            Self::Ring(ring) => ring.batch(patience, each),
+        }
+    }
+
+    fn counters(&mut self) -> Counters {
+        match self {
+            Self::Ring(ring) => ring.counters(),
+        }
+    }
+}
+
+/// The sources of one interface, one for each worker, and what had to be done without.
+#[derive(Debug)]
+pub struct Opened {
+    pub sources: Vec<Live>,
+    /// What really delivers the frames; never [`Backend::Auto`].
+    pub backend: Backend,
+    pub notices: Vec<Notice>,
+}
+
+/// Opens `interface`. Its sources share `source` and number their frames so that no two have
+/// the same number.
+///
+/// # Errors
+/// When the interface does not exist or may not be captured, or the filter does not compile.
+pub fn open_live(
+    interface: &str,
+    source: SourceId,
+    options: &Options,
+) -> Result<Opened, CaptureError> {
+    let mut notices = Vec::new();
+    let rings = ring::open(interface, source, options, &mut notices)?;
+    let sources = rings.into_iter().map(|ring| Live::Ring(Box::new(ring))).collect();
+    Ok(Opened { sources, backend: Backend::Ring, notices })
+}

@@ -1,0 +1,478 @@
+//! The packet ring: `TPACKET_V3` blocks that the kernel fills and a worker reads in place.
+//!
+//! One ring a worker. The rings of an interface form a fanout group, which an eBPF program
+//! spreads by a symmetric hash of the innermost flow, so that both directions of a conversation
+//! reach the same worker, whatever tunnel carries them; without it the kernel's flow hash does,
+//! and that parts the directions of about half of all tunnelled flows.
+//!
+//! A socket that is bound receives at once, and one that is not yet in its group receives
+//! everything. So each is born with a filter that refuses every frame, is bound, joins, and only
+//! then gets its real filter: no frame is delivered twice. Refused frames are not drops.
+//!
+//! Limits: a ring is `ring_bytes` long whatever comes; what does not fit is dropped by the kernel
+//! and counted. An interface that goes down keeps its ring and goes on when it comes back; one
+//! that is removed is looked for by name, with growing pauses, and opened afresh.
+
+use core::time::Duration;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::time::Instant;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+use crate::capture::live::{Lacking, Notice, Options};
+use crate::capture::netlink::{self, Link};
+use crate::capture::sys::{self, Fanout, Geometry, Instruction, PacketRing};
+use crate::capture::{Batch, CaptureError, Counters, Source, classic};
+use crate::frame::{Frame, LinkType, SourceId};
+use crate::time::Timestamp;
+
+/// One worker's ring on an interface.
+#[derive(Debug)]
+pub struct Ring {
+    setup: Arc<Setup>,
+    /// This ring's place among those of the interface.
+    place: u16,
+    /// `None` while the interface does not exist.
+    packets: Option<PacketRing>,
+    link: LinkType,
+    /// Frames are numbered `place + 1`, `place + 1 + members`, …
+    number: u64,
+    counters: Counters,
+    /// The interface's loss counter when it was last read.
+    interface_dropped: u64,
+    trouble: Trouble,
+}
+
+/// What the rings of one interface share; never written after they were opened, but for the
+/// fanout's id.
+#[derive(Debug)]
+struct Setup {
+    interface: String,
+    source: SourceId,
+    members: u16,
+    options: Options,
+    filter: Option<Vec<Instruction>>,
+    fanout: Fanout,
+    /// Chosen by the kernel when the first member joins; 0 until then.
+    group: AtomicU16,
+}
+
+/// How the interface is doing.
+#[derive(Debug)]
+enum Trouble {
+    None,
+    /// It reported an error; until frames come again it may turn out to be gone.
+    Suspected,
+    /// It is gone, and is looked for again at `next`.
+    Gone {
+        next: Instant,
+        pause: Duration,
+    },
+}
+
+impl Trouble {
+    const FIRST_PAUSE: Duration = Duration::from_millis(100);
+    const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+    fn gone() -> Self {
+        Self::Gone { next: Instant::now(), pause: Self::FIRST_PAUSE }
+    }
+}
+
+/// Opens the rings of `interface`, one for each worker.
+///
+/// # Errors
+/// When the interface does not exist, is of a kind that has no frames known here, or may not be
+/// captured, or the filter does not compile.
+pub fn open(
+    interface: &str,
+    source: SourceId,
+    options: &Options,
+    notices: &mut Vec<Notice>,
+) -> Result<Vec<Ring>, CaptureError> {
+    let failed = |why: io::Error| CaptureError::Open { what: interface.into(), why: explain(&why) };
+    let link = netlink::link(interface)
+        .map_err(failed)?
+        .ok_or_else(|| failed(io::Error::other("no such interface")))?;
+    let link_type = link_type(&link).map_err(failed)?;
+    let filter = match &options.filter {
+        Some(text) => Some(classic::compile(interface, text)?),
+        None => None,
+    };
+    let members = options.workers.max(1);
+    let setup = Arc::new(Setup {
+        interface: interface.to_owned(),
+        source,
+        members,
+        options: options.clone(),
+        filter,
+        fanout: Fanout::KernelHash,
+        group: AtomicU16::new(0),
+    });
+    let mut rings = Vec::new();
+    for place in 0..members {
+        let ring = setup.open_ring(&link, place, notices).map_err(failed)?;
+        rings.push(Ring {
+            setup: Arc::clone(&setup),
+            place,
+            packets: Some(ring),
+            link: link_type,
+            number: 0,
+            counters: Counters::default(),
+            interface_dropped: link.receive_dropped,
+            trouble: Trouble::None,
+        });
+    }
+    // All have joined: let the frames in.
+    for ring in &rings {
+        if let Some(packets) = &ring.packets {
+            setup.open_gate(packets.as_fd()).map_err(failed)?;
+        }
+    }
+    Ok(rings)
+}
+
+impl Source for Ring {
+    fn batch(
+        &mut self,
+        patience: Duration,
+        each: &mut impl FnMut(&Frame<'_>),
+    ) -> Result<Batch, CaptureError> {
+        let Some(ring) = &mut self.packets else {
+            self.look_for_interface(patience);
+            return Ok(Batch::Idle);
+        };
+        let mut waited = false;
+        loop {
+            while let Some(block) = ring.next_block() {
+                let mut frames = 0;
+                let mut octets = 0;
+                let mut number = self.number;
+                let stride = u64::from(self.setup.members);
+                let first = u64::from(self.place) + 1;
+                for seen in block.frames() {
+                    each(&Frame {
+                        data: seen.data,
+                        wire_len: seen.wire_len,
+                        at: Timestamp::from_parts(seen.seconds.into(), seen.nanos),
+                        link: self.link,
+                        source: self.setup.source,
+                        number: number * stride + first,
+                        vlan: seen.tag.map(|(tci, _)| tci),
+                    });
+                    number += 1;
+                    frames += 1;
+                    octets += u64::from(seen.wire_len);
+                }
+                self.number = number;
+                if frames > 0 {
+                    self.counters.packets += frames;
+                    self.counters.bytes += octets;
+                    if matches!(self.trouble, Trouble::Suspected) {
+                        self.trouble = Trouble::None;
+                    }
+                    return Ok(Batch::Frames(usize::try_from(frames).unwrap_or(usize::MAX)));
+                }
+            }
+            if waited {
+                break;
+            }
+            waited = true;
+            match wait(ring.as_fd(), patience) {
+                Ok(Waited::Ready) => {}
+                Ok(Waited::Nothing) => break,
+                Ok(Waited::Trouble) => {
+                    // Reading the error clears it; what it was matters less than that it was.
+                    let _ = rustix::net::sockopt::socket_error(ring.as_fd());
+                    if !matches!(self.trouble, Trouble::Suspected) {
+                        self.counters.outages += 1;
+                        self.trouble = Trouble::Suspected;
+                    }
+                }
+                Err(why) => {
+                    return Err(CaptureError::Down {
+                        what: self.setup.interface.clone(),
+                        why: why.to_string(),
+                    });
+                }
+            }
+        }
+        if matches!(self.trouble, Trouble::Suspected)
+            && !matches!(sys::bound_interface(ring.as_fd()), Ok(Some(_)))
+        {
+            self.count_losses();
+            self.packets = None;
+            self.trouble = Trouble::gone();
+        }
+        Ok(Batch::Idle)
+    }
+
+    fn counters(&mut self) -> Counters {
+        self.count_losses();
+        self.counters
+    }
+}
+
+impl Ring {
+    /// Takes over what the kernel counted since the last time: its counters start again at zero,
+    /// or belong to a socket that is about to close.
+    fn count_losses(&mut self) {
+        if let Some(ring) = &self.packets
+            && let Ok(losses) = sys::take_statistics(ring.as_fd())
+        {
+            self.counters.dropped_kernel += u64::from(losses.dropped);
+            self.counters.freezes += u64::from(losses.freezes);
+        }
+        // The interface's own losses are nobody's in particular; the first ring reports them.
+        if self.place == 0
+            && let Ok(Some(link)) = netlink::link(&self.setup.interface)
+        {
+            // Less than before means that the interface was made anew.
+            let new = link.receive_dropped.checked_sub(self.interface_dropped);
+            self.counters.dropped_interface += new.unwrap_or(link.receive_dropped);
+            self.interface_dropped = link.receive_dropped;
+        }
+    }
+
+    /// The share of the ring that waits to be read, in hundredths.
+    pub fn fill(&self) -> u8 {
+        self.packets.as_ref().map_or(0, PacketRing::fill)
+    }
+
+    /// The interface is gone: waits a little, and opens it again when it is back.
+    fn look_for_interface(&mut self, patience: Duration) {
+        let Trouble::Gone { next, pause } = self.trouble else {
+            self.trouble = Trouble::gone();
+            return;
+        };
+        let now = Instant::now();
+        if next > now {
+            std::thread::sleep(patience.min(next - now));
+            return;
+        }
+        match self.reopen() {
+            Ok(()) => self.trouble = Trouble::None,
+            Err(_) => {
+                self.trouble = Trouble::Gone {
+                    next: now + pause,
+                    pause: (pause * 2).min(Trouble::LONGEST_PAUSE),
+                };
+            }
+        }
+    }
+
+    /// A new socket and ring on the interface of the same name. Fails while the old group still
+    /// has members, who leave it within their patience.
+    fn reopen(&mut self) -> io::Result<()> {
+        let link = netlink::link(&self.setup.interface)?
+            .filter(Link::is_up)
+            .ok_or_else(|| io::Error::other("not there"))?;
+        self.link = link_type(&link)?;
+        let ring = self.setup.open_ring(&link, self.place, &mut Vec::new())?;
+        self.setup.open_gate(ring.as_fd())?;
+        self.packets = Some(ring);
+        self.interface_dropped = self.interface_dropped.min(link.receive_dropped);
+        Ok(())
+    }
+}
+
+impl Setup {
+    /// A ring in its fanout group, with the gate still closed.
+    fn open_ring(
+        &self,
+        link: &Link,
+        place: u16,
+        notices: &mut Vec<Notice>,
+    ) -> io::Result<PacketRing> {
+        let options = &self.options;
+        let mut lacking = |what, why: &io::Error| {
+            let notice = Notice { interface: self.interface.clone(), what, why: why.to_string() };
+            if !notices.contains(&notice) {
+                notices.push(notice);
+            }
+        };
+
+        let socket = sys::packet_socket()?;
+        let fd = socket.as_fd();
+        sys::attach_classic(fd, &[Instruction::REFUSE])?;
+        // The loopback interface shows every frame twice, once each way.
+        if (options.ignore_outgoing || link.flags & Link::LOOPBACK != 0)
+            && let Err(why) = sys::ignore_outgoing(fd)
+        {
+            lacking(Lacking::IgnoreOutgoing, &why);
+        }
+        if options.hardware_time
+            && let Err(why) = sys::enable_hardware_time(fd, &self.interface)
+                .and_then(|()| sys::prefer_hardware_time(fd))
+        {
+            lacking(Lacking::HardwareTime, &why);
+        }
+        if let Some(spin) = options.busy_poll {
+            let micros = u32::try_from(spin.as_micros()).unwrap_or(u32::MAX >> 1);
+            if let Err(why) = sys::busy_poll(fd, micros) {
+                lacking(Lacking::BusyPoll, &why);
+            }
+        }
+        let geometry = geometry(options.ring_bytes, options.retire);
+        let cpu = options.cpus.get(usize::from(place) % options.cpus.len().max(1)).copied();
+        let ring = match cpu.map(Visit::to).transpose() {
+            Ok(_visit) => PacketRing::new(socket, geometry)?,
+            Err(why) => {
+                lacking(Lacking::Placement, &why);
+                PacketRing::new(socket, geometry)?
+            }
+        };
+        let fd = ring.as_fd();
+        sys::bind(fd, link.index)?;
+        if options.promiscuous {
+            sys::join_promiscuous(fd, link.index)?;
+        }
+        if self.members > 1 {
+            self.join(fd)?;
+        }
+        Ok(ring)
+    }
+
+    fn join(&self, socket: BorrowedFd<'_>) -> io::Result<()> {
+        match self.group.load(Ordering::Relaxed) {
+            0 => {
+                let id = sys::found_fanout(socket, self.fanout)?;
+                self.group.store(id, Ordering::Relaxed);
+            }
+            id => sys::join_fanout(socket, id, self.fanout)?,
+        }
+        Ok(())
+    }
+
+    /// Replaces the filter that refuses everything by the one that was asked for.
+    fn open_gate(&self, socket: BorrowedFd<'_>) -> io::Result<()> {
+        match &self.filter {
+            Some(filter) => sys::attach_classic(socket, filter),
+            None => sys::detach_filter(socket),
+        }
+    }
+}
+
+/// A stay of this thread on one CPU, so that memory comes from that CPU's node.
+struct Visit {
+    home: rustix::thread::CpuSet,
+}
+
+impl Visit {
+    fn to(cpu: usize) -> io::Result<Self> {
+        let home = rustix::thread::sched_getaffinity(None)?;
+        pin(cpu)?;
+        Ok(Self { home })
+    }
+}
+
+impl Drop for Visit {
+    fn drop(&mut self) {
+        // What was allowed a moment ago is allowed again, or the thread stays where it is.
+        let _ = rustix::thread::sched_setaffinity(None, &self.home);
+    }
+}
+
+/// Keeps the calling thread on one CPU.
+///
+/// # Errors
+/// When there is no such CPU, or this process may not use it.
+pub fn pin(cpu: usize) -> io::Result<()> {
+    if cpu >= rustix::thread::CpuSet::MAX_CPU {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    let mut set = rustix::thread::CpuSet::new();
+    set.set(cpu);
+    Ok(rustix::thread::sched_setaffinity(None, &set)?)
+}
+
+enum Waited {
+    Ready,
+    Nothing,
+    Trouble,
+}
+
+fn wait(socket: BorrowedFd<'_>, patience: Duration) -> io::Result<Waited> {
+    let mut watched = [PollFd::from_borrowed_fd(socket, PollFlags::IN | PollFlags::ERR)];
+    let limit = Timespec::try_from(patience).ok();
+    match poll(&mut watched, limit.as_ref()) {
+        Ok(0) | Err(rustix::io::Errno::INTR) => Ok(Waited::Nothing),
+        Ok(_) if watched[0].revents().intersects(PollFlags::ERR | PollFlags::NVAL) => {
+            Ok(Waited::Trouble)
+        }
+        Ok(_) => Ok(Waited::Ready),
+        Err(why) => Err(why.into()),
+    }
+}
+
+/// Blocks of 1 MiB: large enough that a block is a long walk, small enough that a short ring has
+/// several. A frame may be as long as a block, which is more than any offload makes.
+fn geometry(ring_bytes: u64, retire: Duration) -> Geometry {
+    const BLOCK: u32 = 1 << 20;
+    const FEWEST: u64 = 4;
+    /// The kernel counts frames of a ring in 32 bits.
+    const MOST: u64 = 64 * 1024;
+    let blocks = (ring_bytes / u64::from(BLOCK)).clamp(FEWEST, MOST);
+    Geometry {
+        block: BLOCK,
+        blocks: u32::try_from(blocks).unwrap_or(u32::MAX),
+        retire: u32::try_from(retire.as_millis()).unwrap_or(u32::MAX).max(1),
+    }
+}
+
+/// How the interface's frames begin.
+fn link_type(link: &Link) -> io::Result<LinkType> {
+    match link.hardware {
+        // Ethernet, and the loopback interface, which pretends to be.
+        1 | 772 => Ok(LinkType::ETHERNET),
+        801 => Ok(LinkType::IEEE802_11),
+        803 => Ok(LinkType::IEEE802_11_RADIOTAP),
+        // ARPHRD_RAWIP, and ARPHRD_NONE as tun and WireGuard have it.
+        519 | 0xfffe => Ok(LinkType::RAW),
+        other => Err(io::Error::other(format!("hardware type {other} needs libpcap"))),
+    }
+}
+
+/// An error of opening, with what to do about it.
+fn explain(why: &io::Error) -> String {
+    match why.raw_os_error() {
+        Some(libc::EPERM | libc::EACCES) => {
+            format!("{why}; capturing needs CAP_NET_RAW (and in-kernel filters CAP_BPF)")
+        }
+        Some(libc::ENOMEM) => format!("{why}; a smaller ring needs less memory"),
+        _ => why.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_ring_stays_inside_its_budget() {
+        let ten = Duration::from_millis(10);
+        for bytes in [4 << 20, 5_000_000, 64 << 20, 1 << 30, 1_u64 << 36] {
+            let size = geometry(bytes, ten);
+            assert!(u64::from(size.block) * u64::from(size.blocks) <= bytes);
+            assert_eq!(size.retire, 10);
+        }
+        assert_eq!(geometry(0, Duration::ZERO).blocks, 4, "the fewest that work");
+        assert_eq!(geometry(0, Duration::ZERO).retire, 1, "zero would mean the kernel's choice");
+    }
+
+    #[test]
+    fn link_types_without_frames_are_refused() {
+        let of = |hardware| link_type(&Link { hardware, ..Link::default() });
+        assert_eq!(of(1).unwrap(), LinkType::ETHERNET);
+        assert_eq!(of(0xfffe).unwrap(), LinkType::RAW);
+        assert!(of(512).unwrap_err().to_string().contains("libpcap"));
+    }
+
+    #[test]
+    fn a_cpu_that_is_not_there_is_an_error() {
+        assert!(pin(usize::MAX).is_err());
+    }
+}

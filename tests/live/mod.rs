@@ -1,0 +1,5 @@
+//! Live capture on interfaces of our own. These need root, iproute2 and network namespaces, so
+//! they are marked ignored: `make test` runs them when it is root and says so when it is not.
+
+mod lab;
+mod ring;

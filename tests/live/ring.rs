@@ -1,0 +1,239 @@
+//! The packet ring on a veth pair.
+
+use std::time::{Duration, Instant};
+
+use etherparse::PacketBuilder;
+use vendorwatch::capture::Source;
+use vendorwatch::capture::live::Options;
+
+use super::lab::{Lab, Sender, ip, open, receive, take};
+
+const SMALL: u64 = 4 << 20;
+
+fn options() -> Options {
+    Options {
+        backend: vendorwatch::capture::live::Backend::Ring,
+        ring_bytes: SMALL,
+        retire: Duration::from_millis(5),
+        ..Options::default()
+    }
+}
+
+/// A UDP packet of client `n` whose payload is `length` octets.
+fn udp(n: u16, length: usize) -> Vec<u8> {
+    let [high, low] = n.to_be_bytes();
+    let packet = PacketBuilder::ethernet2([2, 0, 0, 0, 0, 1], [2, 0, 0, 0, 0, 2])
+        .ipv4([192, 0, high, low], [198, 51, 100, 7], 64)
+        .udp(20_000 + n % 1_000, 9_999);
+    let payload: Vec<u8> = (0..length).map(|i| u8::try_from(i % 251).unwrap()).collect();
+    let mut frame = Vec::new();
+    packet.write(&mut frame, &payload).unwrap();
+    frame
+}
+
+/// The same frame with 802.1Q tags, the outermost first.
+fn tagged(frame: &[u8], tags: &[(u16, u16)]) -> Vec<u8> {
+    let mut out = frame[..12].to_vec();
+    for (tpid, tci) in tags {
+        out.extend(tpid.to_be_bytes());
+        out.extend(tci.to_be_bytes());
+    }
+    out.extend(&frame[12..]);
+    out
+}
+
+#[test]
+#[ignore = "needs root"]
+fn every_frame_arrives_once_whole_and_in_order() {
+    let _lab = Lab::new();
+    let mut opened = open(&options());
+    assert_eq!(opened.notices, []);
+    let source = &mut opened.sources[0];
+    let sender = Sender::on("wire");
+
+    let sent: Vec<_> = (0..5_000_u16).map(|n| udp(n, usize::from(n) % 1_400)).collect();
+    let mut got = Vec::new();
+    for part in sent.chunks(500) {
+        for frame in part {
+            sender.send(frame);
+        }
+        got.extend(receive(source, part.len()));
+    }
+    assert_eq!(got.len(), sent.len());
+    for (place, (got, sent)) in got.iter().zip(&sent).enumerate() {
+        assert_eq!(&got.data, sent, "frame {place}");
+        assert_eq!(got.wire_len as usize, sent.len());
+        assert_eq!(got.number, place as u64 + 1);
+        assert_eq!(got.vlan, None);
+    }
+    assert!(got.is_sorted_by_key(|kept| kept.at), "times go forward");
+    let counters = source.counters();
+    assert_eq!(counters.packets, sent.len() as u64);
+    assert_eq!(counters.bytes, sent.iter().map(|frame| frame.len() as u64).sum::<u64>());
+    assert_eq!((counters.dropped_kernel, counters.freezes, counters.outages), (0, 0, 0));
+}
+
+#[test]
+#[ignore = "needs root"]
+fn the_outer_tag_comes_beside_the_octets_and_inner_ones_within() {
+    let _lab = Lab::new();
+    let mut opened = open(&options());
+    let source = &mut opened.sources[0];
+    let sender = Sender::on("wire");
+    let plain = udp(1, 100);
+    sender.send(&tagged(&plain, &[(0x8100, 0x6005)]));
+    sender.send(&tagged(&plain, &[(0x88a8, 100), (0x8100, 200)]));
+    sender.send(&plain);
+    let got = receive(source, 3);
+    assert_eq!(got[0].vlan, Some(0x6005), "priority bits are kept");
+    assert_eq!(got[0].data, plain);
+    assert_eq!(got[1].vlan, Some(100));
+    assert_eq!(got[1].data, tagged(&plain, &[(0x8100, 200)]));
+    assert_eq!((got[2].vlan, &got[2].data), (None, &plain));
+}
+
+#[test]
+#[ignore = "needs root"]
+fn what_does_not_fit_is_counted_and_nothing_else_is_lost() {
+    let _lab = Lab::new();
+    let mut opened = open(&options());
+    let source = &mut opened.sources[0];
+    let sender = Sender::on("wire");
+    let sent = 20_000_u16;
+    let frame = udp(1, 1_000);
+    for _ in 0..sent {
+        sender.send(&frame);
+    }
+    let mut got = 0;
+    loop {
+        let more = take(source, Duration::from_millis(100)).len();
+        got += more as u64;
+        if more == 0 {
+            break;
+        }
+    }
+    let counters = source.counters();
+    assert!(counters.dropped_kernel > 0, "20 MB do not fit into 4 MiB");
+    assert!(counters.freezes > 0);
+    assert_eq!(counters.packets, got);
+    assert_eq!(counters.packets + counters.dropped_kernel, u64::from(sent));
+}
+
+#[test]
+#[ignore = "needs root"]
+fn both_directions_of_a_flow_reach_one_worker_and_no_frame_two() {
+    let _lab = Lab::new();
+    let mut opened = open(&Options { workers: 3, ..options() });
+    let sender = Sender::on("wire");
+    let mut sent = 0;
+    for n in 0..300_u16 {
+        let frame = udp(n, 64);
+        sender.send(&frame);
+        sender.send(&answer(&frame));
+        sent += 2;
+    }
+    let mut seen = Vec::new();
+    for (worker, source) in opened.sources.iter_mut().enumerate() {
+        for kept in take(source, Duration::from_millis(200)) {
+            seen.push((client_of(&kept.data), worker, kept.number));
+        }
+    }
+    assert_eq!(seen.len(), sent);
+    let mut numbers: Vec<_> = seen.iter().map(|(_, _, number)| *number).collect();
+    numbers.sort_unstable();
+    numbers.dedup();
+    assert_eq!(numbers.len(), sent, "numbers are unique within the interface");
+    for n in 0..300_u16 {
+        let client = n.to_be_bytes();
+        let workers: Vec<_> =
+            seen.iter().filter(|(of, ..)| *of == client).map(|(_, worker, _)| *worker).collect();
+        assert_eq!(workers.len(), 2);
+        assert_eq!(workers[0], workers[1], "client {n}");
+    }
+    for worker in 0..3 {
+        let share = seen.iter().filter(|(_, at, _)| *at == worker).count();
+        assert!(share > 100, "worker {worker} got {share} of {sent}");
+    }
+}
+
+/// The frame with its ends exchanged.
+fn answer(frame: &[u8]) -> Vec<u8> {
+    let mut out = frame.to_vec();
+    out[26..30].copy_from_slice(&frame[30..34]);
+    out[30..34].copy_from_slice(&frame[26..30]);
+    out[34..36].copy_from_slice(&frame[36..38]);
+    out[36..38].copy_from_slice(&frame[34..36]);
+    out
+}
+
+/// The last octets of the address within 192.0.0.0/16, whichever end it is.
+fn client_of(frame: &[u8]) -> [u8; 2] {
+    if frame[26] == 192 { [frame[28], frame[29]] } else { [frame[32], frame[33]] }
+}
+
+#[test]
+#[ignore = "needs root"]
+fn an_interface_that_flaps_or_is_made_anew_is_captured_again() {
+    let _lab = Lab::new();
+    let mut opened = open(&Options { workers: 2, ..options() });
+    let frame = udp(1, 100);
+    let reaches = |opened: &mut vendorwatch::capture::live::Opened| {
+        let end = Instant::now() + Duration::from_secs(20);
+        let mut got = 0;
+        // What is sent before the rings are back is lost, as it should be: send until one comes.
+        while got == 0 && Instant::now() < end {
+            Sender::on("wire").send(&frame);
+            for source in &mut opened.sources {
+                got += take(source, Duration::from_millis(50)).len();
+            }
+        }
+        got > 0
+    };
+    assert!(reaches(&mut opened));
+
+    ip(&["link", "set", "span", "down"]);
+    for source in &mut opened.sources {
+        take(source, Duration::from_millis(50));
+    }
+    ip(&["link", "set", "span", "up"]);
+    assert!(reaches(&mut opened), "after down and up");
+
+    Lab::unplug();
+    for _ in 0..3 {
+        for source in &mut opened.sources {
+            take(source, Duration::from_millis(50));
+        }
+    }
+    Lab::plug();
+    assert!(reaches(&mut opened), "after it was removed and made anew");
+    let outages: Vec<_> = opened.sources.iter_mut().map(|s| s.counters().outages).collect();
+    assert_eq!(outages, [2, 2]);
+}
+
+#[test]
+#[ignore = "needs root"]
+#[cfg(feature = "libpcap")]
+fn a_filter_is_applied_in_the_kernel_tags_included() {
+    let _lab = Lab::new();
+    let filter = |text: &str| Options { filter: Some(text.to_owned()), ..options() };
+    let sender = Sender::on("wire");
+    let mut ports = open(&filter("src port 20007"));
+    let mut vlans = open(&filter("vlan 5 and udp"));
+    for n in 0..20 {
+        sender.send(&udp(n, 10));
+    }
+    sender.send(&tagged(&udp(3, 10), &[(0x8100, 5)]));
+    let got = receive(&mut ports.sources[0], 1);
+    assert_eq!(got.len(), 1);
+    assert_eq!(got[0].data, udp(7, 10));
+    let got = receive(&mut vlans.sources[0], 1);
+    assert_eq!(got.len(), 1);
+    assert_eq!((got[0].vlan, &got[0].data), (Some(5), &udp(3, 10)));
+
+    let wrong = vendorwatch::capture::live::open_live(
+        "span",
+        vendorwatch::frame::SourceId(0),
+        &filter("no such word"),
+    );
+    assert!(wrong.unwrap_err().to_string().contains("no such word"));
+}
