@@ -7,11 +7,14 @@
 
 pub mod dns;
 pub mod error;
+pub mod quic;
 pub mod reader;
+pub mod reassembly;
 pub mod stream;
 pub mod tls;
 
 pub use error::Malformed;
+pub use reassembly::Reassembly;
 
 /// How a name (or address) was seen.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
