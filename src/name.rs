@@ -37,6 +37,35 @@ pub fn normalise_host(out: &mut String, octets: &[u8]) {
     escape_into(out, octets, false);
 }
 
+/// Writes a name that a person typed, or that was printed before, in its printed form to `out`,
+/// replacing what was there: escapes that are whole stay, any other octet is escaped as
+/// [`escape_into`] does. One trailing dot is dropped unless it is all there is.
+pub fn normalise_text(out: &mut String, octets: &[u8]) {
+    out.clear();
+    let mut rest = octets;
+    loop {
+        match rest {
+            [] => break,
+            [b'.'] if !out.is_empty() => break,
+            [b'\\', quoted @ (b'.' | b'\\'), tail @ ..] => {
+                out.push('\\');
+                out.push(char::from(*quoted));
+                rest = tail;
+            }
+            [b'\\', a @ b'0'..=b'2', b @ b'0'..=b'9', c @ b'0'..=b'9', tail @ ..]
+                if [*a, *b, *c] <= *b"255" =>
+            {
+                out.extend(['\\', char::from(*a), char::from(*b), char::from(*c)]);
+                rest = tail;
+            }
+            [octet, tail @ ..] => {
+                escape_into(out, &[*octet], false);
+                rest = tail;
+            }
+        }
+    }
+}
+
 /// An owned name in its printed form; up to [`Name::INLINE`] octets need no allocation.
 #[derive(Clone)]
 pub struct Name(Repr);
@@ -153,6 +182,21 @@ mod tests {
         let mut label = String::new();
         escape_into(&mut label, b"a.b", true);
         assert_eq!(label, "a\\.b");
+    }
+
+    #[test]
+    fn what_was_printed_is_read_again_as_it_was() {
+        let text = |octets: &[u8]| {
+            let mut out = String::from("old");
+            normalise_text(&mut out, octets);
+            out
+        };
+        assert_eq!(text(b"WWW.Example.COM."), "www.example.com");
+        assert_eq!(text(b"."), ".");
+        for printed in ["a\\000b.c", "a\\.b.c", "a\\\\.b", "a\\."] {
+            assert_eq!(text(printed.as_bytes()), printed);
+        }
+        assert_eq!(text(b"a\\256\\x\xff"), "a\\\\256\\\\x\\255");
     }
 
     #[test]

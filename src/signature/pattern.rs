@@ -4,6 +4,8 @@ use core::fmt;
 use core::net::IpAddr;
 use std::sync::Arc;
 
+use serde::ser::{Serialize, SerializeStruct, Serializer};
+
 use super::labels;
 use crate::name;
 
@@ -70,6 +72,15 @@ impl Pattern {
 impl fmt::Display for Pattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {}", self.kind(), self.value())
+    }
+}
+
+impl Serialize for Pattern {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut table = serializer.serialize_struct("match", 2)?;
+        table.serialize_field("kind", self.kind())?;
+        table.serialize_field("value", &self.value())?;
+        table.end()
     }
 }
 

@@ -1,8 +1,11 @@
 //! The compiled, immutable set that workers ask. Built once, swapped whole.
 
+use core::fmt::Write as _;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::Arc;
+
+use sha2::{Digest, Sha256};
 
 use super::fault::{Fault, Severity};
 use super::format::{File, Located};
@@ -16,8 +19,19 @@ pub struct Set {
     vendors: Vec<Vendor>,
     indicators: Vec<Arc<Indicator>>,
     excluded: Vec<Arc<Excluded>>,
+    sources: Vec<Source>,
     names: Names,
     prefixes: Prefixes,
+}
+
+/// Where records came from: a file, or a pack.
+#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub struct Source {
+    pub name: Arc<str>,
+    /// A pack's version; empty for a file, which its hash names well enough.
+    pub version: String,
+    /// SHA-256, in hexadecimal.
+    pub hash: String,
 }
 
 /// A name or address that an indicator matches.
@@ -48,10 +62,16 @@ impl Set {
         }
         let mut set = Self::default();
         for file in files {
+            set.sources.push(Source {
+                name: Arc::clone(&file.name),
+                version: String::new(),
+                hash: hex(&file.digest),
+            });
             set.vendors.push(file.vendor.record);
             set.indicators.extend(file.indicators.into_iter().map(|located| located.record));
             set.excluded.extend(file.excluded.into_iter().map(|located| located.record));
         }
+        set.sources.sort();
         set.vendors.sort_by(|a, b| a.id.cmp(&b.id));
         set.indicators.sort_by(|a, b| a.id.cmp(&b.id));
         let patterns = || {
@@ -136,6 +156,20 @@ impl Set {
         &self.excluded
     }
 
+    /// The files and packs that this set was built from, by name.
+    #[must_use]
+    pub fn sources(&self) -> &[Source] {
+        &self.sources
+    }
+
+    /// One hash over all sources: equal for equal contents, wherever they were read.
+    #[must_use]
+    pub fn hash(&self) -> String {
+        let mut hashes: Vec<&str> = self.sources.iter().map(|source| &*source.hash).collect();
+        hashes.sort_unstable();
+        hex(&Sha256::digest(hashes.join("\n")).into())
+    }
+
     fn verdict<'a>(&'a self, rule: Rule, matched: &'a str) -> Verdict<'a> {
         match rule {
             Rule::Indicator(at) => {
@@ -146,6 +180,14 @@ impl Set {
             }
         }
     }
+}
+
+/// Lower-case hexadecimal.
+pub(super) fn hex(octets: &[u8; 32]) -> String {
+    octets.iter().fold(String::with_capacity(64), |mut text, octet| {
+        let _ = write!(text, "{octet:02x}");
+        text
+    })
 }
 
 /// Two records that claim the same id, number or pattern.

@@ -10,6 +10,7 @@ mod table;
 
 use std::sync::Arc;
 
+use sha2::{Digest, Sha256};
 use toml::de::DeTable;
 
 use self::table::{Reader, Table};
@@ -24,6 +25,8 @@ use crate::inspect::Signal;
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct File {
     pub name: Arc<str>,
+    /// SHA-256 of the text.
+    pub digest: [u8; 32],
     pub vendor: Located<Vendor>,
     pub indicators: Vec<Located<Arc<Indicator>>>,
     pub excluded: Vec<Located<Arc<Excluded>>>,
@@ -47,10 +50,13 @@ pub fn parse(name: &str, text: &str) -> Result<File, Vec<Fault>> {
         let offset = error.span().map_or(0, |span| span.start);
         reader.fault(offset, "", error.message(), "see the TOML specification, toml.io");
     }
+    banned_words(&mut reader, text);
     // What the recovery made of broken syntax would only repeat the fault in other words.
     let file = if errors.is_empty() { read_file(&mut reader, name, root.get_ref()) } else { None };
     match file {
-        Some(file) if reader.faults.is_empty() => Ok(file),
+        Some(file) if reader.faults.is_empty() => {
+            Ok(File { digest: Sha256::digest(text).into(), ..file })
+        }
         _ => {
             reader.faults.sort();
             Err(reader.faults)
@@ -95,7 +101,7 @@ fn read_file(reader: &mut Reader, name: &str, root: &DeTable<'_>) -> Option<File
         .filter_map(|table| excluded(reader, table, &id))
         .collect();
     root.finish(reader);
-    Some(File { name: name.into(), vendor: vendor?, indicators, excluded })
+    Some(File { name: name.into(), digest: [0; 32], vendor: vendor?, indicators, excluded })
 }
 
 fn vendor(
@@ -170,12 +176,7 @@ fn listing(reader: &mut Reader, mut table: Table<'_, '_>) -> Option<Listing> {
     let date = date(reader, &mut table, "date", Precision::Year);
     let binding = table.boolean(reader, "binding");
     let names_vendor = table.boolean(reader, "names_vendor");
-    let regulates = table.words(
-        reader,
-        "regulates",
-        Regulates::from_label,
-        &Regulates::ALL.map(Regulates::label),
-    );
+    let regulates = table.words(reader, "regulates", Regulates::from_label, &Regulates::LABELS);
     if regulates.is_empty() {
         table.fault(
             reader,
@@ -185,7 +186,7 @@ fn listing(reader: &mut Reader, mut table: Table<'_, '_>) -> Option<Listing> {
         );
     }
     let scope = table.text(reader, "scope");
-    let status = table.word(reader, "status", Status::from_label, &Status::ALL.map(Status::label));
+    let status = table.word(reader, "status", Status::from_label, &Status::LABELS);
     let status_note = table.text_or_empty(reader, "status_note");
     let status_checked = date_of_day(reader, &mut table, "status_checked");
     let source = table.texts(reader, "source");
@@ -239,11 +240,9 @@ fn indicator(
         table.fault(reader, "number", format!("{number} is out of range"), advice);
     }
     let pattern = pattern(reader, &mut table);
-    let purpose =
-        table.word(reader, "purpose", Purpose::from_label, &Purpose::ALL.map(Purpose::label));
+    let purpose = table.word(reader, "purpose", Purpose::from_label, &Purpose::LABELS);
     let product = table.text(reader, "product");
-    let strength =
-        table.word(reader, "strength", Strength::from_label, &Strength::ALL.map(Strength::label));
+    let strength = table.word(reader, "strength", Strength::from_label, &Strength::LABELS);
     let signals =
         table.words(reader, "signals", Signal::from_label, &Signal::ALL.map(Signal::label));
     if let Some(Pattern::Prefix { .. }) = pattern
@@ -357,7 +356,7 @@ fn evidence(reader: &mut Reader, table: &mut Table<'_, '_>) -> Vec<Evidence> {
                         reader,
                         "class",
                         format!("{text:?} is not known"),
-                        "known here: A, B1, B2, C",
+                        format!("known here: {}", Class::LABELS.join(", ")),
                     );
                 }
                 class
@@ -377,6 +376,30 @@ fn evidence(reader: &mut Reader, table: &mut Table<'_, '_>) -> Vec<Evidence> {
     }
     all
 }
+
+/// Words that judge: a signature says what was contacted and where that is documented.
+fn banned_words(reader: &mut Reader, text: &str) {
+    let is_letter = |octet: Option<&u8>| octet.is_some_and(u8::is_ascii_alphabetic);
+    let lower = text.to_ascii_lowercase();
+    for word in BANNED_WORDS {
+        for (at, _) in lower.match_indices(word) {
+            let before = at.checked_sub(1).and_then(|before| lower.as_bytes().get(before));
+            if is_letter(before) || is_letter(lower.as_bytes().get(at + word.len())) {
+                continue;
+            }
+            reader.fault(
+                at,
+                "",
+                format!("{word:?} is a judgement"),
+                "say what the source documents, in neutral words",
+            );
+        }
+    }
+}
+
+/// Never in data or output: the facts must stand without them.
+pub const BANNED_WORDS: [&str; 5] =
+    ["malicious", "spyware", "compromised", "confirmed", "exfiltration"];
 
 /// A stable id: lower-case letters, digits and what `joint` allows between them.
 fn identifier(
