@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use super::{Attribution, Detection, Ech, EchRule, EncryptedDns, Exception, Finding, Role};
+use super::{
+    Attribution, Detection, Ech, EchRule, EncryptedDns, Exception, Finding, Resolved, Role,
+};
 use crate::frame::SourceId;
 use crate::net::NetworkId;
 use crate::signature::{Indicator, Strength};
@@ -13,7 +15,13 @@ pub enum Event<'a> {
     /// A detection, counted once however many copies were seen.
     Detected(Detected<'a>),
     /// A connection began.
-    Connection { network: NetworkId, outcome: ConnectionOutcome },
+    Connection {
+        network: NetworkId,
+        outcome: ConnectionOutcome,
+        /// It is nameless, and nobody in sight ever resolved its server's address: its client
+        /// resolves out of sight, or needs no names.
+        never_resolved: bool,
+    },
     /// A connection to an encrypted resolver began: names that cannot be seen.
     EncryptedDns { network: NetworkId, kind: EncryptedDns },
     /// A hello with an ECH extension, and what it is taken for.
@@ -35,6 +43,9 @@ pub struct Detected<'a> {
     pub role: Option<Role>,
     /// For `dns_attributed`: how the address was known.
     pub attribution: Option<Attribution>,
+    /// Whether the name, or for `ip_prefix` the address, had been resolved in sight. None for DNS
+    /// itself.
+    pub resolved: Option<Resolved>,
     /// For an outer name of ECH: what it is taken for, and by which rule.
     pub ech: Option<(Ech, EchRule)>,
     /// The finding after this detection.

@@ -1,0 +1,470 @@
+//! The correlator: records in, events out.
+
+use core::time::Duration;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::attribution::{Answers, Attributed, Attribution, Pairs, Resolved};
+use super::duplicate::{Duplicates, Kind, Verdict};
+use super::ech::{Ech, EchRule, Offers};
+use super::event::{ConnectionOutcome, Detected, Event};
+use super::ledger::{Ledger, Seen, VendorKey};
+use super::order::Order;
+use super::{
+    Connection, Detection, EchHello, Exceptions, Finding, FindingKey, Networks, Origin, Record,
+    Volume,
+};
+use crate::inspect::Signal;
+use crate::name::Name;
+use crate::net::Path;
+use crate::signature::{Indicator, Set, Strength};
+use crate::time::Timestamp;
+
+/// How much the correlator may remember, and for how long. Every table that is full gives up what
+/// was touched least recently, and counts it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Limits {
+    /// Records waiting to be put in order.
+    pub records: usize,
+    /// Events known by identity, so that copies are told. Five seconds' worth is enough.
+    pub identities: usize,
+    /// Octets of what clients were told by DNS.
+    pub answers: usize,
+    /// Addresses whose names are compared to find shared servers.
+    pub addresses: usize,
+    /// Listed names that someone resolved.
+    pub listed: usize,
+    /// Public names under which ECH was offered.
+    pub offers: usize,
+    /// Pairs of client and server whose volume is counted though no name was seen.
+    pub attributed: usize,
+    /// Findings in memory.
+    pub findings: usize,
+    /// How long after its TTL an answer still explains a connection: resolvers and applications
+    /// keep addresses longer than they should.
+    pub grace: Duration,
+    /// After how long a finding with nothing new is spoken of again.
+    pub repeat: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            records: 65_536,
+            identities: 131_072,
+            answers: 32 << 20,
+            addresses: 131_072,
+            listed: 16_384,
+            offers: 1_024,
+            attributed: 4_096,
+            findings: 65_536,
+            grace: Duration::from_secs(5 * 60),
+            repeat: Duration::from_secs(3_600),
+        }
+    }
+}
+
+/// Puts records in order and says what they mean together.
+///
+/// Records of all workers go in by [`push`](Self::push); each worker's promise that nothing
+/// earlier will follow by [`advance`](Self::advance). Events come out through the closure that
+/// either call is given.
+#[derive(Debug)]
+pub struct Correlator {
+    order: Order,
+    judge: Judge,
+}
+
+/// Everything behind the ordering.
+#[derive(Debug)]
+struct Judge {
+    set: Arc<Set>,
+    networks: Arc<Networks>,
+    exceptions: Arc<Exceptions>,
+    duplicates: Duplicates,
+    answers: Answers,
+    offers: Offers,
+    pairs: Pairs,
+    ledger: Ledger,
+    now: Timestamp,
+}
+
+/// What went by the limits, so far.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Counts {
+    /// Records that left the ordering before their time, because it was full.
+    pub early: u64,
+    /// Records that came after later ones had left, and were judged out of order.
+    pub late: u64,
+    /// Changes of findings that were evicted before anyone took them.
+    pub changes_lost: u64,
+}
+
+/// How full a table is.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct TableUse {
+    /// The metric label.
+    pub table: &'static str,
+    pub entries: usize,
+    /// Octets.
+    pub bytes: usize,
+    /// Entries given up for room so far.
+    pub evicted: u64,
+}
+
+impl Correlator {
+    /// For `lanes` workers.
+    #[must_use]
+    pub fn new(limits: &Limits, lanes: usize, set: Arc<Set>, networks: Arc<Networks>) -> Self {
+        Self {
+            order: Order::new(lanes, limits.records),
+            judge: Judge {
+                set,
+                networks,
+                exceptions: Arc::default(),
+                duplicates: Duplicates::new(limits.identities),
+                answers: Answers::new(
+                    limits.answers,
+                    limits.addresses,
+                    limits.listed,
+                    limits.grace,
+                ),
+                offers: Offers::new(limits.offers),
+                pairs: Pairs::new(limits.attributed),
+                ledger: Ledger::new(limits.findings, limits.repeat),
+                now: Timestamp::ZERO,
+            },
+        }
+    }
+
+    /// Takes over what an earlier run kept: none of it is new, or seen first, again.
+    pub fn restore(
+        &mut self,
+        findings: Vec<Finding>,
+        vendors: impl IntoIterator<Item = (VendorKey, Seen)>,
+    ) {
+        self.judge.ledger.restore(findings, vendors);
+    }
+
+    /// From now on keeps what changes, for [`take_changes`](Self::take_changes).
+    pub fn keep_changes(&mut self) {
+        self.judge.ledger.keep_changes();
+    }
+
+    /// From now on judges by this configuration. What was counted stays counted.
+    pub fn configure(
+        &mut self,
+        set: Arc<Set>,
+        networks: Arc<Networks>,
+        exceptions: Arc<Exceptions>,
+    ) {
+        self.judge.set = set;
+        self.judge.networks = networks;
+        self.judge.exceptions = exceptions;
+    }
+
+    /// Takes in a record of the worker `lane`.
+    pub fn push(&mut self, lane: usize, record: Record, mut out: impl FnMut(Event<'_>)) {
+        self.order.push(lane, record);
+        if self.order.is_over() {
+            self.release(&mut out);
+        }
+    }
+
+    /// The worker `lane` will bring nothing from before `to` any more.
+    pub fn advance(&mut self, lane: usize, to: Timestamp, mut out: impl FnMut(Event<'_>)) {
+        self.order.advance(lane, to);
+        self.release(&mut out);
+    }
+
+    /// No worker brings anything any more.
+    pub fn finish(&mut self, mut out: impl FnMut(Event<'_>)) {
+        self.order.close();
+        self.release(&mut out);
+    }
+
+    /// What changed since this was last asked: findings that hold the differences only, to be
+    /// [merged](Finding::merge) into what is kept elsewhere.
+    pub fn take_changes(&mut self) -> Vec<Finding> {
+        self.judge.ledger.take_changes()
+    }
+
+    /// The servers that workers should count volume for, when they changed since this was last
+    /// asked.
+    pub fn take_attributed(&mut self) -> Option<Attributed> {
+        self.judge.pairs.publish(self.judge.now)
+    }
+
+    /// The findings in memory, the one seen least recently first.
+    pub fn findings(&self) -> impl Iterator<Item = &Finding> {
+        self.judge.ledger.findings()
+    }
+
+    /// When each vendor was seen first and last, by strength and network.
+    pub fn vendors(&self) -> impl Iterator<Item = (&VendorKey, Seen)> {
+        self.judge.ledger.vendors()
+    }
+
+    /// Distinct clients with a detection since `since`, by vendor, strength and network.
+    #[must_use]
+    pub fn clients(&self, since: Timestamp) -> BTreeMap<VendorKey, u64> {
+        self.judge.ledger.clients(since)
+    }
+
+    /// The packet time reached: that of the last record judged, or what all workers promised.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        self.judge.now.max(self.order.watermark())
+    }
+
+    /// What went by the limits.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        Counts {
+            early: self.order.early(),
+            late: self.order.late(),
+            changes_lost: self.judge.ledger.changes_lost(),
+        }
+    }
+
+    /// How full each table is.
+    #[must_use]
+    pub fn tables(&self) -> [TableUse; 7] {
+        let Judge { duplicates, answers, offers, pairs, ledger, .. } = &self.judge;
+        [
+            ("correlator_records", self.order.table_use()),
+            ("correlator_identities", duplicates.table_use()),
+            ("correlator_answers", answers.known_use()),
+            ("correlator_addresses", answers.given_use()),
+            ("correlator_ech_offers", offers.table_use()),
+            ("correlator_attributed", pairs.table_use()),
+            ("findings", ledger.table_use()),
+        ]
+        .map(|(table, (entries, bytes, evicted))| TableUse {
+            table,
+            entries,
+            bytes,
+            evicted,
+        })
+    }
+
+    fn release(&mut self, out: &mut impl FnMut(Event<'_>)) {
+        while let Some(record) = self.order.pop() {
+            self.judge.record(record, out);
+        }
+    }
+}
+
+impl Judge {
+    fn record(&mut self, record: Record, out: &mut impl FnMut(Event<'_>)) {
+        self.now = self.now.max(record.origin().at);
+        match record {
+            Record::Answer(answer) => self.answers.hear(&answer),
+            Record::Connection(connection) => self.connection(&connection, out),
+            Record::Detection(detection) => self.detection(&detection, out),
+            Record::EchOffered(offered) => self.offers.hear(&offered),
+            Record::Volume(volume) => self.volume(&volume, out),
+        }
+    }
+
+    fn detection(&mut self, detection: &Detection, out: &mut impl FnMut(Event<'_>)) {
+        let Detection { origin, signal, identity, .. } = detection;
+        match self.duplicates.judge(Kind::of(*signal), *signal, *identity, origin.at) {
+            Verdict::First => {}
+            Verdict::Copy => return out(Event::Copy { source: origin.source }),
+            Verdict::Repeat => return,
+        }
+        let resolved = self.resolved(detection);
+        self.count(detection, Inference { resolved, attribution: None }, out);
+    }
+
+    fn connection(&mut self, connection: &Connection, out: &mut impl FnMut(Event<'_>)) {
+        let Connection { origin, client, identity, .. } = connection;
+        let kind = Kind::Connection;
+        match self.duplicates.judge(kind, Signal::DnsAttributed, *identity, origin.at) {
+            Verdict::First => {}
+            Verdict::Copy | Verdict::Repeat => {
+                return out(Event::Copy { source: origin.source });
+            }
+        }
+        let network = self.networks.classify(client, origin.source);
+        let path = connection.path();
+        let ech = connection.ech.as_deref().map(|hello| self.ech(hello, &path, *origin));
+        if let Some(rule) = ech {
+            out(Event::Ech { network, verdict: rule.verdict(), rule });
+        }
+        // With real ECH the name shown is the public name of the configuration, and the one meant
+        // is as hidden as if none had been shown.
+        let named = connection.named && ech.map(EchRule::verdict) != Some(Ech::Real);
+        let outcome = if named { ConnectionOutcome::Named } else { self.nameless(connection, out) };
+        if let Some(kind) = connection.encrypted_dns {
+            out(Event::EncryptedDns { network, kind });
+        }
+        let server = connection.server.addr;
+        let never_resolved = outcome == ConnectionOutcome::Nameless
+            && !self.answers.was_given(client.tenant, server);
+        out(Event::Connection { network, outcome, never_resolved });
+    }
+
+    /// A connection whose name cannot be read: what its client resolved before, and whose address
+    /// its server has, may tell.
+    fn nameless(
+        &mut self,
+        connection: &Connection,
+        out: &mut impl FnMut(Event<'_>),
+    ) -> ConnectionOutcome {
+        let Connection { origin, client, server, ech, .. } = connection;
+        let shown = ech.as_deref().map(|hello| &hello.outer_name);
+        let mut known = false;
+        let mut listed: Option<(Name, Arc<Indicator>, Attribution)> = None;
+        for candidate in self.answers.candidates(client.tenant, client.addr, server.addr, origin.at)
+        {
+            if shown == Some(candidate.name) {
+                continue;
+            }
+            known = true;
+            if let Some(hit) = self.set.lookup(candidate.name)
+                && bears_attribution(hit.indicator)
+            {
+                let indicator = Arc::clone(hit.indicator);
+                listed = Some((candidate.name.clone(), indicator, candidate.attribution));
+                break;
+            }
+        }
+        if let Some((name, indicator, attribution)) = listed {
+            let inference =
+                Inference { resolved: Some(Resolved::ByClient), attribution: Some(attribution) };
+            let signal = Signal::DnsAttributed;
+            self.infer(connection, signal, name, indicator, inference, out);
+        } else if let Some(indicator) = self.set.lookup_addr(server.addr)
+            && indicator.applies_to(Signal::IpPrefix)
+        {
+            let indicator = Arc::clone(indicator);
+            let name = Name::new(&server.addr.to_string());
+            let resolved = if known {
+                Resolved::ByClient
+            } else if self.answers.was_given(client.tenant, server.addr) {
+                Resolved::Elsewhere
+            } else {
+                Resolved::Never
+            };
+            let inference = Inference { resolved: Some(resolved), attribution: None };
+            self.infer(connection, Signal::IpPrefix, name, indicator, inference, out);
+        }
+        if known { ConnectionOutcome::Attributed } else { ConnectionOutcome::Nameless }
+    }
+
+    /// Counts a detection that no packet showed by itself.
+    fn infer(
+        &mut self,
+        connection: &Connection,
+        signal: Signal,
+        name: Name,
+        indicator: Arc<Indicator>,
+        inference: Inference,
+        out: &mut impl FnMut(Event<'_>),
+    ) {
+        let Connection { origin, client, server, identity, .. } = connection;
+        self.pairs.add(client.tenant, client.addr, server.addr, &indicator.vendor, origin.at);
+        let detection = Detection {
+            origin: *origin,
+            signal,
+            name,
+            indicator,
+            client: *client,
+            path: connection.path(),
+            identity: *identity,
+            ech: connection.ech.clone(),
+        };
+        self.count(&detection, inference, out);
+    }
+
+    /// Counts a detection that is the first of its identity.
+    fn count(
+        &mut self,
+        detection: &Detection,
+        inference: Inference,
+        out: &mut impl FnMut(Event<'_>),
+    ) {
+        let Detection { origin, indicator, client, ech, .. } = detection;
+        let network = self.networks.classify(client, origin.source);
+        let role = self.networks.role(client, origin.source);
+        let ech = ech.as_deref().map(|hello| self.ech(hello, &detection.path, *origin));
+        let strength = inference.bound(detection.signal).min(indicator.strength);
+        let key = FindingKey {
+            tenant: Arc::clone(self.networks.tenant(client.tenant)),
+            network: Arc::clone(self.networks.name(network)),
+            client: client.addr,
+            vendor: Arc::clone(&indicator.vendor),
+            product: Arc::clone(&indicator.product),
+            strength,
+        };
+        let exception = self.exceptions.covering(&key, origin.at);
+        let folded = self.ledger.fold(key, detection, role);
+        out(Event::Detected(Detected {
+            detection,
+            strength,
+            network,
+            role,
+            attribution: inference.attribution,
+            resolved: inference.resolved,
+            ech: ech.map(|rule| (rule.verdict(), rule)),
+            finding: folded.finding,
+            new_finding: folded.new_finding,
+            first_of_vendor: folded.first_of_vendor,
+            notice: folded.notice,
+            exception,
+        }));
+    }
+
+    fn volume(&self, volume: &Volume, out: &mut impl FnMut(Event<'_>)) {
+        let Volume { origin, client, vendor, sent, received } = volume;
+        let network = self.networks.classify(client, origin.source);
+        out(Event::Volume { network, vendor, sent: *sent, received: *received });
+    }
+
+    /// Does the connection that shows a name agree with an answer? Not asked of DNS itself.
+    fn resolved(&self, detection: &Detection) -> Option<Resolved> {
+        if Kind::of(detection.signal) == Kind::Dns {
+            return None;
+        }
+        let Detection { origin, name, client, path, .. } = detection;
+        let server = path.destination.addr;
+        Some(self.answers.resolved(name, client.tenant, client.addr, server, origin.at))
+    }
+
+    fn ech(&self, hello: &EchHello, path: &Path, origin: Origin) -> EchRule {
+        let (client, server) = (path.source.addr, path.destination.addr);
+        let resolved = self
+            .answers
+            .candidates(path.tenant, client, server, origin.at)
+            .any(|known| *known.name == hello.outer_name);
+        self.offers.judge(hello, resolved, origin.at)
+    }
+}
+
+/// An attribution rests on an answer: what may be recognised by DNS may be recognised by it.
+fn bears_attribution(indicator: &Indicator) -> bool {
+    [Signal::DnsAttributed, Signal::DnsAnswer, Signal::DnsQuery]
+        .into_iter()
+        .any(|signal| indicator.applies_to(signal))
+}
+
+/// What is known of a detection beside what its packet shows.
+#[derive(Clone, Copy, Debug)]
+struct Inference {
+    resolved: Option<Resolved>,
+    attribution: Option<Attribution>,
+}
+
+impl Inference {
+    /// The most that a signal can bear: an address alone says less than a name, and a server that
+    /// unrelated names share says little.
+    fn bound(self, signal: Signal) -> Strength {
+        match (signal, self.attribution) {
+            (Signal::IpPrefix, _) => Strength::Moderate,
+            (_, Some(Attribution { shared: true, .. })) => Strength::Weak,
+            _ => Strength::Strong,
+        }
+    }
+}

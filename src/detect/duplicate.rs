@@ -1,0 +1,143 @@
+//! One event, delivered by several mirrors or rings, is one event.
+
+use core::time::Duration;
+
+use super::recent::Recent;
+use crate::inspect::Signal;
+use crate::time::Timestamp;
+
+/// Which record a first one was.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub(super) enum Kind {
+    Dns,
+    Name,
+    Connection,
+}
+
+/// What a record is to those before it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Verdict {
+    /// The first of its identity within the window: it counts.
+    First,
+    /// The same packet again, from another mirror or ring.
+    Copy,
+    /// A question asked again, or the answer to a question that was counted.
+    Repeat,
+}
+
+/// The identities that counted lately.
+#[derive(Debug)]
+pub(super) struct Duplicates {
+    counted: Recent<(Kind, u64), (Signal, Timestamp)>,
+}
+
+impl Duplicates {
+    pub(super) fn new(limit: usize) -> Self {
+        Self { counted: Recent::new(limit) }
+    }
+
+    /// Judges a record. The window begins at the record that counted and is not prolonged by its
+    /// copies, so that something repeated for ever is counted for ever, once a window.
+    pub(super) fn judge(
+        &mut self,
+        kind: Kind,
+        signal: Signal,
+        identity: u64,
+        at: Timestamp,
+    ) -> Verdict {
+        while self
+            .counted
+            .oldest()
+            .is_some_and(|(_, (_, counted))| at.since(*counted) > QUESTION_WINDOW)
+        {
+            self.counted.pop_oldest();
+        }
+        let window = if kind == Kind::Dns { QUESTION_WINDOW } else { COPY_WINDOW };
+        let key = (kind, identity);
+        // Looked up without touching: entries stay in the order in which they counted.
+        if let Some((first, counted)) = self.counted.get(&key) {
+            let gap = at.since(*counted);
+            if gap <= window {
+                let copy = *first == signal && gap <= COPY_WINDOW;
+                return if copy { Verdict::Copy } else { Verdict::Repeat };
+            }
+        }
+        *self.counted.enter(key, || (signal, at)).value = (signal, at);
+        Verdict::First
+    }
+
+    pub(super) fn table_use(&self) -> (usize, usize, u64) {
+        (self.counted.len(), self.counted.allocated(), self.counted.evicted())
+    }
+}
+
+impl Kind {
+    /// Of a sighting by `signal`.
+    pub(super) const fn of(signal: Signal) -> Self {
+        match signal {
+            Signal::DnsQuery | Signal::DnsAnswer | Signal::MdnsQuery | Signal::LlmnrQuery => {
+                Self::Dns
+            }
+            _ => Self::Name,
+        }
+    }
+}
+
+/// Copies of one packet by several mirrors arrive within this, the moment itself included.
+const COPY_WINDOW: Duration = Duration::from_secs(1);
+
+/// The same question from the same port with the same id is the same question for this long.
+const QUESTION_WINDOW: Duration = Duration::from_secs(5);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: u64 = 1_000_000_000;
+
+    fn judge(seen: &mut Duplicates, signal: Signal, identity: u64, nanos: u64) -> Verdict {
+        seen.judge(Kind::of(signal), signal, identity, Timestamp::from_nanos(nanos))
+    }
+
+    #[test]
+    fn a_hello_seen_twice_within_a_second_is_one() {
+        let mut seen = Duplicates::new(8);
+        assert_eq!(judge(&mut seen, Signal::TlsSni, 7, SECOND), Verdict::First);
+        assert_eq!(judge(&mut seen, Signal::TlsSni, 7, SECOND), Verdict::Copy);
+        assert_eq!(judge(&mut seen, Signal::TlsSni, 7, 2 * SECOND), Verdict::Copy);
+        assert_eq!(judge(&mut seen, Signal::TlsSni, 7, 2 * SECOND + 1), Verdict::First);
+        assert_eq!(judge(&mut seen, Signal::TlsSni, 8, 2 * SECOND), Verdict::First);
+    }
+
+    #[test]
+    fn a_question_is_one_for_five_seconds_and_its_answer_belongs_to_it() {
+        let mut seen = Duplicates::new(8);
+        assert_eq!(judge(&mut seen, Signal::DnsQuery, 7, 0), Verdict::First);
+        assert_eq!(judge(&mut seen, Signal::DnsQuery, 7, 10), Verdict::Copy);
+        assert_eq!(judge(&mut seen, Signal::DnsAnswer, 7, 20), Verdict::Repeat);
+        assert_eq!(judge(&mut seen, Signal::DnsQuery, 7, 5 * SECOND), Verdict::Repeat);
+        assert_eq!(judge(&mut seen, Signal::DnsQuery, 7, 5 * SECOND + 1), Verdict::First);
+    }
+
+    #[test]
+    fn copies_do_not_prolong_the_window() {
+        let mut seen = Duplicates::new(8);
+        let firsts = (0..100)
+            .filter(|tenth| {
+                judge(&mut seen, Signal::QuicSni, 1, tenth * SECOND / 10) == Verdict::First
+            })
+            .count();
+        assert_eq!(firsts, 10, "one for each 1.1 s begun");
+    }
+
+    #[test]
+    fn identities_of_other_kinds_are_others() {
+        let mut seen = Duplicates::new(8);
+        assert_eq!(judge(&mut seen, Signal::DnsQuery, 7, 0), Verdict::First);
+        assert_eq!(judge(&mut seen, Signal::TlsSni, 7, 0), Verdict::First);
+        assert_eq!(
+            seen.judge(Kind::Connection, Signal::TlsSni, 7, Timestamp::ZERO),
+            Verdict::First
+        );
+    }
+}
