@@ -21,6 +21,7 @@ pub(super) struct Args {
     level: tracing::Level,
     /// How log lines are written
     #[arg(
+        id = "log.format",
         long = "log.format",
         global = true,
         value_enum,

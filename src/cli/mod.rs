@@ -2,8 +2,10 @@
 //!
 //! A command is a `clap::Args` struct and a function `run(&Args) -> Result<(), Failure>`.
 
+mod explain;
 mod generate;
 mod logging;
+mod signatures;
 
 use std::ffi::{OsStr, OsString};
 use std::io;
@@ -31,6 +33,10 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Say which documented endpoint a name or address is, and who says so
+    Match(explain::Args),
+    /// Check, show and exchange signatures
+    Signatures(signatures::Args),
     /// Print the man page, completions and the other files that packages install
     Generate(generate::Args),
 }
@@ -72,6 +78,8 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         return ExitCode::from(2);
     }
     let done = match &cli.command {
+        Command::Match(args) => explain::run(args),
+        Command::Signatures(args) => signatures::run(args),
         Command::Generate(args) => generate::run(args),
     };
     match done {

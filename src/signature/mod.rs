@@ -15,6 +15,7 @@ pub mod lint;
 pub mod pattern;
 pub mod selection;
 pub mod set;
+pub mod summary;
 mod words;
 
 pub use fault::{Fault, Severity};

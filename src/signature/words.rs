@@ -105,9 +105,21 @@ words! {
         A = "A",
         /// A maintained public list with repository, path and commit.
         B1 = "B1",
-        /// A public source found without its repository's name: a lead.
-        B2 = "B2",
         /// Derived, as the parent of documented hosts.
         C = "C",
+        /// A public source found without its repository's name: a lead, never enough alone.
+        B2 = "B2",
+    }
+}
+
+impl Strength {
+    /// What it means that a client asked for such a name.
+    #[must_use]
+    pub const fn meaning(self) -> &'static str {
+        match self {
+            Self::Weak => "a person browsing goes there too",
+            Self::Moderate => "the product goes there, and so do tools, integrators and libraries",
+            Self::Strong => "only an installed product or device goes there",
+        }
     }
 }

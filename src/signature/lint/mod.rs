@@ -286,6 +286,9 @@ fn prefix(report: &mut Report<'_>, line: usize, address: IpAddr, length: u8) {
     let (first, last) = index::range(Addr::from(address), length);
     for (special, special_length) in SPECIAL {
         let Ok(special) = special.parse::<IpAddr>() else { continue };
+        if special.is_ipv4() != address.is_ipv4() {
+            continue;
+        }
         let (low, high) = index::range(Addr::from(special), *special_length);
         if first <= high && low <= last {
             report.error(
