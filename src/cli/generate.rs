@@ -14,6 +14,8 @@ pub(super) struct Args {
 enum What {
     /// The man page
     Man,
+    /// A configuration file with every key, its default and the reason for it
+    Config,
     /// A completion script
     Completions {
         /// For which shell
@@ -25,6 +27,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let mut text = Vec::new();
     match &args.what {
         What::Man => man(&mut text)?,
+        What::Config => text.extend_from_slice(crate::config::default_file().as_bytes()),
         What::Completions { shell } => {
             clap_complete::generate(*shell, &mut super::command(), "vendorwatch", &mut text);
         }

@@ -3,6 +3,7 @@
 //! A command is a `clap::Args` struct and a function `run(&Args) -> Result<(), Failure>`.
 
 mod explain;
+mod config;
 mod generate;
 mod logging;
 mod signatures;
@@ -37,6 +38,8 @@ enum Command {
     Match(explain::Args),
     /// Check, show and exchange signatures
     Signatures(signatures::Args),
+    /// Check the configuration, or show what is in effect
+    Config(config::Args),
     /// Print the man page, completions and the other files that packages install
     Generate(generate::Args),
 }
@@ -80,6 +83,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let done = match &cli.command {
         Command::Match(args) => explain::run(args),
         Command::Signatures(args) => signatures::run(args),
+        Command::Config(args) => config::run(args),
         Command::Generate(args) => generate::run(args),
     };
     match done {
