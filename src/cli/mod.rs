@@ -7,6 +7,8 @@ mod config;
 mod generate;
 mod logging;
 mod signatures;
+mod names;
+mod read;
 
 use std::ffi::{OsStr, OsString};
 use std::io;
@@ -38,6 +40,8 @@ enum Command {
     Match(explain::Args),
     /// Check, show and exchange signatures
     Signatures(signatures::Args),
+    /// Read capture files and say which listed vendors were contacted, by whom and when
+    Read(read::Args),
     /// Check the configuration, or show what is in effect
     Config(config::Args),
     /// Print the man page, completions and the other files that packages install
@@ -83,6 +87,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let done = match &cli.command {
         Command::Match(args) => explain::run(args),
         Command::Signatures(args) => signatures::run(args),
+        Command::Read(args) => read::run(args),
         Command::Config(args) => config::run(args),
         Command::Generate(args) => generate::run(args),
     };
