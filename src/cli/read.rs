@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::Failure;
 use super::names::Names;
 use crate::capture::file::Files;
-use crate::capture::{Batch, Source};
+use crate::capture::{Batch, CaptureError, Source};
 use crate::detect::Record;
 use crate::pipeline::{Pipeline, Sighting, Sink};
 use crate::signature::Set;
@@ -29,10 +29,7 @@ pub(super) struct Args {
 
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let filter = (!args.filter.is_empty()).then(|| args.filter.join(" "));
-    let mut files = Files::new(&args.inputs, filter.as_deref()).map_err(|error| match error {
-        error @ crate::capture::CaptureError::Filter { .. } => Failure::usage(error),
-        other => other.into(),
-    })?;
+    let mut files = Files::new(&args.inputs, filter.as_deref()).map_err(blame)?;
     let ledger = Arc::new(Ledger::default());
     let mut pipeline = Pipeline::new(Arc::new(Set::default()), Arc::clone(&ledger));
     let mut sink = Collect { names: Names::new(), fault: None };
@@ -42,7 +39,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
         for fault in files.take_faults() {
             progress.say(&format!("warning: {fault}"));
         }
-        match batch? {
+        match batch.map_err(blame)? {
             Batch::Frames(_) => progress.moved(files.progress()),
             Batch::Idle => {}
             Batch::End => break,
@@ -59,6 +56,14 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     }
     out.flush()?;
     Ok(())
+}
+
+/// A filter that does not compile is bad usage; all else is the job's failure.
+fn blame(error: CaptureError) -> Failure {
+    match error {
+        error @ CaptureError::Filter { .. } => Failure::usage(error),
+        other => other.into(),
+    }
 }
 
 /// Keeps what is found.

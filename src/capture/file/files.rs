@@ -223,9 +223,11 @@ impl Source for Files {
                 break;
             };
             let others = (0..self.open.len()).filter(|&other| other != at);
+            // What waits for room has no say, or nothing would ever make that room.
+            let waiting = self.waiting.front().filter(|_| self.open.len() < MAX_OPEN);
             let until = others
                 .map(|other| self.open[other].next)
-                .chain(self.waiting.front().map(|file| file.first))
+                .chain(waiting.map(|file| file.first))
                 .min()
                 .unwrap_or(Timestamp::from_nanos(u64::MAX));
             let file = &mut self.open[at];

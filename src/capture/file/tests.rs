@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use proptest::prelude::*;
 
-use super::{Files, Reader};
+use super::{Files, MAX_OPEN, Reader};
 use crate::capture::{Batch, CaptureError, Source};
 use crate::frame::{LinkType, SourceId};
 use crate::time::Timestamp;
@@ -462,6 +462,20 @@ fn one_broken_file_among_several_is_a_fault_and_alone_an_error() {
     let mut files = Files::new(&[path("nothing")], None).unwrap();
     let (frames, end) = read_all(&mut files);
     assert!(frames.is_empty() && end.is_none(), "a capture of a quiet hour is no error: {end:?}");
+}
+
+#[test]
+fn more_overlapping_files_than_may_be_open_are_all_read() {
+    let directory = tempfile::tempdir().unwrap();
+    for number in 0..u64::try_from(MAX_OPEN).unwrap() + 3 {
+        // Each lasts until all others have begun.
+        let frames = [sample(number, 60), sample(1_000 + number, 60)];
+        let path = directory.path().join(number.to_string());
+        std::fs::write(path, write(&frames, Shape::Micros, false)).unwrap();
+    }
+    let mut files = Files::new(&[directory.path().to_owned()], None).unwrap();
+    let (frames, end) = read_all(&mut files);
+    assert_eq!((frames.len(), end.is_none()), (2 * (MAX_OPEN + 3), true));
 }
 
 #[cfg(feature = "libpcap")]
