@@ -2,13 +2,13 @@
 //!
 //! A command is a `clap::Args` struct and a function `run(&Args) -> Result<(), Failure>`.
 
-mod explain;
 mod config;
+mod explain;
 mod generate;
 mod logging;
-mod signatures;
 mod names;
 mod read;
+mod signatures;
 
 use std::ffi::{OsStr, OsString};
 use std::io;
