@@ -22,6 +22,7 @@ pub mod networks;
 mod order;
 mod recent;
 pub mod record;
+pub mod summary;
 
 pub use attribution::{Attributed, Attribution, Resolved};
 pub use correlate::{Correlator, Counts, Limits, TableUse};
@@ -35,3 +36,4 @@ pub use record::{
     Answer, Client, Connection, Detection, EchHello, EchOffered, EncryptedDns, Origin, Record,
     Volume,
 };
+pub use summary::{Observed, Row};

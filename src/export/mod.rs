@@ -1,1 +1,3 @@
-//! (room)
+//! What leaves the program: metrics, events, pages, and findings as text.
+
+pub mod findings;
