@@ -3,4 +3,5 @@
 mod corpus;
 mod live;
 mod rooms;
+mod signatures;
 mod support;

@@ -1,0 +1,3 @@
+//! The signature data that ship.
+
+mod data;
