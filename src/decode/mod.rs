@@ -5,6 +5,8 @@
 //! fragment that [`flow`](crate::flow) may complete, or the reason why there is neither. Nothing
 //! is copied, nothing kept between frames, nothing allocated.
 
+pub mod fast;
+
 use crate::frame::SourceId;
 use crate::net::{Addr, Endpoint, IpProtocol, Mac, Path, TenantId};
 use crate::time::Timestamp;

@@ -1,3 +1,15 @@
 #![forbid(unsafe_code)]
 //! From packets to the in-order octets of a direction: fragments, stream segments, and the
 //! bounded tables of what is unfinished.
+
+pub mod clock;
+pub mod filter;
+pub mod hash;
+pub mod segments;
+pub mod table;
+
+pub use clock::Clock;
+pub use filter::Filter;
+pub use hash::FlowHasher;
+pub use segments::{Brought, Segments};
+pub use table::{Removed, Slot, Table};

@@ -5,7 +5,9 @@
 //! reads it; [`Stream::push`] feeds it. A new protocol is a variant here and a file beside this.
 
 use super::dns::Framing;
-use super::tls::{ClientHello, Hello, HelloStep};
+use super::tls::{
+    ClientHello, Hello, HelloStep, ServerFlight, ServerHello, content_type, handshake_type,
+};
 use super::{Malformed, Signal};
 
 /// Whether octets begin a protocol.
@@ -49,6 +51,8 @@ pub enum Observation<'a> {
     ClientHello(&'a ClientHello<'a>),
     /// What began like a ClientHello was none, or broke off before anything could be read.
     NoClientHello(Malformed),
+    /// What the server of a ClientHello chose.
+    ServerHello(ServerHello),
     /// A whole DNS message.
     Dns(&'a [u8]),
     /// A DNS message that ends before its length says.
@@ -59,6 +63,8 @@ pub enum Observation<'a> {
 #[derive(Debug)]
 pub enum Stream {
     Tls(Hello),
+    /// The answer to a ClientHello; never probed for, since only who saw that expects it.
+    TlsServer(ServerFlight),
     Dns(Framing),
 }
 
@@ -86,7 +92,7 @@ impl Stream {
     #[inline]
     pub fn may_begin(octets: &[u8], source_port: u16, destination_port: u16) -> bool {
         match octets.first() {
-            Some(0x16) => Hello::probe(octets) != Probe::NotOurs,
+            Some(0x16) => Hello::probe(octets) != Probe::NotOurs || is_server_hello(octets),
             Some(_) if source_port == super::dns::PORT || destination_port == super::dns::PORT => {
                 Framing::probe(octets) == Probe::Certain
             }
@@ -102,6 +108,7 @@ impl Stream {
                 HelloStep::Read(hello) => observe(Observation::ClientHello(&hello)),
                 HelloStep::Not(fault) => observe(Observation::NoClientHello(fault)),
             },
+            Self::TlsServer(flight) => return flight.push(octets, observe),
             Self::Dns(framing) => return framing.push(octets, observe),
         }
         Progress::Done
@@ -114,6 +121,7 @@ impl Stream {
                 Ok(hello) => observe(Observation::ClientHello(&hello)),
                 Err(fault) => observe(Observation::NoClientHello(fault)),
             },
+            Self::TlsServer(_) => {}
             Self::Dns(framing) => framing.end(octets, observe),
         }
     }
@@ -123,7 +131,14 @@ impl Stream {
     pub fn heap(&self) -> usize {
         match self {
             Self::Tls(hello) => hello.heap(),
-            Self::Dns(_) => 0,
+            Self::TlsServer(_) | Self::Dns(_) => 0,
         }
     }
+}
+
+/// Does a payload begin with a record that holds a ServerHello?
+#[must_use]
+#[inline]
+pub fn is_server_hello(octets: &[u8]) -> bool {
+    matches!(octets, [content_type::HANDSHAKE, 3, 0..=4, _, _, handshake_type::SERVER_HELLO, 0, ..])
 }

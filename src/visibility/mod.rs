@@ -8,7 +8,9 @@ pub mod counter;
 pub mod outcome;
 
 pub use counter::Counter;
-pub use outcome::{DnsOutcome, DnsTransport, HandshakeOutcome, HandshakeProtocol, PacketOutcome};
+pub use outcome::{
+    DnsOutcome, DnsTransport, HandshakeOutcome, HandshakeProtocol, PacketOutcome, TableName,
+};
 
 /// The counts of one worker. Single writer, any number of readers.
 #[derive(Debug, Default)]
@@ -27,6 +29,17 @@ pub struct Ledger {
     pub records_lost: Counter,
     /// Packet times that ran backwards or jumped ahead and were clamped.
     pub time_clamped: Counter,
+    /// How full the tables of what is unfinished are.
+    pub tables: [TableUse; TableName::ALL.len()],
+}
+
+/// How full one table is.
+#[derive(Debug, Default)]
+pub struct TableUse {
+    pub entries: Counter,
+    pub bytes: Counter,
+    /// Given up for room since the start.
+    pub evicted: Counter,
 }
 
 impl Ledger {
@@ -34,6 +47,14 @@ impl Ledger {
     #[inline]
     pub fn packet(&self, outcome: PacketOutcome) {
         self.packets[outcome as usize].add(1);
+    }
+
+    /// Shows how full a table is.
+    pub fn table(&self, table: TableName, entries: usize, bytes: usize, evicted: u64) {
+        let shown = &self.tables[table as usize];
+        shown.entries.set(entries as u64);
+        shown.bytes.set(bytes as u64);
+        shown.evicted.set(evicted);
     }
 
     /// Counts the beginning of a handshake.

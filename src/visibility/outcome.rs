@@ -105,3 +105,23 @@ outcomes! {
         Evicted = "evicted",
     }
 }
+
+outcomes! {
+    /// The tables of a worker.
+    TableName {
+        /// TCP connections whose beginning is unfinished.
+        Connections = "connections",
+        /// QUIC first flights.
+        Quic = "quic",
+        /// DTLS hellos in pieces.
+        Dtls = "dtls",
+        /// IP datagrams in pieces.
+        Fragments = "fragments",
+        /// Flows whose volume is counted.
+        Volumes = "volumes",
+        /// What was just seen, to know copies by.
+        Recent = "recent",
+        /// The sample for the estimates.
+        Sample = "sample",
+    }
+}

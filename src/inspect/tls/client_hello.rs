@@ -30,7 +30,7 @@ pub struct ClientHello<'a> {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum EchExtension {
     /// The outer hello: the name beside it is the provider's public one.
-    Outer { config_id: u8, enc_len: u16, payload_len: u16 },
+    Outer { config_id: u8, kdf_id: u16, aead_id: u16, enc_len: u16, payload_len: u16 },
     /// Inside what a client encrypts; in the clear it hides nothing.
     Inner,
     /// Neither could be read.
@@ -154,12 +154,13 @@ impl EchExtension {
             if reader.u8("type")? == 1 {
                 return Ok(Self::Inner);
             }
-            let _cipher_suite = reader.u32("cipher_suite")?;
+            let kdf_id = reader.u16("kdf_id")?;
+            let aead_id = reader.u16("aead_id")?;
             let config_id = reader.u8("config_id")?;
             let enc_len = reader.u16("enc")?;
             reader.take(usize::from(enc_len), "enc")?;
             let payload_len = reader.u16("payload")?;
-            Ok(Self::Outer { config_id, enc_len, payload_len })
+            Ok(Self::Outer { config_id, kdf_id, aead_id, enc_len, payload_len })
         };
         outer().unwrap_or(Self::Unreadable)
     }
@@ -213,7 +214,13 @@ mod tests {
         assert_eq!(hello.server_name, Some(&b"example.com"[..]));
         assert_eq!(hello.alpn().collect::<Vec<_>>(), [&b"h2"[..], b"http/1.1"]);
         assert!(hello.offers_tls13 && !hello.cut && hello.fault.is_none());
-        let outer = EchExtension::Outer { config_id: 0x2a, enc_len: 2, payload_len: 3 };
+        let outer = EchExtension::Outer {
+            config_id: 0x2a,
+            kdf_id: 1,
+            aead_id: 1,
+            enc_len: 2,
+            payload_len: 3,
+        };
         assert_eq!(hello.ech, Some(outer));
     }
 

@@ -7,10 +7,12 @@
 
 pub mod client_hello;
 pub mod hello;
+pub mod server_flight;
 pub mod server_hello;
 
 pub use client_hello::{ClientHello, Dialect, EchExtension};
 pub use hello::{Hello, HelloStep};
+pub use server_flight::ServerFlight;
 pub use server_hello::ServerHello;
 
 /// Record types (RFC 8446 §5.1).

@@ -1,0 +1,284 @@
+//! The short way for the packets that most links carry: Ethernet, up to two VLAN tags, IPv4
+//! without fragments or IPv6 without extension headers, TCP or UDP.
+//!
+//! Everything else, tunnels first of all, is left to the general decoder, which would give the
+//! same answer for these. Nothing is built here but a few offsets, so that a packet nobody asks
+//! about costs no more than a look at its headers.
+
+use super::{Packet, Seen, Tcp, TcpFlags};
+use crate::frame::{Frame, LinkType};
+use crate::net::{Addr, Endpoint, IpProtocol, Mac, Path, TenantId};
+
+/// Where the headers of an ordinary packet are.
+#[derive(Clone, Copy, Debug)]
+pub struct Head<'a> {
+    /// From the IP header to the end of the IP packet or of what was captured.
+    ip: &'a [u8],
+    /// The addresses' octets, and their length.
+    v6: bool,
+    tcp: bool,
+    transport: usize,
+    payload: usize,
+    /// The length the headers state.
+    ip_len: u32,
+    /// The outermost tag in the frame.
+    vlan: Option<u16>,
+}
+
+impl<'a> Head<'a> {
+    /// The headers of `frame`, when it is of the ordinary kind.
+    #[inline]
+    #[must_use]
+    pub fn of(frame: &Frame<'a>) -> Option<Self> {
+        if frame.link != LinkType::ETHERNET {
+            return None;
+        }
+        let data = frame.data;
+        let mut at = ETHERNET - 2;
+        let mut ethertype = be16(data, at)?;
+        let mut vlan = None;
+        for _ in 0..2 {
+            if !matches!(ethertype, CUSTOMER_TAG | SERVICE_TAG) {
+                break;
+            }
+            let tag = be16(data, at + 2)?;
+            vlan = vlan.or(Some(tag));
+            at += 4;
+            ethertype = be16(data, at)?;
+        }
+        let ip = data.get(at + 2..)?;
+        match ethertype {
+            ETHERTYPE_IPV4 => Self::v4(ip, vlan),
+            ETHERTYPE_IPV6 => Self::v6(ip, vlan),
+            _ => None,
+        }
+    }
+
+    #[inline]
+    fn v4(ip: &'a [u8], vlan: Option<u16>) -> Option<Self> {
+        let header = ip.first_chunk::<20>()?;
+        let version_and_length = header[0];
+        let length = usize::from(u16::from_be_bytes([header[2], header[3]]));
+        let fragment = u16::from_be_bytes([header[6], header[7]]) & 0x3fff;
+        let transport = usize::from(version_and_length & 15) * 4;
+        if version_and_length >> 4 != 4 || transport < 20 || fragment != 0 || length < transport {
+            return None;
+        }
+        Self::transport(ip, false, header[9], transport, length, vlan)
+    }
+
+    #[inline]
+    fn v6(ip: &'a [u8], vlan: Option<u16>) -> Option<Self> {
+        let header = ip.first_chunk::<40>()?;
+        let length = usize::from(u16::from_be_bytes([header[4], header[5]]));
+        if header[0] >> 4 != 6 || length == 0 {
+            return None;
+        }
+        Self::transport(ip, true, header[6], 40, 40 + length, vlan)
+    }
+
+    #[inline]
+    #[expect(clippy::cast_possible_truncation, reason = "sixteen bits and a header's length")]
+    fn transport(
+        ip: &'a [u8],
+        v6: bool,
+        protocol: u8,
+        transport: usize,
+        length: usize,
+        vlan: Option<u16>,
+    ) -> Option<Self> {
+        let ip = ip.get(..length).unwrap_or(ip);
+        let (tcp, payload) = match IpProtocol(protocol) {
+            IpProtocol::TCP => {
+                let header = ip.get(transport..)?.first_chunk::<20>()?;
+                let header_len = usize::from(header[12] >> 4) * 4;
+                if header_len < 20 {
+                    return None;
+                }
+                (true, transport + header_len)
+            }
+            IpProtocol::UDP => {
+                let header = ip.get(transport..)?.first_chunk::<8>()?;
+                let ports = [
+                    u16::from_be_bytes([header[0], header[1]]),
+                    u16::from_be_bytes([header[2], header[3]]),
+                ];
+                let udp_len = usize::from(u16::from_be_bytes([header[4], header[5]]));
+                if udp_len + transport != length || ports.iter().any(|&port| is_tunnel_port(port)) {
+                    return None;
+                }
+                (false, transport + 8)
+            }
+            _ => return None,
+        };
+        if payload > ip.len() {
+            return None;
+        }
+        Some(Self { ip, v6, tcp, transport, payload, ip_len: length as u32, vlan })
+    }
+
+    /// Is this TCP (else UDP)?
+    #[inline]
+    #[must_use]
+    pub const fn is_tcp(&self) -> bool {
+        self.tcp
+    }
+
+    /// Source and destination port.
+    #[inline]
+    #[must_use]
+    pub fn ports(&self) -> (u16, u16) {
+        (self.word16(self.transport), self.word16(self.transport + 2))
+    }
+
+    /// The TCP control bits.
+    #[inline]
+    #[must_use]
+    pub fn flags(&self) -> TcpFlags {
+        TcpFlags(self.ip.get(self.transport + 13).copied().unwrap_or_default())
+    }
+
+    /// The payload that was captured.
+    #[inline]
+    #[must_use]
+    pub fn payload(&self) -> &'a [u8] {
+        self.ip.get(self.payload..).unwrap_or_default()
+    }
+
+    /// How long the headers say the payload is.
+    #[inline]
+    #[must_use]
+    #[expect(clippy::cast_possible_truncation, reason = "an offset within a packet")]
+    pub const fn payload_wire_len(&self) -> u32 {
+        self.ip_len.saturating_sub(self.payload as u32)
+    }
+
+    /// Octets of the IP packet on the wire, headers included.
+    #[inline]
+    #[must_use]
+    pub const fn ip_len(&self) -> u32 {
+        self.ip_len
+    }
+
+    /// Both IPv4 ends as [`FlowHasher::v4`](crate::flow::FlowHasher::v4) wants them; none for
+    /// IPv6.
+    #[inline]
+    #[must_use]
+    pub fn v4_ends(&self) -> Option<(u64, u64)> {
+        if self.v6 {
+            return None;
+        }
+        let header = self.ip.first_chunk::<20>()?;
+        let end = |at: usize, port: u16| {
+            let addr = [header[at], header[at + 1], header[at + 2], header[at + 3]];
+            u64::from(u32::from_be_bytes(addr)) << 16 | u64::from(port)
+        };
+        let (source, destination) = self.ports();
+        Some((end(12, source), end(16, destination)))
+    }
+
+    /// The ends, as plain values.
+    #[inline]
+    #[must_use]
+    pub fn ends(&self) -> (Endpoint, Endpoint) {
+        let (source, destination) = self.ports();
+        let (a, b) = if self.v6 {
+            let addresses = self.ip.get(8..40).unwrap_or(&[0; 32]);
+            (addr_v6(addresses, 0), addr_v6(addresses, 16))
+        } else {
+            let addresses = self.ip.get(12..20).unwrap_or(&[0; 8]);
+            (addr_v4(addresses, 0), addr_v4(addresses, 4))
+        };
+        (Endpoint { addr: a, port: source }, Endpoint { addr: b, port: destination })
+    }
+
+    /// The outermost tag of the frame itself.
+    #[inline]
+    #[must_use]
+    pub const fn vlan_tag(&self) -> Option<u16> {
+        self.vlan
+    }
+
+    /// The whole packet, for those who want it.
+    #[must_use]
+    pub fn packet(&self, frame: &Frame<'a>, tenant: TenantId) -> Packet<'a> {
+        let (source, destination) = self.ends();
+        let protocol = if self.tcp { IpProtocol::TCP } else { IpProtocol::UDP };
+        let tcp = if self.tcp {
+            Tcp {
+                sequence: self.word32(self.transport + 4),
+                acknowledgment: self.word32(self.transport + 8),
+                flags: self.flags(),
+            }
+        } else {
+            Tcp::default()
+        };
+        Packet {
+            seen: Seen {
+                at: frame.at,
+                source: frame.source,
+                number: frame.number,
+                vlan: frame.vlan.or(self.vlan).map(|tag| tag & VLAN_ID),
+                tunnel_id: None,
+                mirror: None,
+                mac: frame.data.get(6..12).and_then(|mac| mac.try_into().ok()).map(Mac),
+                tenant,
+                depth: 0,
+            },
+            path: Path { tenant, protocol, source, destination },
+            tcp,
+            payload: self.payload(),
+            payload_wire_len: self.payload_wire_len(),
+            ip_len: self.ip_len,
+        }
+    }
+
+    #[inline]
+    fn word16(&self, at: usize) -> u16 {
+        be16(self.ip, at).unwrap_or_default()
+    }
+
+    #[inline]
+    fn word32(&self, at: usize) -> u32 {
+        self.ip.get(at..at + 4).and_then(|word| word.try_into().ok()).map_or(0, u32::from_be_bytes)
+    }
+}
+
+/// Could a UDP packet of this port carry another packet? Then the general decoder looks.
+#[inline]
+const fn is_tunnel_port(port: u16) -> bool {
+    matches!(
+        port,
+        // L2TP, GTP-U, Teredo, VXLAN and its forms, GENEVE, CAPWAP data, MPLS over UDP, TZSP.
+        1701 | 2152 | 3544 | 4754 | 4789 | 4790 | 5246 | 5247 | 6081 | 6635 | 8472 | 37008
+    )
+}
+
+#[inline]
+fn be16(octets: &[u8], at: usize) -> Option<u16> {
+    octets.get(at..at + 2).and_then(|word| word.try_into().ok()).map(u16::from_be_bytes)
+}
+
+fn addr_v4(octets: &[u8], at: usize) -> Addr {
+    octets
+        .get(at..at + 4)
+        .and_then(|addr| addr.try_into().ok())
+        .map_or_else(Addr::default, Addr::from_v4)
+}
+
+fn addr_v6(octets: &[u8], at: usize) -> Addr {
+    octets
+        .get(at..at + 16)
+        .and_then(|addr| addr.try_into().ok())
+        .map_or_else(Addr::default, Addr::from_v6)
+}
+
+/// Octets of an Ethernet header (IEEE 802.3 §3.1.1).
+const ETHERNET: usize = 14;
+const ETHERTYPE_IPV4: u16 = 0x0800;
+const ETHERTYPE_IPV6: u16 = 0x86dd;
+/// IEEE 802.1Q §9.5.
+const CUSTOMER_TAG: u16 = 0x8100;
+const SERVICE_TAG: u16 = 0x88a8;
+/// The VLAN id in a tag.
+const VLAN_ID: u16 = 0x0fff;

@@ -1,0 +1,183 @@
+//! Packet time made monotone: one clock a source, and one for the tables.
+
+use core::time::Duration;
+
+use crate::frame::SourceId;
+use crate::time::Timestamp;
+
+/// Orders the timestamps of a worker's sources.
+///
+/// Time within a source never runs backwards. A stamp that jumps ahead by more than
+/// [`Clock::JUMP`], or back by more than that, is believed only when the next frame agrees with
+/// it: one frame with a wild stamp neither expires everything nor stops time.
+#[derive(Debug, Default)]
+pub struct Clock {
+    sources: Vec<Source>,
+    elapsed: Timestamp,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Source {
+    now: Timestamp,
+    /// A stamp that jumped and waits to be confirmed.
+    suspect: Option<Timestamp>,
+    /// What is added to this source's time to give the tables' time. Wraps: it may be negative.
+    offset: u64,
+}
+
+/// A frame's time.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Tick {
+    /// For reports: the source's own time.
+    pub at: Timestamp,
+    /// For tables: monotone over all sources.
+    pub now: Timestamp,
+    /// The stamp was not believed.
+    pub clamped: bool,
+}
+
+impl Clock {
+    /// The longest silence that one frame alone may end.
+    pub const JUMP: Duration = Duration::from_secs(3_600);
+
+    /// A frame of `source` is stamped `stamp`.
+    #[inline]
+    pub fn tick(&mut self, source: SourceId, stamp: Timestamp) -> Tick {
+        let index = usize::from(source.0);
+        let Some(state) = self.sources.get_mut(index) else {
+            return self.first(index, stamp);
+        };
+        let ahead = stamp.as_nanos().wrapping_sub(state.now.as_nanos());
+        if ahead < JUMP_NANOS && state.suspect.is_none() {
+            state.now = stamp;
+            let shifted = Timestamp::from_nanos(stamp.as_nanos().wrapping_add(state.offset));
+            self.elapsed = self.elapsed.max(shifted);
+            return Tick { at: stamp, now: self.elapsed, clamped: false };
+        }
+        self.unusual(index, stamp)
+    }
+
+    /// The tables' time.
+    #[must_use]
+    pub const fn now(&self) -> Timestamp {
+        self.elapsed
+    }
+
+    /// The wall clock, or the end of a quiet file, says that time has come this far for every
+    /// source.
+    pub fn advance(&mut self, to: Timestamp) -> Timestamp {
+        for source in &mut self.sources {
+            if source.now < to && source.now != Timestamp::ZERO {
+                source.now = to;
+                let shifted = to.as_nanos().wrapping_add(source.offset);
+                self.elapsed = self.elapsed.max(Timestamp::from_nanos(shifted));
+            }
+        }
+        self.elapsed
+    }
+
+    #[cold]
+    fn first(&mut self, index: usize, stamp: Timestamp) -> Tick {
+        self.sources.resize(index + 1, Source::default());
+        self.begin(index, stamp);
+        Tick { at: stamp, now: self.elapsed, clamped: false }
+    }
+
+    /// From here on `index` counts from `stamp`; tables' time goes on from where it is.
+    fn begin(&mut self, index: usize, stamp: Timestamp) {
+        let offset = self.elapsed.as_nanos().saturating_sub(stamp.as_nanos());
+        self.sources[index] = Source { now: stamp, suspect: None, offset };
+        self.elapsed = self.elapsed.max(stamp);
+    }
+
+    #[cold]
+    fn unusual(&mut self, index: usize, stamp: Timestamp) -> Tick {
+        let state = &mut self.sources[index];
+        if state.now == Timestamp::ZERO {
+            self.begin(index, stamp);
+            return Tick { at: stamp, now: self.elapsed, clamped: false };
+        }
+        let near = |a: Timestamp, b: Timestamp| a.as_nanos().abs_diff(b.as_nanos()) < JUMP_NANOS;
+        if near(stamp, state.now) {
+            // A little late, or the frame after a wild one.
+            state.suspect = None;
+            let clamped = stamp < state.now;
+            state.now = state.now.max(stamp);
+            let shifted = Timestamp::from_nanos(state.now.as_nanos().wrapping_add(state.offset));
+            self.elapsed = self.elapsed.max(shifted);
+            return Tick { at: state.now, now: self.elapsed, clamped };
+        }
+        if state.suspect.is_some_and(|suspect| near(suspect, stamp)) {
+            if stamp > state.now {
+                state.suspect = None;
+                state.now = stamp;
+                let shifted = Timestamp::from_nanos(stamp.as_nanos().wrapping_add(state.offset));
+                self.elapsed = self.elapsed.max(shifted);
+            } else {
+                self.begin(index, stamp);
+            }
+            return Tick { at: stamp, now: self.elapsed, clamped: false };
+        }
+        state.suspect = Some(stamp);
+        Tick { at: state.now, now: self.elapsed, clamped: true }
+    }
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "an hour in nanoseconds fits")]
+const JUMP_NANOS: u64 = Clock::JUMP.as_nanos() as u64;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: u64) -> Timestamp {
+        Timestamp::from_parts(seconds, 0)
+    }
+
+    const EPOCH: u64 = 1_700_000_000;
+    const A: SourceId = SourceId(0);
+
+    #[test]
+    fn a_wild_stamp_moves_nothing() {
+        let mut clock = Clock::default();
+        clock.tick(A, at(EPOCH));
+        let wild = clock.tick(A, at(EPOCH * 2));
+        assert_eq!(wild, Tick { at: at(EPOCH), now: at(EPOCH), clamped: true });
+        let next = clock.tick(A, at(EPOCH + 1));
+        assert_eq!(next, Tick { at: at(EPOCH + 1), now: at(EPOCH + 1), clamped: false });
+    }
+
+    #[test]
+    fn a_long_silence_is_believed_on_the_second_frame() {
+        let mut clock = Clock::default();
+        clock.tick(A, at(EPOCH));
+        assert!(clock.tick(A, at(EPOCH + 90_000)).clamped);
+        let second = clock.tick(A, at(EPOCH + 90_001));
+        assert_eq!((second.at, second.clamped), (at(EPOCH + 90_001), false));
+    }
+
+    #[test]
+    fn time_never_runs_backwards_but_a_wild_first_stamp_is_forgiven() {
+        let mut clock = Clock::default();
+        clock.tick(A, at(EPOCH + 5));
+        let late = clock.tick(A, at(EPOCH + 3));
+        assert_eq!(late, Tick { at: at(EPOCH + 5), now: at(EPOCH + 5), clamped: true });
+
+        let mut clock = Clock::default();
+        clock.tick(A, at(EPOCH * 2));
+        assert!(clock.tick(A, at(EPOCH)).clamped);
+        let third = clock.tick(A, at(EPOCH + 1));
+        assert_eq!((third.at, third.clamped), (at(EPOCH + 1), false));
+        assert_eq!(clock.tick(A, at(EPOCH + 11)).now.since(third.now).as_secs(), 10);
+    }
+
+    #[test]
+    fn a_source_that_lives_in_another_year_shares_the_tables_time() {
+        let mut clock = Clock::default();
+        clock.tick(A, at(EPOCH));
+        let before = clock.now();
+        assert_eq!(clock.tick(SourceId(1), at(1_000)).at, at(1_000));
+        let later = clock.tick(SourceId(1), at(1_030));
+        assert_eq!(later.now.since(before).as_secs(), 30);
+    }
+}

@@ -1,0 +1,84 @@
+//! What a ClientHello over TCP means: one handshake, one sighting.
+
+use core::time::Duration;
+
+use super::Sink;
+use super::dns::COPY;
+use super::emitter::{Emitter, Scene, ech_hello};
+use crate::detect::{EchHello, EncryptedDns};
+use crate::inspect::Signal;
+use crate::inspect::tls::ClientHello;
+use crate::visibility::{HandshakeOutcome, HandshakeProtocol};
+
+/// What a hello said about its connection.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Said {
+    pub(super) named: bool,
+    pub(super) encrypted_dns: Option<EncryptedDns>,
+    pub(super) ech: Option<EchHello>,
+    /// The vendor of the name, when it is listed.
+    pub(super) vendor: Option<std::sync::Arc<str>>,
+}
+
+/// An answer without its ClientHello is told from a late one by what was seen this long ago.
+const ANSWERED: Duration = Duration::from_secs(10);
+
+/// A ClientHello is there, as far as it goes. `lost`: why its end is not.
+///
+/// Counts the handshake's outcome, and its beginning too; none when it is a copy of one that was
+/// counted.
+pub(super) fn client_hello(
+    emitter: &mut Emitter,
+    scene: &Scene<'_>,
+    hello: &ClientHello<'_>,
+    lost: Option<HandshakeOutcome>,
+    out: &mut impl Sink,
+) -> Option<Said> {
+    let identity = emitter.hasher.octets(scene.identity, hello.random);
+    let expected = emitter.hasher.word(scene.identity, EXPECTED);
+    let now = emitter.now;
+    if emitter.recent.note(identity, now, COPY).is_some() {
+        emitter.ledger.copies.add(1);
+        return None;
+    }
+    emitter.recent.note(expected, now, ANSWERED);
+    let ech = ech_hello(hello);
+    let outcome = match hello.server_name {
+        Some(_) => HandshakeOutcome::Named,
+        None if lost.is_some() => lost.unwrap_or(HandshakeOutcome::Gap),
+        None if hello.fault.is_some() => HandshakeOutcome::Malformed,
+        None if ech.is_some() || hello.esni => HandshakeOutcome::Ech,
+        None => HandshakeOutcome::NoSni,
+    };
+    let encrypted_dns = emitter.encrypted_dns(hello, scene.path.destination.port, false);
+    let indicator = hello
+        .server_name
+        .and_then(|name| emitter.host(scene, Signal::TlsSni, name, identity, ech.as_ref(), out));
+    emitter.ledger.handshake_begun(HandshakeProtocol::Tls);
+    emitter.ledger.handshake(HandshakeProtocol::Tls, outcome);
+    Some(Said {
+        named: hello.server_name.is_some(),
+        encrypted_dns,
+        ech,
+        vendor: indicator.map(|indicator| indicator.vendor.clone()),
+    })
+}
+
+/// What began like a hello ended without one.
+pub(super) fn no_client_hello(emitter: &Emitter, outcome: HandshakeOutcome) {
+    emitter.ledger.handshake_begun(HandshakeProtocol::Tls);
+    emitter.ledger.handshake(HandshakeProtocol::Tls, outcome);
+}
+
+/// A ServerHello of a connection that nothing is known about: only its server's side is seen,
+/// unless its ClientHello was just dealt with.
+pub(super) fn orphaned_server_hello(emitter: &mut Emitter, scene: &Scene<'_>) {
+    let expected = emitter.hasher.word(scene.identity, EXPECTED);
+    let now = emitter.now;
+    if emitter.recent.note(expected, now, ANSWERED).is_none() {
+        no_client_hello(emitter, HandshakeOutcome::OneWay);
+    }
+}
+
+/// Tells "a hello was dealt with here" from other identities of a conversation.
+const EXPECTED: u64 = 0x7365_7276_6572_6865;
