@@ -9,6 +9,8 @@
 
 mod dns;
 mod emitter;
+pub mod handshake;
+pub mod quic;
 mod recent;
 mod tcp;
 mod tls;
@@ -71,11 +73,13 @@ pub struct Budgets {
     pub connections: usize,
     /// Identities of what was just seen.
     pub recent: usize,
+    /// First flights of QUIC connections.
+    pub quic: quic::Limits,
 }
 
 impl Default for Budgets {
     fn default() -> Self {
-        Self { connections: 24 << 20, recent: 4 << 20 }
+        Self { connections: 24 << 20, recent: 4 << 20, quic: quic::Limits::default() }
     }
 }
 
@@ -86,6 +90,8 @@ pub struct Pipeline {
     clock: Clock,
     filter: Filter,
     connections: Connections,
+    quic: quic::Flights,
+    ledger: Arc<Ledger>,
     next_sweep: Timestamp,
 }
 
@@ -99,12 +105,14 @@ impl Pipeline {
     /// An empty pipeline with other than the default settings.
     #[must_use]
     pub fn with(set: Arc<Set>, ledger: Arc<Ledger>, settings: Settings) -> Self {
+        let hasher = FlowHasher::new(settings.seed);
         Self {
+            ledger: Arc::clone(&ledger),
             emitter: Emitter {
                 set,
                 resolvers: settings.resolvers,
                 ledger,
-                hasher: FlowHasher::new(settings.seed),
+                hasher,
                 recent: Recent::new(settings.budgets.recent),
                 now: Timestamp::ZERO,
                 text: String::new(),
@@ -113,6 +121,7 @@ impl Pipeline {
             clock: Clock::default(),
             filter: Filter::new(),
             connections: Connections::new(settings.budgets.connections),
+            quic: quic::Flights::new(hasher, &settings.budgets.quic),
             next_sweep: Timestamp::ZERO,
         }
     }
@@ -153,6 +162,9 @@ impl Pipeline {
     /// The input has ended: everything unfinished gets its outcome.
     pub fn finish(&mut self, out: &mut impl Sink) {
         self.connections.finish(&mut self.filter, &mut self.emitter, out);
+        self.quic.finish(&self.ledger, &mut |handshake| {
+            handshake::emit(&mut self.emitter, handshake, out);
+        });
         self.publish();
     }
 
@@ -206,6 +218,15 @@ impl Pipeline {
     fn udp(&mut self, packet: &Packet<'_>, out: &mut impl Sink) {
         let (source, destination) = (packet.path.source.port, packet.path.destination.port);
         let transport = dns::transport(source, destination);
+        if transport.is_none() && quic::Flights::may_be(packet.payload) {
+            let now = self.emitter.now;
+            let taken = self.quic.datagram(packet, now, &self.ledger, &mut |handshake| {
+                handshake::emit(&mut self.emitter, handshake, out);
+            });
+            if taken {
+                return;
+            }
+        }
         let strict = transport.is_none();
         if strict && !Message::read(packet.payload).is_ok_and(|message| message.is_exact()) {
             return;
@@ -227,6 +248,9 @@ impl Pipeline {
     fn sweep(&mut self, out: &mut impl Sink) {
         self.next_sweep = self.emitter.now.plus(SWEEP);
         self.connections.expire(&mut self.filter, &mut self.emitter, out);
+        self.quic.advance(self.emitter.now, &self.ledger, &mut |handshake| {
+            handshake::emit(&mut self.emitter, handshake, out);
+        });
         self.publish();
     }
 
@@ -237,6 +261,8 @@ impl Pipeline {
         ledger.table(TableName::Connections, entries, bytes, evicted);
         let recent = &self.emitter.recent;
         ledger.table(TableName::Recent, recent.capacity(), recent.bytes(), recent.evicted());
+        let quic = &self.quic;
+        ledger.table(TableName::Quic, quic.len(), quic.bytes(), quic.evicted());
     }
 }
 
@@ -254,10 +280,10 @@ const fn outcome(not: NotDecoded) -> PacketOutcome {
     }
 }
 
-/// Worth building a packet of: DNS by its port, or by its header.
+/// Worth building a packet of: DNS by its port, or by its header; QUIC by its version.
 #[inline]
 fn is_datagram_of_interest(source: u16, destination: u16, payload: &[u8]) -> bool {
-    if dns::transport(source, destination).is_some() {
+    if dns::transport(source, destination).is_some() || quic::Flights::may_be(payload) {
         return true;
     }
     // Opcode 0, one question: what nearly every message of another protocol fails at once.
