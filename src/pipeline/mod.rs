@@ -29,7 +29,7 @@ use crate::frame::Frame;
 use crate::inspect::Signal;
 use crate::inspect::dns::Message;
 use crate::inspect::stream::Stream;
-use crate::net::{Path, TenantId};
+use crate::net::{Path, TenantId, Wish};
 use crate::signature::Set;
 use crate::time::Timestamp;
 use crate::visibility::{DnsOutcome, DnsTransport, Ledger, PacketOutcome, TableName};
@@ -54,6 +54,10 @@ pub trait Sink {
 
     /// Something for the correlator.
     fn record(&mut self, record: Record);
+
+    /// What is known of a flow now, for a source that can leave out packets (it is told by
+    /// `Source::wish`). Once or twice a flow, not once a packet.
+    fn wish(&mut self, _path: &Path, _wish: Wish) {}
 }
 
 /// What a pipeline is told at its start.
