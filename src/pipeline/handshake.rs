@@ -2,6 +2,7 @@
 
 use super::Sink;
 use super::emitter::{Emitter, Scene, ech_hello};
+use super::volume::Volumes;
 use crate::decode::Seen;
 use crate::detect::Origin;
 use crate::inspect::Signal;
@@ -59,7 +60,12 @@ pub(super) fn outcome(hello: &ClientHello<'_>, lost: HandshakeOutcome) -> Handsh
 }
 
 /// Reports the handshake's name, and the connection that it began.
-pub(super) fn emit(emitter: &mut Emitter, handshake: &Handshake<'_>, out: &mut impl Sink) {
+pub(super) fn emit(
+    emitter: &mut Emitter,
+    volumes: &mut Volumes,
+    handshake: &Handshake<'_>,
+    out: &mut impl Sink,
+) {
     let Origin { at, source, number } = handshake.origin;
     let seen = Seen { at, source, number, ..handshake.seen };
     let scene = Scene {
@@ -77,7 +83,10 @@ pub(super) fn emit(emitter: &mut Emitter, handshake: &Handshake<'_>, out: &mut i
         Told::Nothing | Told::Name(_) => (None, None),
     };
     if let Some(name) = handshake.name() {
-        emitter.host(&scene, handshake.signal, name, handshake.identity, ech.as_ref(), out);
+        let (signal, identity) = (handshake.signal, handshake.identity);
+        if let Some(indicator) = emitter.host(&scene, signal, name, identity, ech.as_ref(), out) {
+            volumes.own(emitter, &scene, &indicator.vendor, out);
+        }
     }
     let named = handshake.name().is_some();
     scene.connection(named, encrypted_dns, handshake.identity, ech, out);
