@@ -147,9 +147,11 @@ struct packet {
 #define RST 0x04
 #define ACK 0x10
 
-/* How much of each direction is wanted after a beginning. A hello with post-quantum shares and a
- * chain of certificates fit several times over. */
-#define FIRST_OCTETS 16384
+/* How much of each direction is wanted after a beginning, unless the sensor knows enough sooner
+ * (it usually does) or asks for more: room for the largest hello and for a long chain of
+ * certificates. */
+#define CLIENT_OCTETS 65536
+#define SERVER_OCTETS 32768
 
 /* Fields of a header that `LOAD` put into aligned memory, at their natural alignment. */
 static __always_inline __u16 be16(const __u8 *at)
@@ -297,16 +299,18 @@ static __always_inline struct windows *find(const struct packet *packet, int fro
 	return bpf_map_lookup_elem(&flows4, &key);
 }
 
-/* Opens windows after a beginning: from `sequence` on for the sender of this packet and, unless
- * `answered` is 0, from what it acknowledges on for the other side. */
+/* Opens windows after a beginning: from `sequence` on for the sender of this packet and, when it
+ * acknowledges something, from there on for the other side. */
 static __always_inline void open_windows(const struct packet *packet, int from, __u32 sequence,
-					 int answered)
+					 int by_client)
 {
+	int answered = packet->flags & ACK;
+	__u32 length = by_client ? CLIENT_OCTETS : SERVER_OCTETS;
 	__u32 back = answered ? packet->acknowledgment : 0;
-	__u32 back_length = answered ? FIRST_OCTETS : 0;
+	__u32 back_length = !answered ? 0 : by_client ? SERVER_OCTETS : CLIENT_OCTETS;
 	struct windows windows = {
 		{ from ? back : sequence, from ? sequence : back },
-		{ from ? back_length : FIRST_OCTETS, from ? FIRST_OCTETS : back_length },
+		{ from ? back_length : length, from ? length : back_length },
 	};
 	if (packet->ipv6) {
 		struct flow6 key = key6(packet, from);
@@ -327,13 +331,16 @@ static __always_inline int is_capital(__u8 octet)
 	return octet >= 'A' && octet <= 'Z';
 }
 
-/* The beginning of a TLS handshake record with a ClientHello (RFC 8446, 5.1 and 4), or of what
- * looks like a request line: three capitals, then a capital, a hyphen or a space. That is every
- * method of HTTP, CONNECT, the preface of HTTP/2, STARTTLS and its neighbours. */
-static __always_inline int is_beginning(const __u8 *head)
+/* A TLS handshake record (RFC 8446, 5.1). */
+static __always_inline int is_handshake(const __u8 *head)
 {
-	if (head[0] == 0x16 && head[1] == 3 && head[5] == 1)
-		return 1;
+	return head[0] == 0x16 && head[1] == 3;
+}
+
+/* What looks like a request line: three capitals, then a capital, a hyphen or a space. That is
+ * every method of HTTP, CONNECT, the preface of HTTP/2, STARTTLS and its neighbours. */
+static __always_inline int is_request(const __u8 *head)
+{
 	return is_capital(head[0]) && is_capital(head[1]) && is_capital(head[2]) &&
 	       (is_capital(head[3]) || head[3] == '-' || head[3] == ' ');
 }
@@ -344,7 +351,7 @@ static __always_inline int tcp_verdict(context *frame, const struct packet *pack
 	__u8 head[6] __attribute__((aligned(8)));
 
 	if (packet->flags & SYN) {
-		open_windows(packet, from, packet->sequence + 1, packet->flags & ACK);
+		open_windows(packet, from, packet->sequence + 1, !(packet->flags & ACK));
 		return PASS;
 	}
 	if (packet->flags & (FIN | RST))
@@ -354,8 +361,14 @@ static __always_inline int tcp_verdict(context *frame, const struct packet *pack
 	/* Too short (or too cut) to tell a beginning from anything else. */
 	if (packet->length < sizeof(head) || LOAD(frame, packet->payload, head, sizeof(head)))
 		return PASS;
-	if (is_beginning(head)) {
-		open_windows(packet, from, packet->sequence, packet->flags & ACK);
+	/* A ClientHello is message 1, a ServerHello message 2. */
+	if (is_handshake(head)) {
+		if (head[5] == 1 || head[5] == 2)
+			open_windows(packet, from, packet->sequence, head[5] == 1);
+		return PASS;
+	}
+	if (is_request(head)) {
+		open_windows(packet, from, packet->sequence, 1);
 		return PASS;
 	}
 	const struct windows *windows = find(packet, from);
@@ -384,6 +397,9 @@ static __always_inline int udp_verdict(context *frame, const struct packet *pack
 	if ((head[0] & 0x80) &&
 	    (version == 0 || version == 1 || version == 0x6b3343cf || version >> 8 == 0xff0000 ||
 	     version >> 24 == 'Q' || version >> 24 == 'T'))
+		return PASS;
+	/* DNS on another port: opcode 0, one question. */
+	if ((head[2] & 0x78) == 0 && head[4] == 0 && head[5] == 1)
 		return PASS;
 	/* Handshake records of DTLS 1.0 to 1.3 (RFC 9147, 4). */
 	if (head[0] == 22 && head[1] == 0xfe)

@@ -14,7 +14,7 @@ use crate::flow::{Brought, Removed, Segments, Slot, Table};
 use crate::inspect::dns::PORT as DNS_PORT;
 use crate::inspect::stream::{Choice, Observation, Progress, Stream, is_server_hello};
 use crate::inspect::tls::ServerFlight;
-use crate::net::{Endpoint, FlowKey, Path};
+use crate::net::{Endpoint, FlowKey, Path, Wish};
 use crate::visibility::{DnsOutcome, DnsTransport, HandshakeOutcome};
 
 /// The connections of one worker.
@@ -116,6 +116,7 @@ impl Connections {
         self.table.charge(before, after);
         if done {
             self.remove(slot, filter);
+            out.wish(&path, Wish::Done);
         }
         listed.map(|vendor| Listed { path, vendor })
     }
