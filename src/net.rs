@@ -42,17 +42,6 @@ impl Addr {
         self.0 >> 32 == 0xffff
     }
 
-    /// The four words of an IPv6 address, exclusive-ored; an IPv4 address itself.
-    #[expect(clippy::cast_possible_truncation, reason = "word by word")]
-    const fn folded(self) -> u32 {
-        let bits = self.0;
-        if self.is_v4() {
-            bits as u32
-        } else {
-            (bits >> 96) as u32 ^ (bits >> 64) as u32 ^ (bits >> 32) as u32 ^ bits as u32
-        }
-    }
-
     /// As the standard library's type.
     #[must_use]
     #[expect(clippy::cast_possible_truncation, reason = "the low 32 bits are the IPv4 address")]
@@ -107,9 +96,13 @@ impl IpProtocol {
     pub const ESP: Self = Self(50);
     pub const AH: Self = Self(51);
     pub const ICMPV6: Self = Self(58);
+    /// IP in IP before RFC 2003.
+    pub const IPIP: Self = Self(94);
+    pub const ETHERIP: Self = Self(97);
     pub const L2TP: Self = Self(115);
     pub const SCTP: Self = Self(132);
     pub const MPLS: Self = Self(137);
+    pub const ETHERNET: Self = Self(143);
 }
 
 /// An address space that the operator declared (`[[tenant]]`); [`TenantId::NONE`] where none fits.
@@ -163,27 +156,6 @@ pub struct FlowKey {
     pub protocol: IpProtocol,
     pub low: Endpoint,
     pub high: Endpoint,
-}
-
-impl FlowKey {
-    /// One flow in 256, chosen by its addresses and ports, for what needs every packet of a
-    /// flow. In-kernel filters let these flows pass whole: they choose the same ones, by the
-    /// arithmetic of `is_sampled` in `bpf/verdict.h`.
-    #[must_use]
-    pub fn is_sampled(&self) -> bool {
-        let ports = u32::from(self.low.port ^ self.high.port);
-        let mixed = self.low.addr.folded() ^ self.high.addr.folded() ^ (ports << 16 | ports);
-        mixed.wrapping_mul(0x9e37_79b1) >> 24 == 0
-    }
-}
-
-/// What is known of a flow, for a source that may leave out its packets.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Wish {
-    /// Enough is known: no further octets are needed.
-    Done,
-    /// More octets of both directions are needed than a flow's beginning usually takes.
-    More,
 }
 
 impl Hash for FlowKey {

@@ -1,7 +1,7 @@
 //! The one integration binary.
 
-mod bpf;
 mod corpus;
+mod decode;
 mod live;
 mod rooms;
 mod signatures;

@@ -5,7 +5,7 @@
 //! same answer for these. Nothing is built here but a few offsets, so that a packet nobody asks
 //! about costs no more than a look at its headers.
 
-use super::{Packet, Seen, Tcp, TcpFlags};
+use super::{Packet, Seen, Tcp, TcpFlags, may_be_tunnel};
 use crate::frame::{Frame, LinkType};
 use crate::net::{Addr, Endpoint, IpProtocol, Mac, Path, TenantId};
 
@@ -21,7 +21,7 @@ pub struct Head<'a> {
     payload: usize,
     /// The length the headers state.
     ip_len: u32,
-    /// The outermost tag in the frame.
+    /// The outermost VLAN id in the frame.
     vlan: Option<u16>,
 }
 
@@ -42,7 +42,7 @@ impl<'a> Head<'a> {
                 break;
             }
             let tag = be16(data, at + 2)?;
-            vlan = vlan.or(Some(tag));
+            vlan = vlan.or(vlan_id(tag));
             at += 4;
             ethertype = be16(data, at)?;
         }
@@ -99,12 +99,12 @@ impl<'a> Head<'a> {
             }
             IpProtocol::UDP => {
                 let header = ip.get(transport..)?.first_chunk::<8>()?;
-                let ports = [
-                    u16::from_be_bytes([header[0], header[1]]),
-                    u16::from_be_bytes([header[2], header[3]]),
-                ];
+                let source = u16::from_be_bytes([header[0], header[1]]);
+                let destination = u16::from_be_bytes([header[2], header[3]]);
                 let udp_len = usize::from(u16::from_be_bytes([header[4], header[5]]));
-                if udp_len + transport != length || ports.iter().any(|&port| is_tunnel_port(port)) {
+                if udp_len + transport != length
+                    || may_be_tunnel(source, destination, ip.get(transport + 8..)?)
+                {
                     return None;
                 }
                 (false, transport + 8)
@@ -160,15 +160,21 @@ impl<'a> Head<'a> {
         self.ip_len
     }
 
-    /// Both addresses of an IPv4 packet, as numbers; none for IPv6.
+    /// Both IPv4 ends as [`FlowHasher::v4`](crate::flow::FlowHasher::v4) wants them; none for
+    /// IPv6.
     #[inline]
     #[must_use]
-    pub fn v4_addresses(&self) -> Option<(u32, u32)> {
+    pub fn v4_ends(&self) -> Option<(u64, u64)> {
         if self.v6 {
             return None;
         }
-        let &[a, b, c, d, e, f, g, h] = self.ip.get(12..)?.first_chunk()?;
-        Some((u32::from_be_bytes([a, b, c, d]), u32::from_be_bytes([e, f, g, h])))
+        let header = self.ip.first_chunk::<20>()?;
+        let end = |at: usize, port: u16| {
+            let addr = [header[at], header[at + 1], header[at + 2], header[at + 3]];
+            u64::from(u32::from_be_bytes(addr)) << 16 | u64::from(port)
+        };
+        let (source, destination) = self.ports();
+        Some((end(12, source), end(16, destination)))
     }
 
     /// The ends, as plain values.
@@ -186,7 +192,7 @@ impl<'a> Head<'a> {
         (Endpoint { addr: a, port: source }, Endpoint { addr: b, port: destination })
     }
 
-    /// The outermost tag of the frame itself.
+    /// The outermost VLAN id in the frame itself.
     #[inline]
     #[must_use]
     pub const fn vlan_tag(&self) -> Option<u16> {
@@ -212,7 +218,7 @@ impl<'a> Head<'a> {
                 at: frame.at,
                 source: frame.source,
                 number: frame.number,
-                vlan: frame.vlan.or(self.vlan).map(|tag| tag & VLAN_ID),
+                vlan: frame.vlan.and_then(vlan_id).or(self.vlan),
                 tunnel_id: None,
                 mirror: None,
                 mac: frame.data.get(6..12).and_then(|mac| mac.try_into().ok()).map(Mac),
@@ -238,14 +244,10 @@ impl<'a> Head<'a> {
     }
 }
 
-/// Could a UDP packet of this port carry another packet? Then the general decoder looks.
+/// The id of a tag; zero is no VLAN but a priority (IEEE 802.1Q §9.6).
 #[inline]
-const fn is_tunnel_port(port: u16) -> bool {
-    matches!(
-        port,
-        // L2TP, GTP-U, Teredo, VXLAN and its forms, GENEVE, CAPWAP data, MPLS over UDP, TZSP.
-        1701 | 2152 | 3544 | 4754 | 4789 | 4790 | 5246 | 5247 | 6081 | 6635 | 8472 | 37008
-    )
+fn vlan_id(tag: u16) -> Option<u16> {
+    Some(tag & VLAN_ID).filter(|id| *id != 0)
 }
 
 #[inline]

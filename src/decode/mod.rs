@@ -5,11 +5,54 @@
 //! fragment that [`flow`](crate::flow) may complete, or the reason why there is neither. Nothing
 //! is copied, nothing kept between frames, nothing allocated.
 
+mod ethernet;
 pub mod fast;
+mod ip;
+mod link;
+mod octets;
+mod peel;
+mod ppp;
+mod tenant;
+mod transport;
+mod tunnel;
+mod wlan;
 
-use crate::frame::SourceId;
+pub use tenant::{IdSpace, Tenants};
+pub use tunnel::may_be_tunnel;
+
+use self::ip::Ends;
+use self::octets::Octets;
+use self::peel::Peel;
+use crate::frame::{Frame, SourceId};
 use crate::net::{Addr, Endpoint, IpProtocol, Mac, Path, TenantId};
 use crate::time::Timestamp;
+
+/// What `frame` is: every layer and tunnel peeled that is known here.
+#[must_use]
+pub fn frame<'a>(frame: &Frame<'a>, tenants: &Tenants) -> Decoded<'a> {
+    let seen = Seen { at: frame.at, source: frame.source, number: frame.number, ..Seen::default() };
+    let mut peel = Peel::new(seen, tenants);
+    if let Some(tci) = frame.vlan {
+        peel.vlan(tci);
+    }
+    let octets = Octets::new(frame.data, frame.wire_len as usize);
+    peel.link(frame.link, octets).unwrap_or_else(Decoded::Not)
+}
+
+/// What a datagram holds that was put together from its fragments.
+#[must_use]
+pub fn datagram<'a>(datagram: &Datagram<'a>, tenants: &Tenants) -> Decoded<'a> {
+    let header_len = if datagram.source.is_v4() { 20 } else { 40 };
+    let ends = Ends {
+        source: datagram.source,
+        destination: datagram.destination,
+        len: datagram.payload_wire_len.saturating_add(header_len),
+    };
+    let octets = Octets::new(datagram.payload, datagram.payload_wire_len as usize);
+    Peel::new(datagram.seen, tenants)
+        .ip_payload(ends, datagram.protocol, octets)
+        .unwrap_or_else(Decoded::Not)
+}
 
 /// What a frame turned out to be.
 #[derive(Clone, Copy, Debug)]
@@ -129,6 +172,20 @@ impl Fragment<'_> {
             destination: Endpoint { addr: self.destination, port: 0 },
         }
     }
+}
+
+/// An IP datagram whose fragments were put together.
+#[derive(Clone, Copy, Debug)]
+pub struct Datagram<'a> {
+    /// Of the fragment that completed it.
+    pub seen: Seen,
+    pub source: Addr,
+    pub destination: Addr,
+    pub protocol: IpProtocol,
+    /// The octets after the IP header that are there, from the first one on.
+    pub payload: &'a [u8],
+    /// How many there were on the wire; more than `payload` when fragments were cut or missing.
+    pub payload_wire_len: u32,
 }
 
 /// Why a frame gave neither packet nor fragment.

@@ -1,5 +1,7 @@
 //! What several test modules share.
 
+pub(crate) mod wire;
+
 use std::env;
 use std::path::{Path, PathBuf};
 
