@@ -1,6 +1,7 @@
 //! A finding: detections of one client, vendor, product and strength, folded.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
 use super::{Detection, Role};
@@ -26,26 +27,26 @@ pub struct FindingKey {
 
 /// Detections of one client, vendor, product and strength, folded.
 ///
-/// Invariants: `first_seen <= last_seen`; `count` is the sum over `signals`, and the sum over
-/// `tallies` plus `untallied`.
+/// Invariants: `first_seen <= last_seen`; `count` is the sum over `tallies`.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Finding {
     pub key: FindingKey,
     pub first_seen: Timestamp,
     pub last_seen: Timestamp,
-    /// Detections counted, over all signals.
+    /// Detections counted.
     pub count: u64,
-    pub signals: BTreeMap<Signal, u64>,
-    /// By indicator (stable id) and signal; at most [`Finding::MAX_TALLIES`].
-    pub tallies: BTreeMap<(Arc<str>, Signal), Tally>,
-    /// Detections beyond the most tallies.
-    pub untallied: u64,
+    /// By indicator (stable id) and signal; at most [`Finding::MAX_TALLIES`], and beyond them one
+    /// for each signal under [`Finding::OTHERS`].
+    pub tallies: BTreeMap<TallyKey, Tally>,
     /// The last name that matched.
     pub last_name: Name,
     pub mac: Option<Mac>,
     /// The client relays for others: a resolver or a proxy by the configuration.
     pub role: Option<Role>,
 }
+
+/// An indicator's stable id, and how it was seen.
+pub type TallyKey = (Arc<str>, Signal);
 
 /// What one indicator contributed to a finding by one signal.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -63,6 +64,10 @@ impl Finding {
     /// names more hosts of one product.
     pub const MAX_TALLIES: usize = 64;
 
+    /// In place of the id of indicators beyond the most tallies. Purpose and class are then those
+    /// of the latest.
+    pub const OTHERS: &'static str = "";
+
     /// A finding of nothing yet.
     #[must_use]
     pub fn new(key: FindingKey, at: Timestamp) -> Self {
@@ -71,9 +76,7 @@ impl Finding {
             first_seen: at,
             last_seen: at,
             count: 0,
-            signals: BTreeMap::new(),
             tallies: BTreeMap::new(),
-            untallied: 0,
             last_name: Name::new(""),
             mac: None,
             role: None,
@@ -85,7 +88,6 @@ impl Finding {
         let indicator = &detection.indicator;
         let at = detection.origin.at;
         self.count += 1;
-        *self.signals.entry(detection.signal).or_default() += 1;
         self.see(at, at, &detection.name);
         self.mac = detection.client.mac.or(self.mac);
         self.role = role;
@@ -102,15 +104,10 @@ impl Finding {
     /// Adds what another finding of the same key counted.
     ///
     /// Folding detections one by one, or folding them into two findings and merging these, gives
-    /// the same finding as long as no tally is refused.
+    /// the same finding as long as there is room for each tally.
     pub fn merge(&mut self, other: &Self) {
         debug_assert_eq!(self.key, other.key);
         self.count = self.count.saturating_add(other.count);
-        self.untallied = self.untallied.saturating_add(other.untallied);
-        for (signal, count) in &other.signals {
-            let sum = self.signals.entry(*signal).or_default();
-            *sum = sum.saturating_add(*count);
-        }
         if other.last_seen >= self.last_seen {
             self.mac = other.mac.or(self.mac);
             self.role = other.role;
@@ -123,6 +120,17 @@ impl Finding {
         }
     }
 
+    /// Detections by signal.
+    #[must_use]
+    pub fn signals(&self) -> BTreeMap<Signal, u64> {
+        let mut signals = BTreeMap::new();
+        for ((_, signal), tally) in &self.tallies {
+            let sum: &mut u64 = signals.entry(*signal).or_default();
+            *sum = sum.saturating_add(tally.count);
+        }
+        signals
+    }
+
     fn see(&mut self, first: Timestamp, last: Timestamp, name: &Name) {
         self.first_seen = self.first_seen.min(first);
         if last >= self.last_seen {
@@ -131,24 +139,110 @@ impl Finding {
         }
     }
 
+    /// Adds to a tally. True when it is the first of its indicator and signal.
     fn tally(&mut self, indicator: &Arc<str>, signal: Signal, more: &Tally) -> bool {
-        let key = (Arc::clone(indicator), signal);
-        if let Some(tally) = self.tallies.get_mut(&key) {
-            tally.count = tally.count.saturating_add(more.count);
-            tally.first_seen = tally.first_seen.min(more.first_seen);
-            if more.last_seen >= tally.last_seen {
-                tally.last_seen = more.last_seen;
-                // A reload may have given the indicator another purpose; the latest is told.
-                tally.purpose = more.purpose;
-                tally.class = more.class;
+        let mut key = (Arc::clone(indicator), signal);
+        let full = self.tallies.len() >= Self::MAX_TALLIES;
+        if full && !self.tallies.contains_key(&key) {
+            key.0 = Self::OTHERS.into();
+        }
+        match self.tallies.entry(key) {
+            Entry::Vacant(place) => {
+                place.insert(*more);
+                true
             }
-            return false;
+            Entry::Occupied(mut place) => {
+                place.get_mut().merge(more);
+                false
+            }
         }
-        if self.tallies.len() >= Self::MAX_TALLIES {
-            self.untallied = self.untallied.saturating_add(more.count);
-            return false;
+    }
+}
+
+impl Tally {
+    fn merge(&mut self, more: &Self) {
+        self.count = self.count.saturating_add(more.count);
+        self.first_seen = self.first_seen.min(more.first_seen);
+        if more.last_seen >= self.last_seen {
+            self.last_seen = more.last_seen;
+            // A reload may have given the indicator another purpose; the latest is told.
+            self.purpose = more.purpose;
+            self.class = more.class;
         }
-        self.tallies.insert(key, *more);
-        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::detect::samples::{indicator, key};
+    use crate::detect::{Client, Origin};
+    use crate::net::Path;
+    use crate::signature::Indicator;
+
+    fn detection(indicator: &Arc<Indicator>, signal: Signal, at: Timestamp) -> Detection {
+        Detection {
+            origin: Origin { at, ..Origin::default() },
+            signal,
+            name: indicator.id.as_ref().into(),
+            indicator: Arc::clone(indicator),
+            client: Client::default(),
+            path: Path::default(),
+            identity: 0,
+            ech: None,
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn folding_apart_and_merging_is_folding_together(
+            detections in proptest::collection::vec((0_usize..5, 0_usize..4), 1..40),
+            cut in any::<prop::sample::Index>(),
+        ) {
+            let indicators: Vec<_> = (0..5)
+                .map(|n| indicator(&format!("acme.{n}"), Purpose::Update, Strength::Strong))
+                .collect();
+            let detections: Vec<_> = detections
+                .iter()
+                .enumerate()
+                .map(|(at, (which, signal))| {
+                    let at = Timestamp::from_nanos(at as u64);
+                    detection(&indicators[*which], Signal::ALL[*signal], at)
+                })
+                .collect();
+            let fold = |detections: &[Detection]| {
+                let first = detections.first().map_or(Timestamp::ZERO, |first| first.origin.at);
+                let mut finding = Finding::new(key(), first);
+                for detection in detections {
+                    finding.fold(detection, None);
+                }
+                finding
+            };
+            let together = fold(&detections);
+            let (before, after) = detections.split_at(1 + cut.index(detections.len()));
+            let mut apart = fold(before);
+            if !after.is_empty() {
+                apart.merge(&fold(after));
+            }
+            prop_assert_eq!(&apart, &together);
+            let sum: u64 = together.tallies.values().map(|tally| tally.count).sum();
+            prop_assert_eq!(together.count, sum);
+            prop_assert_eq!(together.signals().values().sum::<u64>(), sum);
+        }
+    }
+
+    #[test]
+    fn tallies_beyond_the_most_are_kept_together() {
+        let mut finding = Finding::new(key(), Timestamp::ZERO);
+        for n in 0..1_000 {
+            let indicator = indicator(&format!("acme.{n}"), Purpose::Update, Strength::Strong);
+            finding.fold(&detection(&indicator, Signal::DnsQuery, Timestamp::ZERO), None);
+        }
+        assert_eq!(finding.tallies.len(), Finding::MAX_TALLIES + 1);
+        let others = &finding.tallies[&(Finding::OTHERS.into(), Signal::DnsQuery)];
+        assert_eq!(others.count, 1_000 - Finding::MAX_TALLIES as u64);
+        assert_eq!(finding.count, 1_000);
     }
 }

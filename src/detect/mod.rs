@@ -22,6 +22,8 @@ pub mod networks;
 mod order;
 mod recent;
 pub mod record;
+#[cfg(test)]
+pub(crate) mod samples;
 pub mod summary;
 
 pub use attribution::{Attributed, Attribution, Resolved};
@@ -29,7 +31,7 @@ pub use correlate::{Correlator, Counts, Limits, TableUse};
 pub use ech::{Ech, EchRule};
 pub use event::{ConnectionOutcome, Detected, Event, Notice};
 pub use exception::{Exception, Exceptions};
-pub use finding::{Finding, FindingKey, Tally};
+pub use finding::{Finding, FindingKey, Tally, TallyKey};
 pub use ledger::{Seen, VendorKey};
 pub use networks::{Network, Networks, Role};
 pub use record::{

@@ -12,8 +12,6 @@ use crate::signature::{Class, Purpose, Strength};
 use crate::time::Timestamp;
 
 /// What was seen of one product, purpose, strength and signal in one network.
-///
-/// `count` leaves out what findings could not [tally](Finding::untallied).
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Row {
     pub vendor: Arc<str>,
@@ -112,7 +110,9 @@ pub fn by_endpoint<'a>(findings: impl IntoIterator<Item = &'a Finding>) -> Vec<R
             row.last_seen = row.last_seen.max(tally.last_seen);
             row.count = row.count.saturating_add(tally.count);
             row.class = [row.class, tally.class].into_iter().flatten().min();
-            row.indicators.insert(Arc::clone(indicator));
+            if &**indicator != Finding::OTHERS {
+                row.indicators.insert(Arc::clone(indicator));
+            }
         }
     }
     rows.into_values().map(|(row, clients)| Row { clients: clients.len(), ..row }).collect()

@@ -208,9 +208,10 @@ fn client_cells(
     time: fn(Timestamp) -> String,
 ) -> [String; 14] {
     let key = &finding.key;
-    let signals: Vec<&str> = finding.signals.keys().map(|signal| signal.label()).collect();
+    let signals: Vec<&str> = finding.signals().keys().map(|signal| signal.label()).collect();
     let class = finding.tallies.values().filter_map(|tally| tally.class).min();
-    let mut ids: Vec<&str> = finding.tallies.keys().map(|(id, _)| &**id).collect();
+    let ids = finding.tallies.keys().map(|(id, _)| &**id).filter(|id| *id != Finding::OTHERS);
+    let mut ids: Vec<&str> = ids.collect();
     ids.dedup();
     [
         key.tenant.to_string(),
@@ -322,7 +323,6 @@ mod tests {
         };
         Finding {
             count: 3,
-            signals: [(Signal::DnsQuery, 3)].into(),
             tallies: [(("acme.update".into(), Signal::DnsQuery), tally)].into(),
             last_name: name.into(),
             role: Some(Role::Resolver),
