@@ -5,6 +5,7 @@
 mod config;
 mod explain;
 mod generate;
+mod inventory;
 mod logging;
 mod names;
 mod read;
@@ -42,6 +43,8 @@ enum Command {
     Signatures(signatures::Args),
     /// Read capture files and say which listed vendors were contacted, by whom and when
     Read(read::Args),
+    /// List what was found, from the database of the daemon
+    Inventory(inventory::Args),
     /// Check the configuration, or show what is in effect
     Config(config::Args),
     /// Print the man page, completions and the other files that packages install
@@ -88,6 +91,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Match(args) => explain::run(args),
         Command::Signatures(args) => signatures::run(args),
         Command::Read(args) => read::run(args),
+        Command::Inventory(args) => inventory::run(args),
         Command::Config(args) => config::run(args),
         Command::Generate(args) => generate::run(args),
     };

@@ -9,12 +9,14 @@
 //! weakest findings go first, of these the oldest. When the disk is full it keeps what waits
 //! within a limit, counts what it loses, and holds nobody up.
 
+mod location;
 mod lock;
 mod query;
 mod schema;
 mod store;
 mod writer;
 
+pub use location::Location;
 pub use query::{Query, Reader};
 pub use store::{Limits, Restored};
 pub use writer::{Opened, Stats, Writer};
