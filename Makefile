@@ -53,6 +53,9 @@ record: ## record the project's own captures again
 	@scripts/deps.sh test
 	scripts/record.sh
 
+bpf: ## compile the in-kernel programs again (clang 14); the objects are committed
+	scripts/bpf.sh
+
 generate: ## write the generated files again: rules, dashboard, unit, default configuration, tables
 	VENDORWATCH_BLESS=1 $(CARGO) test --locked --test tests -- generated
 

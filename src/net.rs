@@ -42,6 +42,17 @@ impl Addr {
         self.0 >> 32 == 0xffff
     }
 
+    /// The four words of an IPv6 address, exclusive-ored; an IPv4 address itself.
+    #[expect(clippy::cast_possible_truncation, reason = "word by word")]
+    const fn folded(self) -> u32 {
+        let bits = self.0;
+        if self.is_v4() {
+            bits as u32
+        } else {
+            (bits >> 96) as u32 ^ (bits >> 64) as u32 ^ (bits >> 32) as u32 ^ bits as u32
+        }
+    }
+
     /// As the standard library's type.
     #[must_use]
     #[expect(clippy::cast_possible_truncation, reason = "the low 32 bits are the IPv4 address")]
@@ -156,6 +167,27 @@ pub struct FlowKey {
     pub protocol: IpProtocol,
     pub low: Endpoint,
     pub high: Endpoint,
+}
+
+impl FlowKey {
+    /// One flow in 256, chosen by its addresses and ports, for what needs every packet of a
+    /// flow. In-kernel filters let these flows pass whole: they choose the same ones, by the
+    /// arithmetic of `is_sampled` in `bpf/verdict.h`.
+    #[must_use]
+    pub fn is_sampled(&self) -> bool {
+        let ports = u32::from(self.low.port ^ self.high.port);
+        let mixed = self.low.addr.folded() ^ self.high.addr.folded() ^ (ports << 16 | ports);
+        mixed.wrapping_mul(0x9e37_79b1) >> 24 == 0
+    }
+}
+
+/// What is known of a flow, for a source that may leave out its packets.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Wish {
+    /// Enough is known: no further octets are needed.
+    Done,
+    /// More octets of both directions are needed than a flow's beginning usually takes.
+    More,
 }
 
 impl Hash for FlowKey {

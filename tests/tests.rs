@@ -1,5 +1,6 @@
 //! The one integration binary.
 
+mod bpf;
 mod corpus;
 mod decode;
 mod live;

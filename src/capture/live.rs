@@ -3,9 +3,11 @@
 use core::fmt;
 use core::time::Duration;
 
+use crate::capture::bpf::{Exchange, Volume};
 use crate::capture::ring::{self, Ring};
 use crate::capture::{Batch, CaptureError, Counters, Source};
 use crate::frame::{Frame, SourceId};
+use crate::net::{Addr, Path, Wish};
 
 /// What delivers the frames of an interface.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -63,6 +65,8 @@ pub struct Options {
     pub cpus: Vec<usize>,
     /// Flow states that an in-kernel filter remembers for each ring (or, with XDP, interface).
     pub kernel_flows: u32,
+    /// UDP ports of tunnels besides the usual ones: an in-kernel filter lets them pass whole.
+    pub tunnel_ports: Vec<u16>,
 }
 
 impl Default for Options {
@@ -79,6 +83,7 @@ impl Default for Options {
             busy_poll: None,
             cpus: Vec::new(),
             kernel_flows: 65_536,
+            tunnel_ports: Vec::new(),
         }
     }
 }
@@ -157,13 +162,37 @@ impl Source for Live {
             Self::Ring(ring) => ring.counters(),
         }
     }
+
+    fn wish(&mut self, path: &Path, wish: Wish) {
+        match self {
+            Self::Ring(ring) => ring.wish(path, wish),
+        }
+    }
+
+    fn attribute(&mut self, addresses: &[Addr]) -> usize {
+        match self {
+            Self::Ring(ring) => ring.attribute(addresses),
+        }
+    }
+
+    fn exchanges(&self) -> (Vec<Exchange>, Volume) {
+        match self {
+            Self::Ring(ring) => ring.exchanges(),
+        }
+    }
+
+    fn notices(&mut self) -> Vec<Notice> {
+        match self {
+            Self::Ring(ring) => ring.notices(),
+        }
+    }
 }
 
 /// The sources of one interface, one for each worker, and what had to be done without.
 #[derive(Debug)]
 pub struct Opened {
     pub sources: Vec<Live>,
-    /// What really delivers the frames; never [`Backend::Auto`].
+    /// What really delivers the frames: [`Backend::Auto`] is the ring with its in-kernel filter.
     pub backend: Backend,
     pub notices: Vec<Notice>,
 }
@@ -179,7 +208,7 @@ pub fn open_live(
     options: &Options,
 ) -> Result<Opened, CaptureError> {
     let mut notices = Vec::new();
-    let rings = ring::open(interface, source, options, &mut notices)?;
+    let (rings, backend) = ring::open(interface, source, options, &mut notices)?;
     let sources = rings.into_iter().map(|ring| Live::Ring(Box::new(ring))).collect();
-    Ok(Opened { sources, backend: Backend::Ring, notices })
+    Ok(Opened { sources, backend, notices })
 }

@@ -3,6 +3,7 @@
 //! In: an interface name or a path. Out: [`Frame`]s, borrowed from the source's own buffer and
 //! handed to a closure, so that nothing is copied. A source never looks inside a frame.
 
+pub mod bpf;
 pub mod classic;
 pub mod file;
 mod filter;
@@ -10,12 +11,16 @@ pub mod live;
 pub mod netlink;
 pub mod ring;
 pub mod sys;
+pub mod xdp;
 
 use core::time::Duration;
 
 pub use self::filter::Filter;
 
+use crate::capture::bpf::{Exchange, Skipped, Volume};
+use crate::capture::live::Notice;
 use crate::frame::Frame;
+use crate::net::{Addr, Path, Wish};
 
 /// Something that yields frames in its own order.
 pub trait Source {
@@ -36,6 +41,27 @@ pub trait Source {
 
     /// What the source counted since it was opened. Cheap enough to ask once a second.
     fn counters(&mut self) -> Counters;
+
+    /// Takes note of what is known of a flow, where packets can be left out. A system call, or
+    /// nothing.
+    fn wish(&mut self, _path: &Path, _wish: Wish) {}
+
+    /// From now on, and until the next call, counts the volume of these addresses where their
+    /// packets are left out. Answers how many found no room.
+    fn attribute(&mut self, _addresses: &[Addr]) -> usize {
+        0
+    }
+
+    /// The volume of attributed addresses in packets left out, as totals, and what could not be
+    /// counted by conversation. To be added to the volume of the frames that were delivered.
+    fn exchanges(&self) -> (Vec<Exchange>, Volume) {
+        (Vec::new(), Volume::default())
+    }
+
+    /// What could not be had any more since the last call.
+    fn notices(&mut self) -> Vec<Notice> {
+        Vec::new()
+    }
 }
 
 /// How one call of [`Source::batch`] ended.
@@ -66,8 +92,8 @@ pub struct Counters {
     pub dropped_interface: u64,
     /// Frames that an in-kernel filter left out after counting them.
     pub skipped_in_kernel: u64,
-    /// Octets of those frames on the wire.
-    pub skipped_bytes: u64,
+    /// The same by reason, with their octets.
+    pub skipped: Skipped,
     /// Times the ring was full (`TPACKET_V3` freezes).
     pub freezes: u64,
     /// Times the interface went down or away.
@@ -82,7 +108,7 @@ impl Counters {
         self.dropped_kernel += other.dropped_kernel;
         self.dropped_interface += other.dropped_interface;
         self.skipped_in_kernel += other.skipped_in_kernel;
-        self.skipped_bytes += other.skipped_bytes;
+        self.skipped.add(&other.skipped);
         self.freezes += other.freezes;
         self.outages += other.outages;
     }

@@ -29,6 +29,8 @@ pub struct Link {
     pub promiscuity: u32,
     /// What kind of virtual interface it is, as `veth` or `bond`.
     pub kind: Option<String>,
+    /// The interface that this one is made on (or, for a veth, its other end).
+    pub below: Option<u32>,
     /// The id of an attached XDP program.
     pub xdp_program: Option<u32>,
     pub receive_queues: u32,
@@ -141,6 +143,7 @@ fn read_link(body: &[u8]) -> Option<Link> {
     const ADDRESS: u16 = 1;
     const NAME: u16 = 3;
     const MTU: u16 = 4;
+    const BELOW: u16 = 5;
     const MASTER: u16 = 10;
     const OPERATIONAL: u16 = 16;
     const INFO: u16 = 18;
@@ -162,6 +165,7 @@ fn read_link(body: &[u8]) -> Option<Link> {
             ADDRESS => link.mac = value.try_into().ok().map(Mac),
             NAME => link.name = text(value),
             MTU => link.mtu = word(value, 0)?,
+            BELOW => link.below = word(value, 0),
             MASTER => link.master = word(value, 0),
             OPERATIONAL => link.operational = *value.first()?,
             PROMISCUITY => link.promiscuity = word(value, 0)?,

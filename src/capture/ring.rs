@@ -22,11 +22,13 @@ use std::time::Instant;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use crate::capture::live::{Lacking, Notice, Options};
+use crate::capture::bpf::{self, Control, Exchange, Maps, Program, Volume, Xdp};
+use crate::capture::live::{Backend, Lacking, Notice, Options};
 use crate::capture::netlink::{self, Link};
 use crate::capture::sys::{self, Fanout, Geometry, Instruction, PacketRing};
-use crate::capture::{Batch, CaptureError, Counters, Source, classic};
+use crate::capture::{Batch, CaptureError, Counters, Source, classic, xdp};
 use crate::frame::{Frame, LinkType, SourceId};
+use crate::net::{Addr, Path, Wish};
 use crate::time::Timestamp;
 
 /// One worker's ring on an interface.
@@ -44,6 +46,19 @@ pub struct Ring {
     /// The interface's loss counter when it was last read.
     interface_dropped: u64,
     trouble: Trouble,
+    /// The flow filter of this ring's socket, or that of the interface's driver, which the first
+    /// ring owns.
+    filter: Option<FlowFilter>,
+    /// The maps of either; all rings can speak to the driver's filter.
+    maps: Option<Maps>,
+    notices: Vec<Notice>,
+}
+
+/// A flow filter that is kept alive by being owned.
+#[derive(Debug)]
+enum FlowFilter {
+    Socket(Box<Program>),
+    Driver(Box<Xdp>),
 }
 
 /// What the rings of one interface share; never written after they were opened, but for the
@@ -55,7 +70,8 @@ struct Setup {
     members: u16,
     options: Options,
     filter: Option<Vec<Instruction>>,
-    fanout: Fanout,
+    /// The hash of the fanout group, when the kernel's own is not used.
+    spread: Option<Program>,
     /// Chosen by the kernel when the first member joins; 0 until then.
     group: AtomicU16,
 }
@@ -92,7 +108,7 @@ pub fn open(
     source: SourceId,
     options: &Options,
     notices: &mut Vec<Notice>,
-) -> Result<Vec<Ring>, CaptureError> {
+) -> Result<(Vec<Ring>, Backend), CaptureError> {
     let failed = |why: io::Error| CaptureError::Open { what: interface.into(), why: explain(&why) };
     let link = netlink::link(interface)
         .map_err(failed)?
@@ -103,13 +119,28 @@ pub fn open(
         None => None,
     };
     let members = options.workers.max(1);
+    let mut lacking = |what, why: String| {
+        notices.push(Notice { interface: interface.to_owned(), what, why });
+    };
+    let spread = match members {
+        1 => None,
+        _ => {
+            spread(link_type).map_err(|why| lacking(Lacking::InnermostFanout, why.to_string())).ok()
+        }
+    };
+    let driver = match options.backend {
+        Backend::Xdp => {
+            attach(&link, options).map_err(|why| lacking(Lacking::Xdp, why.to_string())).ok()
+        }
+        _ => None,
+    };
     let setup = Arc::new(Setup {
         interface: interface.to_owned(),
         source,
         members,
         options: options.clone(),
         filter,
-        fanout: Fanout::KernelHash,
+        spread,
         group: AtomicU16::new(0),
     });
     let mut rings = Vec::new();
@@ -124,15 +155,74 @@ pub fn open(
             counters: Counters::default(),
             interface_dropped: link.receive_dropped,
             trouble: Trouble::None,
+            filter: None,
+            maps: None,
+            notices: Vec::new(),
         });
     }
+    let backend = match driver {
+        Some((xdp, maps)) => {
+            for ring in &mut rings {
+                ring.maps = Some(maps.try_clone().map_err(failed)?);
+            }
+            rings[0].filter = Some(FlowFilter::Driver(Box::new(xdp)));
+            Backend::Xdp
+        }
+        None if options.backend == Backend::Ring => Backend::Ring,
+        None => match filter_sockets(&setup, link_type, &mut rings) {
+            Ok(()) => Backend::Auto,
+            Err(why) => {
+                let what = Lacking::KernelFilter;
+                notices.push(Notice { interface: interface.into(), what, why });
+                Backend::Ring
+            }
+        },
+    };
     // All have joined: let the frames in.
     for ring in &rings {
         if let Some(packets) = &ring.packets {
-            setup.open_gate(packets.as_fd()).map_err(failed)?;
+            ring.open_gate(packets.as_fd()).map_err(failed)?;
         }
     }
-    Ok(rings)
+    Ok((rings, backend))
+}
+
+/// The hash of the fanout group.
+fn spread(link: LinkType) -> io::Result<Program> {
+    match link {
+        LinkType::ETHERNET => Program::fanout(),
+        _ => Err(io::Error::other("it is not an Ethernet interface")),
+    }
+}
+
+/// Attaches the flow filter in the driver of `link`, if that serves nothing else.
+fn attach(link: &Link, options: &Options) -> io::Result<(Xdp, Maps)> {
+    let all = netlink::links()?;
+    let link = all.iter().find(|other| other.index == link.index).unwrap_or(link);
+    xdp::admit(link, &all).map_err(io::Error::other)?;
+    Xdp::attach(link.index, &flow_filter(options))
+}
+
+/// Gives each ring a flow filter of its own, or none of them one.
+fn filter_sockets(setup: &Setup, link: LinkType, rings: &mut [Ring]) -> Result<(), String> {
+    if link != LinkType::ETHERNET {
+        return Err("it is not an Ethernet interface".to_owned());
+    }
+    if setup.filter.is_some() {
+        return Err("the filter expression takes its place".to_owned());
+    }
+    let made: io::Result<Vec<_>> =
+        rings.iter().map(|_| Program::filter(&flow_filter(&setup.options))).collect();
+    let made = made.map_err(|why| why.to_string())?;
+    for (ring, (program, maps)) in rings.iter_mut().zip(made) {
+        ring.filter = Some(FlowFilter::Socket(Box::new(program)));
+        ring.maps = Some(maps);
+    }
+    Ok(())
+}
+
+fn flow_filter(options: &Options) -> bpf::Setup {
+    bpf::Setup { flows: options.kernel_flows, udp_ports: options.tunnel_ports.clone() }
 }
 
 impl Source for Ring {
@@ -187,10 +277,8 @@ impl Source for Ring {
                 Ok(Waited::Trouble) => {
                     // Reading the error clears it; what it was matters less than that it was.
                     let _ = rustix::net::sockopt::socket_error(ring.as_fd());
-                    if !matches!(self.trouble, Trouble::Suspected) {
-                        self.counters.outages += 1;
-                        self.trouble = Trouble::Suspected;
-                    }
+                    self.counters.outages += 1;
+                    self.trouble = Trouble::Suspected;
                 }
                 Err(why) => {
                     return Err(CaptureError::Down {
@@ -212,7 +300,38 @@ impl Source for Ring {
 
     fn counters(&mut self) -> Counters {
         self.count_losses();
+        // The driver's filter is one for all rings; the one that owns it reports.
+        if self.filter.is_some()
+            && let Some(maps) = &self.maps
+        {
+            self.counters.skipped = maps.skipped();
+            self.counters.skipped_in_kernel = self.counters.skipped.total().packets;
+        }
         self.counters
+    }
+
+    fn wish(&mut self, path: &Path, wish: Wish) {
+        if let Some(maps) = &mut self.maps {
+            maps.wish(path, wish);
+        }
+    }
+
+    fn attribute(&mut self, addresses: &[Addr]) -> usize {
+        match (&self.filter, &mut self.maps) {
+            (Some(_), Some(maps)) => maps.attribute(addresses),
+            _ => 0,
+        }
+    }
+
+    fn exchanges(&self) -> (Vec<Exchange>, Volume) {
+        match (&self.filter, &self.maps) {
+            (Some(_), Some(maps)) => maps.exchanges(),
+            _ => (Vec::new(), Volume::default()),
+        }
+    }
+
+    fn notices(&mut self) -> Vec<Notice> {
+        core::mem::take(&mut self.notices)
     }
 }
 
@@ -240,6 +359,15 @@ impl Ring {
     /// The share of the ring that waits to be read, in hundredths.
     pub fn fill(&self) -> u8 {
         self.packets.as_ref().map_or(0, PacketRing::fill)
+    }
+
+    /// Replaces the filter that refuses everything by the one that was asked for.
+    fn open_gate(&self, socket: BorrowedFd<'_>) -> io::Result<()> {
+        match (&self.setup.filter, &self.filter) {
+            (Some(filter), _) => sys::attach_classic(socket, filter),
+            (None, Some(FlowFilter::Socket(program))) => sys::attach_program(socket, program.fd()?),
+            (None, _) => sys::detach_filter(socket),
+        }
     }
 
     /// The interface is gone: waits a little, and opens it again when it is back.
@@ -272,7 +400,22 @@ impl Ring {
             .ok_or_else(|| io::Error::other("not there"))?;
         self.link = link_type(&link)?;
         let ring = self.setup.open_ring(&link, self.place, &mut Vec::new())?;
-        self.setup.open_gate(ring.as_fd())?;
+        if let Some(FlowFilter::Driver(driver)) = &mut self.filter {
+            let all = netlink::links()?;
+            let link = all.iter().find(|other| other.index == link.index).unwrap_or(&link);
+            let moved = xdp::admit(link, &all)
+                .map_err(io::Error::other)
+                .and_then(|()| driver.move_to(link.index));
+            // Without it every frame is delivered: slower, and nothing is missed.
+            if let Err(why) = moved {
+                self.notices.push(Notice {
+                    interface: self.setup.interface.clone(),
+                    what: Lacking::KernelFilter,
+                    why: why.to_string(),
+                });
+            }
+        }
+        self.open_gate(ring.as_fd())?;
         self.packets = Some(ring);
         self.interface_dropped = self.interface_dropped.min(link.receive_dropped);
         Ok(())
@@ -337,21 +480,17 @@ impl Setup {
     }
 
     fn join(&self, socket: BorrowedFd<'_>) -> io::Result<()> {
+        let fanout = match &self.spread {
+            Some(_) => Fanout::Program,
+            None => Fanout::KernelHash,
+        };
         match self.group.load(Ordering::Relaxed) {
-            0 => {
-                let id = sys::found_fanout(socket, self.fanout)?;
-                self.group.store(id, Ordering::Relaxed);
-            }
-            id => sys::join_fanout(socket, id, self.fanout)?,
+            0 => self.group.store(sys::found_fanout(socket, fanout)?, Ordering::Relaxed),
+            id => sys::join_fanout(socket, id, fanout)?,
         }
-        Ok(())
-    }
-
-    /// Replaces the filter that refuses everything by the one that was asked for.
-    fn open_gate(&self, socket: BorrowedFd<'_>) -> io::Result<()> {
-        match &self.filter {
-            Some(filter) => sys::attach_classic(socket, filter),
-            None => sys::detach_filter(socket),
+        match &self.spread {
+            Some(program) => sys::set_fanout_program(socket, program.fd()?),
+            None => Ok(()),
         }
     }
 }

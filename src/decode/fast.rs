@@ -160,21 +160,15 @@ impl<'a> Head<'a> {
         self.ip_len
     }
 
-    /// Both IPv4 ends as [`FlowHasher::v4`](crate::flow::FlowHasher::v4) wants them; none for
-    /// IPv6.
+    /// Both addresses of an IPv4 packet, as numbers; none for IPv6.
     #[inline]
     #[must_use]
-    pub fn v4_ends(&self) -> Option<(u64, u64)> {
+    pub fn v4_addresses(&self) -> Option<(u32, u32)> {
         if self.v6 {
             return None;
         }
-        let header = self.ip.first_chunk::<20>()?;
-        let end = |at: usize, port: u16| {
-            let addr = [header[at], header[at + 1], header[at + 2], header[at + 3]];
-            u64::from(u32::from_be_bytes(addr)) << 16 | u64::from(port)
-        };
-        let (source, destination) = self.ports();
-        Some((end(12, source), end(16, destination)))
+        let &[a, b, c, d, e, f, g, h] = self.ip.get(12..)?.first_chunk()?;
+        Some((u32::from_be_bytes([a, b, c, d]), u32::from_be_bytes([e, f, g, h])))
     }
 
     /// The ends, as plain values.

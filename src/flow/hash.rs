@@ -1,9 +1,10 @@
 //! The seeded hash of a conversation, equal for both directions.
 //!
-//! Two multiplications for IPv4, four for IPv6. The seed keeps a sender from choosing where its
+//! Of two steps: the pair of addresses, then the ports; who counts by pair has that hash for
+//! nothing. Two multiplications for IPv4, four for IPv6. The seed keeps a sender from choosing where its
 //! flows land. Neither tenant nor protocol is mixed in: the hash finds candidates, keys decide.
 
-use crate::net::{Addr, Endpoint, Path};
+use crate::net::{Addr, Path};
 
 /// A seed, expanded.
 #[derive(Clone, Copy, Debug)]
@@ -30,36 +31,48 @@ impl FlowHasher {
         Self { keys }
     }
 
-    /// The hash of a conversation between two IPv4 ends; each is address and port in one word.
+    /// The hash of two IPv4 addresses, in either order.
     #[inline]
     #[must_use]
-    pub fn v4(&self, a: u64, b: u64) -> u64 {
+    pub fn pair_v4(&self, a: u32, b: u32) -> u64 {
         let (low, high) = if a <= b { (a, b) } else { (b, a) };
-        let mixed = fold(low ^ self.keys[0], high ^ self.keys[1]);
-        fold(mixed ^ self.keys[2], self.keys[3])
+        fold(u64::from(low) ^ self.keys[0], u64::from(high) ^ self.keys[1])
     }
 
-    /// The hash of a conversation between two IPv6 ends.
+    /// The hash of two IPv6 addresses, in either order.
     #[inline]
     #[must_use]
-    pub fn v6(&self, a: (u128, u16), b: (u128, u16)) -> u64 {
-        self.v4(self.v6_end(a), self.v6_end(b))
+    #[expect(clippy::cast_possible_truncation, reason = "both halves are used")]
+    pub fn pair_v6(&self, a: u128, b: u128) -> u64 {
+        let (low, high) = if a <= b { (a, b) } else { (b, a) };
+        let half = |n: u128| fold((n >> 64) as u64 ^ self.keys[2], n as u64 ^ self.keys[3]);
+        fold(half(low) ^ self.keys[0], half(high) ^ self.keys[1])
+    }
+
+    /// The hash of two addresses, in either order.
+    #[must_use]
+    #[expect(clippy::cast_possible_truncation, reason = "the low 32 bits are the IPv4 address")]
+    pub fn pair(&self, a: Addr, b: Addr) -> u64 {
+        if a.is_v4() && b.is_v4() {
+            self.pair_v4(a.bits() as u32, b.bits() as u32)
+        } else {
+            self.pair_v6(a.bits(), b.bits())
+        }
+    }
+
+    /// The hash of a conversation between the two ports of a pair that hashes to `pair`.
+    #[inline]
+    #[must_use]
+    pub fn flow(&self, pair: u64, a: u16, b: u16) -> u64 {
+        let (low, high) = if a <= b { (a, b) } else { (b, a) };
+        fold(pair ^ u64::from(low) << 16 ^ u64::from(high), self.keys[2])
     }
 
     /// The hash of a packet's conversation.
     #[must_use]
     pub fn path(&self, path: &Path) -> u64 {
-        self.ends(path.source, path.destination)
-    }
-
-    /// The hash of a conversation between two ends.
-    #[must_use]
-    pub fn ends(&self, source: Endpoint, destination: Endpoint) -> u64 {
-        if source.addr.is_v4() && destination.addr.is_v4() {
-            self.v4(v4_end(source.addr, source.port), v4_end(destination.addr, destination.port))
-        } else {
-            self.v6((source.addr.bits(), source.port), (destination.addr.bits(), destination.port))
-        }
+        let pair = self.pair(path.source.addr, path.destination.addr);
+        self.flow(pair, path.source.port, path.destination.port)
     }
 
     /// A hash of octets on top of `start`: for identities of events.
@@ -82,19 +95,6 @@ impl FlowHasher {
     pub fn word(&self, start: u64, word: u64) -> u64 {
         fold(fold(start ^ self.keys[1], self.keys[3]) ^ word, self.keys[2])
     }
-
-    #[inline]
-    #[expect(clippy::cast_possible_truncation, reason = "both halves are used")]
-    fn v6_end(&self, (addr, port): (u128, u16)) -> u64 {
-        let mixed = fold((addr >> 64) as u64 ^ self.keys[2], addr as u64 ^ self.keys[3]);
-        mixed ^ u64::from(port)
-    }
-}
-
-#[inline]
-#[expect(clippy::cast_possible_truncation, reason = "the low 32 bits are the IPv4 address")]
-fn v4_end(addr: Addr, port: u16) -> u64 {
-    (addr.bits() as u64 & 0xffff_ffff) << 16 | u64::from(port)
 }
 
 /// Both halves of the product, together.
@@ -108,7 +108,7 @@ const fn fold(a: u64, b: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::net::{IpProtocol, TenantId};
+    use crate::net::{Endpoint, IpProtocol, TenantId};
 
     fn path(a: Addr, b: Addr) -> Path {
         Path {
@@ -125,8 +125,8 @@ mod tests {
         let (a, b) = ([192, 0, 2, 1], [198, 51, 100, 2]);
         let v4 = path(Addr::from_v4(a), Addr::from_v4(b));
         assert_eq!(hasher.path(&v4), hasher.path(&v4.reversed()));
-        let end = |addr, port: u16| u64::from(u32::from_be_bytes(addr)) << 16 | u64::from(port);
-        assert_eq!(hasher.path(&v4), hasher.v4(end(a, 40_000), end(b, 443)));
+        let pair = hasher.pair_v4(u32::from_be_bytes(a), u32::from_be_bytes(b));
+        assert_eq!(hasher.path(&v4), hasher.flow(pair, 40_000, 443));
         let v6 = path(Addr::from_v6([0x20; 16]), Addr::from_v6([0x21; 16]));
         assert_eq!(hasher.path(&v6), hasher.path(&v6.reversed()));
         assert_ne!(hasher.path(&v4), FlowHasher::new(8).path(&v4));
@@ -137,7 +137,7 @@ mod tests {
         let hasher = FlowHasher::new(1);
         let mut buckets = [0u32; 64];
         for port in 0..6_400 {
-            let hash = hasher.v4((0x0a00_0001 << 16) + port, (0x0a00_0002 << 16) + 443);
+            let hash = hasher.flow(hasher.pair_v4(0x0a00_0001, 0x0a00_0002), port, 443);
             buckets[usize::try_from(hash >> 58).unwrap()] += 1;
         }
         assert!(buckets.iter().all(|&n| (50..=160).contains(&n)), "{buckets:?}");

@@ -169,6 +169,14 @@ impl<V> Table<V> {
         self.slab.get_mut(slot.0 as usize)?.value.as_mut()
     }
 
+    /// Every flow's key and value, in the order of their slots.
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = (Slot, &FlowKey, &mut V)> {
+        self.slab
+            .iter_mut()
+            .zip(0..)
+            .filter_map(|(entry, slot)| Some((Slot(slot), &entry.key, entry.value.as_mut()?)))
+    }
+
     /// The heap octets of a value changed.
     pub fn charge(&mut self, before: usize, after: usize) {
         self.heap = (self.heap + after).saturating_sub(before);

@@ -9,25 +9,29 @@
 
 mod dns;
 mod emitter;
+pub mod handshake;
+pub mod quic;
 mod recent;
 mod tcp;
 mod tls;
+mod volume;
 
 use core::time::Duration;
 use std::sync::Arc;
 
-use self::emitter::Emitter;
+use self::emitter::{Emitter, Scene};
 use self::recent::Recent;
-use self::tcp::Connections;
+use self::tcp::{Connections, Listed};
+use self::volume::Volumes;
 use crate::decode::fast::Head;
 use crate::decode::{self, Decoded, NotDecoded, Packet, TcpFlags, Tenants};
-use crate::detect::{EchHello, Origin, Record};
+use crate::detect::{Attributed, EchHello, Origin, Record};
 use crate::flow::{Clock, Filter, FlowHasher};
 use crate::frame::Frame;
 use crate::inspect::Signal;
-use crate::inspect::dns::Message;
+use crate::inspect::dns::{Header, Message};
 use crate::inspect::stream::Stream;
-use crate::net::{Path, TenantId};
+use crate::net::{Path, TenantId, Wish};
 use crate::signature::Set;
 use crate::time::Timestamp;
 use crate::visibility::{DnsOutcome, DnsTransport, Ledger, PacketOutcome, TableName};
@@ -52,6 +56,10 @@ pub trait Sink {
 
     /// Something for the correlator.
     fn record(&mut self, record: Record);
+
+    /// What is known of a flow now, for a source that can leave out packets (it is told by
+    /// `Source::wish`). Once or twice a flow, not once a packet.
+    fn wish(&mut self, _path: &Path, _wish: Wish) {}
 }
 
 /// What a pipeline is told at its start.
@@ -73,11 +81,20 @@ pub struct Budgets {
     pub connections: usize,
     /// Identities of what was just seen.
     pub recent: usize,
+    /// First flights of QUIC connections.
+    pub quic: quic::Limits,
+    /// Pairs whose volume is counted.
+    pub volumes: usize,
 }
 
 impl Default for Budgets {
     fn default() -> Self {
-        Self { connections: 24 << 20, recent: 4 << 20 }
+        Self {
+            connections: 24 << 20,
+            recent: 4 << 20,
+            quic: quic::Limits::default(),
+            volumes: 4 << 20,
+        }
     }
 }
 
@@ -86,8 +103,11 @@ impl Default for Budgets {
 pub struct Pipeline {
     emitter: Emitter,
     clock: Clock,
-    filter: Filter,
+    filter: FlowFilter,
     connections: Connections,
+    quic: quic::Flights,
+    ledger: Arc<Ledger>,
+    volumes: Volumes,
     next_sweep: Timestamp,
     tenants: Arc<Tenants>,
 }
@@ -102,20 +122,24 @@ impl Pipeline {
     /// An empty pipeline with other than the default settings.
     #[must_use]
     pub fn with(set: Arc<Set>, ledger: Arc<Ledger>, settings: Settings) -> Self {
+        let hasher = FlowHasher::new(settings.seed);
         Self {
+            ledger: Arc::clone(&ledger),
             emitter: Emitter {
                 set,
                 resolvers: settings.resolvers,
                 ledger,
-                hasher: FlowHasher::new(settings.seed),
+                hasher,
                 recent: Recent::new(settings.budgets.recent),
                 now: Timestamp::ZERO,
                 text: String::new(),
                 other_text: String::new(),
             },
             clock: Clock::default(),
-            filter: Filter::new(),
+            filter: FlowFilter::new(),
             connections: Connections::new(settings.budgets.connections),
+            quic: quic::Flights::new(hasher, &settings.budgets.quic),
+            volumes: Volumes::new(settings.budgets.volumes),
             next_sweep: Timestamp::ZERO,
             tenants: settings.tenants,
         }
@@ -124,6 +148,14 @@ impl Pipeline {
     /// From now on looks for `set`. Unfinished flows go on.
     pub fn set_signatures(&mut self, set: Arc<Set>) {
         self.emitter.set = set;
+    }
+
+    /// From now on counts the volume of these pairs, and no more of those that were attributed
+    /// before and are not among them.
+    pub fn set_attributed(&mut self, attributed: &Attributed, out: &mut impl Sink) {
+        let hasher = self.emitter.hasher;
+        let hash = |a, b| hasher.pair(a, b);
+        self.volumes.set_attributed(attributed, hash, self.emitter.now, out);
     }
 
     /// One frame in; zero or more sightings and records out. Never blocks, never fails: what
@@ -157,6 +189,11 @@ impl Pipeline {
     /// The input has ended: everything unfinished gets its outcome.
     pub fn finish(&mut self, out: &mut impl Sink) {
         self.connections.finish(&mut self.filter, &mut self.emitter, out);
+        let (emitter, volumes) = (&mut self.emitter, &mut self.volumes);
+        self.quic.finish(&self.ledger, &mut |handshake| {
+            handshake::emit(emitter, volumes, handshake, out);
+        });
+        self.volumes.report(out);
         self.publish();
     }
 
@@ -164,34 +201,40 @@ impl Pipeline {
     #[inline]
     fn head(&mut self, frame: &Frame<'_>, head: &Head<'_>, out: &mut impl Sink) {
         self.emitter.ledger.packet(PacketOutcome::Decoded);
+        let flags = head.flags();
+        let silent = head.payload_wire_len() == 0 && !flags.has(CONTROL);
+        let idle = self.volumes.is_empty();
+        if idle && (silent || !head.is_tcp() && !is_datagram_of_interest(head)) {
+            return;
+        }
+        let pair = self.pair(head);
+        if !idle && self.volumes.may_count(pair) {
+            self.count(pair, &head.packet(frame, TenantId::NONE));
+        }
         if !head.is_tcp() {
-            let (source, destination) = head.ports();
-            if is_datagram_of_interest(source, destination, head.payload()) {
+            if is_datagram_of_interest(head) {
                 self.udp(&head.packet(frame, TenantId::NONE), out);
             }
             return;
         }
-        let flags = head.flags();
-        if head.payload_wire_len() == 0 && !flags.has(CONTROL) {
-            return;
-        }
-        let hash = self.hash(head);
         let (source, destination) = head.ports();
-        if self.filter.may_know(hash)
-            || flags.has(TcpFlags::SYN)
-            || Stream::may_begin(head.payload(), source, destination)
+        let hash = self.emitter.hasher.flow(pair, source, destination);
+        if !silent
+            && (self.filter.may_know(hash)
+                || flags.has(TcpFlags::SYN)
+                || Stream::may_begin(head.payload(), source, destination))
         {
             self.tcp(&head.packet(frame, TenantId::NONE), hash, out);
         }
     }
 
     #[inline]
-    fn hash(&self, head: &Head<'_>) -> u64 {
-        if let Some((source, destination)) = head.v4_ends() {
-            self.emitter.hasher.v4(source, destination)
+    fn pair(&self, head: &Head<'_>) -> u64 {
+        if let Some((source, destination)) = head.v4_addresses() {
+            self.emitter.hasher.pair_v4(source, destination)
         } else {
             let (source, destination) = head.ends();
-            self.emitter.hasher.ends(source, destination)
+            self.emitter.hasher.pair(source.addr, destination.addr)
         }
     }
 
@@ -199,9 +242,13 @@ impl Pipeline {
     fn general(&mut self, frame: &Frame<'_>, out: &mut impl Sink) {
         let outcome = match decode::frame(frame, &self.tenants) {
             Decoded::Packet(packet) => {
+                let (source, destination) = (packet.path.source, packet.path.destination);
+                let pair = self.emitter.hasher.pair(source.addr, destination.addr);
+                if !self.volumes.is_empty() && self.volumes.may_count(pair) {
+                    self.count(pair, &packet);
+                }
                 if packet.is_tcp() {
-                    let (source, destination) = (packet.path.source, packet.path.destination);
-                    let hash = self.emitter.hasher.ends(source, destination);
+                    let hash = self.emitter.hasher.flow(pair, source.port, destination.port);
                     self.tcp(&packet, hash, out);
                 } else {
                     self.udp(&packet, out);
@@ -215,14 +262,38 @@ impl Pipeline {
     }
 
     #[cold]
+    fn count(&mut self, pair: u64, packet: &Packet<'_>) {
+        let ends = (packet.path.source.addr, packet.path.destination.addr);
+        let origin = volume::origin(&packet.seen);
+        let tenant = packet.path.tenant;
+        self.volumes.count(pair, tenant, ends, packet.ip_len, origin, self.emitter.now);
+    }
+
+    #[cold]
     fn tcp(&mut self, packet: &Packet<'_>, hash: u64, out: &mut impl Sink) {
-        self.connections.packet(packet, hash, &mut self.filter, &mut self.emitter, out);
+        let listed =
+            self.connections.packet(packet, hash, &mut self.filter, &mut self.emitter, out);
+        if let Some(Listed { path, vendor }) = listed {
+            let from_client = packet.path == path;
+            let scene = Scene { seen: &packet.seen, path, from_client, identity: hash };
+            self.volumes.own(&self.emitter, &scene, &vendor, out);
+        }
     }
 
     #[cold]
     fn udp(&mut self, packet: &Packet<'_>, out: &mut impl Sink) {
         let (source, destination) = (packet.path.source.port, packet.path.destination.port);
         let transport = dns::transport(source, destination);
+        if transport.is_none() && quic::Flights::may_be(packet.payload) {
+            let now = self.emitter.now;
+            let (emitter, volumes) = (&mut self.emitter, &mut self.volumes);
+            let taken = self.quic.datagram(packet, now, &self.ledger, &mut |handshake| {
+                handshake::emit(emitter, volumes, handshake, out);
+            });
+            if taken {
+                return;
+            }
+        }
         let strict = transport.is_none();
         if strict && !Message::read(packet.payload).is_ok_and(|message| message.is_exact()) {
             return;
@@ -244,6 +315,12 @@ impl Pipeline {
     fn sweep(&mut self, out: &mut impl Sink) {
         self.next_sweep = self.emitter.now.plus(SWEEP);
         self.connections.expire(&mut self.filter, &mut self.emitter, out);
+        let now = self.emitter.now;
+        let (emitter, volumes) = (&mut self.emitter, &mut self.volumes);
+        self.quic.advance(now, &self.ledger, &mut |handshake| {
+            handshake::emit(emitter, volumes, handshake, out);
+        });
+        self.volumes.sweep(self.emitter.now, out);
         self.publish();
     }
 
@@ -252,8 +329,12 @@ impl Pipeline {
         let ledger = &self.emitter.ledger;
         let (entries, bytes, evicted) = self.connections.usage();
         ledger.table(TableName::Connections, entries, bytes, evicted);
+        let (entries, bytes, evicted) = self.volumes.usage();
+        ledger.table(TableName::Volumes, entries, bytes, evicted);
         let recent = &self.emitter.recent;
         ledger.table(TableName::Recent, recent.capacity(), recent.bytes(), recent.evicted());
+        let quic = &self.quic;
+        ledger.table(TableName::Quic, quic.len(), quic.bytes(), quic.evicted());
     }
 }
 
@@ -271,22 +352,31 @@ const fn outcome(not: NotDecoded) -> PacketOutcome {
     }
 }
 
-/// Worth building a packet of: DNS by its port, or by its header.
+/// Worth building a packet of: DNS by its port, or by its header; QUIC by its version.
 #[inline]
-fn is_datagram_of_interest(source: u16, destination: u16, payload: &[u8]) -> bool {
-    if dns::transport(source, destination).is_some() {
+fn is_datagram_of_interest(head: &Head<'_>) -> bool {
+    let (source, destination) = head.ports();
+    let payload = head.payload();
+    if dns::transport(source, destination).is_some() || quic::Flights::may_be(payload) {
         return true;
     }
     // Opcode 0, one question: what nearly every message of another protocol fails at once.
-    let Some(head) = payload.first_chunk::<6>() else { return false };
-    head[4] == 0
-        && head[5] == 1
-        && head[2] & 0x78 == 0
-        && crate::inspect::dns::Header::read(payload).is_ok_and(|header| header.is_usual())
+    let Some(first) = payload.first_chunk::<6>() else { return false };
+    first[4] == 0
+        && first[5] == 1
+        && first[2] & 0x78 == 0
+        && source != NETBIOS_NS_PORT
+        && Header::read(payload).is_ok_and(|header| header.is_usual())
 }
+
+/// NetBIOS names travel in messages like DNS's (RFC 1002 §4.2), and are none.
+const NETBIOS_NS_PORT: u16 = 137;
 
 /// Control bits that begin or end a connection.
 const CONTROL: TcpFlags = TcpFlags(TcpFlags::SYN.0 | TcpFlags::FIN.0 | TcpFlags::RST.0);
 
 /// How often overdue state is looked for.
 const SWEEP: Duration = Duration::from_secs(1);
+
+/// Known by flow: 256 KiB of counters.
+type FlowFilter = Filter<{ 1 << 18 }>;

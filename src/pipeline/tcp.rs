@@ -8,13 +8,13 @@ use core::time::Duration;
 
 use super::emitter::{Emitter, Scene};
 use super::tls::{self, Said};
-use super::{Sink, dns};
+use super::{FlowFilter, Sink, dns};
 use crate::decode::{Packet, Seen, TcpFlags};
-use crate::flow::{Brought, Filter, Removed, Segments, Slot, Table};
+use crate::flow::{Brought, Removed, Segments, Slot, Table};
 use crate::inspect::dns::PORT as DNS_PORT;
 use crate::inspect::stream::{Choice, Observation, Progress, Stream, is_server_hello};
 use crate::inspect::tls::ServerFlight;
-use crate::net::{Endpoint, FlowKey, Path};
+use crate::net::{Endpoint, FlowKey, Path, Wish};
 use crate::visibility::{DnsOutcome, DnsTransport, HandshakeOutcome};
 
 /// The connections of one worker.
@@ -95,7 +95,7 @@ impl Connections {
         &mut self,
         packet: &Packet<'_>,
         hash: u64,
-        filter: &mut Filter,
+        filter: &mut FlowFilter,
         emitter: &mut Emitter,
         out: &mut impl Sink,
     ) -> Option<Listed> {
@@ -116,6 +116,7 @@ impl Connections {
         self.table.charge(before, after);
         if done {
             self.remove(slot, filter);
+            out.wish(&path, Wish::Done);
         }
         listed.map(|vendor| Listed { path, vendor })
     }
@@ -123,7 +124,7 @@ impl Connections {
     /// Ends what has been silent for too long.
     pub(super) fn expire(
         &mut self,
-        filter: &mut Filter,
+        filter: &mut FlowFilter,
         emitter: &mut Emitter,
         out: &mut impl Sink,
     ) {
@@ -136,7 +137,7 @@ impl Connections {
     /// The input ends.
     pub(super) fn finish(
         &mut self,
-        filter: &mut Filter,
+        filter: &mut FlowFilter,
         emitter: &mut Emitter,
         out: &mut impl Sink,
     ) {
@@ -156,7 +157,7 @@ impl Connections {
         packet: &Packet<'_>,
         hash: u64,
         (key, forward): (FlowKey, bool),
-        filter: &mut Filter,
+        filter: &mut FlowFilter,
         emitter: &mut Emitter,
         out: &mut impl Sink,
     ) -> Option<Slot> {
@@ -199,7 +200,7 @@ impl Connections {
         packet: &Packet<'_>,
         hash: u64,
         key: (FlowKey, bool),
-        filter: &mut Filter,
+        filter: &mut FlowFilter,
         emitter: &mut Emitter,
         out: &mut impl Sink,
     ) -> Slot {
@@ -215,7 +216,7 @@ impl Connections {
         self.begin(packet, hash, key, filter, emitter, out).unwrap_or(slot)
     }
 
-    fn remove(&mut self, slot: Slot, filter: &mut Filter) {
+    fn remove(&mut self, slot: Slot, filter: &mut FlowFilter) {
         if let Some(removed) = self.table.remove(slot) {
             filter.remove(removed.hash);
             self.table.charge(removed.value.heap(), 0);
@@ -227,7 +228,7 @@ impl Connections {
         &mut self,
         removed: Removed<Connection>,
         end: End,
-        filter: &mut Filter,
+        filter: &mut FlowFilter,
         emitter: &mut Emitter,
         out: &mut impl Sink,
     ) {
@@ -244,7 +245,6 @@ impl Connections {
 
 /// A connection turned out to go to a listed vendor.
 #[derive(Clone, Debug)]
-#[expect(dead_code, reason = "read once volumes are counted")]
 pub(super) struct Listed {
     /// From client to server.
     pub(super) path: Path,

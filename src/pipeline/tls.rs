@@ -5,6 +5,7 @@ use core::time::Duration;
 use super::Sink;
 use super::dns::COPY;
 use super::emitter::{Emitter, Scene, ech_hello};
+use super::handshake::outcome;
 use crate::detect::{EchHello, EncryptedDns};
 use crate::inspect::Signal;
 use crate::inspect::tls::ClientHello;
@@ -43,13 +44,7 @@ pub(super) fn client_hello(
     }
     emitter.recent.note(expected, now, ANSWERED);
     let ech = ech_hello(hello);
-    let outcome = match hello.server_name {
-        Some(_) => HandshakeOutcome::Named,
-        None if lost.is_some() => lost.unwrap_or(HandshakeOutcome::Gap),
-        None if hello.fault.is_some() => HandshakeOutcome::Malformed,
-        None if ech.is_some() || hello.esni => HandshakeOutcome::Ech,
-        None => HandshakeOutcome::NoSni,
-    };
+    let outcome = outcome(hello, lost.unwrap_or(HandshakeOutcome::Gap));
     let encrypted_dns = emitter.encrypted_dns(hello, scene.path.destination.port, false);
     let indicator = hello
         .server_name

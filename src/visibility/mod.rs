@@ -23,6 +23,8 @@ pub struct Ledger {
     pub handshakes: [[Counter; HandshakeOutcome::ALL.len()]; HandshakeProtocol::ALL.len()],
     pub dns_begun: [Counter; DnsTransport::ALL.len()],
     pub dns: [[Counter; DnsOutcome::ALL.len()]; DnsTransport::ALL.len()],
+    /// QUIC keys that were not derived because of the budget for it.
+    pub derivations_refused: Counter,
     /// Copies of inspected packets.
     pub copies: Counter,
     /// Records that found their channel full.

@@ -1,5 +1,8 @@
 //! Live capture on interfaces of our own. These need root, iproute2 and network namespaces, so
 //! they are marked ignored: `make test` runs them when it is root and says so when it is not.
 
+mod fanout;
+mod filter;
 mod lab;
+mod packets;
 mod ring;

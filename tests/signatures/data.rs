@@ -45,7 +45,7 @@ fn every_positive_is_found_with_vendor_purpose_and_strength() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
-    assert!(seen.len() >= 400, "{}", seen.len());
+    assert!(seen.len() >= 1000, "{}", seen.len());
 }
 
 #[test]

@@ -125,6 +125,9 @@ pub struct ClientHello<'a> {
 }
 
 impl<'a> ClientHello<'a> {
+    /// The message tag and the number of entries.
+    pub const HEADER_LEN: usize = 8;
+
     /// Reads the message that begins with `octets`.
     pub fn read(octets: &'a [u8]) -> Result<Self, Malformed> {
         let mut reader = Reader::new(octets);

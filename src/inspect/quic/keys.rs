@@ -94,6 +94,35 @@ impl Keys {
             .map_err(|_| NotOpened)
     }
 
+    /// The packet that a client would send: what [`Self::open`] undoes. For tests and benches;
+    /// a sensor sends nothing. `number` is the packet number, of one to four octets, and the two
+    /// lowest bits of `header` say how many; `payload` is at least four octets.
+    #[must_use]
+    pub fn seal(&self, header: &[u8], number: &[u8], payload: &[u8]) -> Vec<u8> {
+        let mut packet = [header, number].concat();
+        let mut nonce = self.iv;
+        for (to, from) in nonce.iter_mut().rev().zip(number.iter().rev()) {
+            *to ^= from;
+        }
+        let mut sealed = payload.to_vec();
+        if let Ok(key) = UnboundKey::new(&AES_128_GCM, &self.key) {
+            let nonce = Nonce::assume_unique_for_key(nonce);
+            let key = LessSafeKey::new(key);
+            // Fails beyond 2^36 octets alone.
+            let _ = key.seal_in_place_append_tag(nonce, Aad::from(&packet), &mut sealed);
+        }
+        packet.extend(sealed);
+        let at = header.len();
+        if let Some(sample) = packet.get(at + 4..).and_then(<[u8]>::first_chunk) {
+            let mask = encrypt(&self.hp, *sample);
+            packet[0] ^= mask[0] & 0x0f;
+            for (to, mask) in packet[at..at + number.len()].iter_mut().zip(&mask[1..]) {
+                *to ^= mask;
+            }
+        }
+        packet
+    }
+
     /// Counter mode as in GCM (NIST SP 800-38D §7.2), without the tag.
     fn decipher(&self, nonce: [u8; 12], payload: &mut [u8]) {
         let cipher = Aes128::new(&self.key.into());
@@ -162,7 +191,7 @@ const V2_LABELS: Labels = Labels {
 };
 
 #[cfg(test)]
-pub(crate) mod tests {
+mod tests {
     use super::*;
     use crate::inspect::quic::frame::CryptoFrames;
     use crate::inspect::quic::packet::{LongPacket, Packets};
@@ -186,31 +215,6 @@ pub(crate) mod tests {
         c9caa47fbabaf4559fedba753de171fa71f50f1ce15d43e994ec74d748002b0003020304000d0010000e040305
         0306030203080408050806002d00020101001c00024001003900320408ffffffffffffffff05048000ffff0704
         8000ffff0801100104800075300901100f088394c8f03e51570806048000ffff";
-
-    /// Protects a client's Initial as RFC 9001 §5 says: the other side of [`Keys::open`].
-    pub(crate) fn protect(keys: &Keys, header: &[u8], number: &[u8], payload: &[u8]) -> Vec<u8> {
-        let mut packet = [header, number].concat();
-        let mut nonce = keys.iv;
-        for (i, octet) in number.iter().rev().enumerate() {
-            nonce[11 - i] ^= octet;
-        }
-        let mut sealed = payload.to_vec();
-        let key = LessSafeKey::new(UnboundKey::new(&AES_128_GCM, &keys.key).unwrap());
-        key.seal_in_place_append_tag(
-            Nonce::assume_unique_for_key(nonce),
-            Aad::from(&packet),
-            &mut sealed,
-        )
-        .unwrap();
-        packet.extend(sealed);
-        let at = header.len();
-        let mask = encrypt(&keys.hp, *packet[at + 4..].first_chunk().unwrap());
-        packet[0] ^= mask[0] & 0x0f;
-        for i in 0..number.len() {
-            packet[at + i] ^= mask[1 + i];
-        }
-        packet
-    }
 
     fn open(packet: &[u8], cut: bool, salt: Salt) -> Result<Vec<u8>, NotOpened> {
         let Some(Ok(LongPacket::Initial(initial))) = Packets::new(packet, cut).next() else {
@@ -256,7 +260,7 @@ pub(crate) mod tests {
         payload.resize(1_162, 0);
         for (salt, header, begins) in examples {
             let keys = Schedules::default().client(salt, &DCID);
-            let packet = protect(&keys, &unhex(header), &[0, 0, 0, 2], &payload);
+            let packet = keys.seal(&unhex(header), &[0, 0, 0, 2], &payload);
             assert_eq!(packet.len(), 1_200);
             assert_eq!(packet[..32], unhex(begins), "{salt:?}");
             assert_eq!(open(&packet, false, salt), Ok(payload.clone()));
@@ -267,7 +271,7 @@ pub(crate) mod tests {
     fn a_packet_that_was_altered_does_not_open() {
         let keys = Schedules::default().client(Salt::V1, &DCID);
         let header = unhex("c300000001088394c8f03e5157080000449e");
-        let packet = protect(&keys, &header, &[0, 0, 0, 2], &[0; 1_162]);
+        let packet = keys.seal(&header, &[0, 0, 0, 2], &[0; 1_162]);
         for at in [0, 22, 600, 1_199] {
             let mut altered = packet.clone();
             altered[at] ^= 1;
@@ -281,7 +285,7 @@ pub(crate) mod tests {
         payload.resize(1_162, 0);
         let keys = Schedules::default().client(Salt::V1, &DCID);
         let header = unhex("c300000001088394c8f03e5157080000449e");
-        let packet = protect(&keys, &header, &[0, 0, 0, 2], &payload);
+        let packet = keys.seal(&header, &[0, 0, 0, 2], &payload);
         let opened = open(&packet[..400], true, Salt::V1).unwrap();
         assert_eq!(opened, payload[..400 - 22]);
         let frame = CryptoFrames::new(&opened, Dialect::Ietf, true).next().unwrap().unwrap();

@@ -16,5 +16,5 @@ pub mod version;
 
 pub use frame::{Crypto, CryptoFrames};
 pub use keys::{Keys, NotOpened, Schedules};
-pub use packet::{Initial, Invariant, LongPacket, Packets};
+pub use packet::{ConnectionId, Initial, Invariant, LongPacket, Packets};
 pub use version::{Dialect, Salt, Scheme, Version};

@@ -16,6 +16,32 @@ pub struct Invariant<'a> {
     pub scid: &'a [u8],
 }
 
+/// A connection ID of a version known here, as a value.
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
+pub struct ConnectionId {
+    len: u8,
+    octets: [u8; MAX_CID_LEN],
+}
+
+impl ConnectionId {
+    /// Of at most twenty octets; what is longer is cut, which no version known here allows.
+    #[must_use]
+    pub fn new(octets: &[u8]) -> Self {
+        let mut cid = Self::default();
+        for (to, from) in cid.octets.iter_mut().zip(octets) {
+            *to = *from;
+            cid.len += 1;
+        }
+        cid
+    }
+
+    /// The octets.
+    #[must_use]
+    pub fn octets(&self) -> &[u8] {
+        &self.octets[..usize::from(self.len)]
+    }
+}
+
 /// One packet with a long header, as far as it is readable without keys.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum LongPacket<'a> {

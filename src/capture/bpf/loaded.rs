@@ -1,0 +1,275 @@
+//! The programs, loaded with `aya`. Keys and values are plain octets, laid out in
+//! [`wire`](super::wire).
+
+use core::fmt;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
+
+use aya::maps::{Array, HashMap, Map, MapData, PerCpuArray};
+use aya::programs::xdp::XdpLink;
+use aya::programs::{SocketFilter, XdpFlags};
+use aya::{Ebpf, EbpfLoader, include_bytes_aligned};
+
+use super::wire::{self, FlowKey};
+use super::{ATTRIBUTED, Control, Exchange, NAME_PORTS, Setup, Skipped, TUNNEL_PORTS, Volume};
+use crate::net::{Addr, Path, Wish};
+
+const FANOUT: &[u8] = include_bytes_aligned!("../../../bpf/fanout.bpf.o");
+const FILTER: &[u8] = include_bytes_aligned!("../../../bpf/filter.bpf.o");
+const XDP: &[u8] = include_bytes_aligned!("../../../bpf/xdp.bpf.o");
+
+/// A loaded socket filter: the flow filter, or the hash of a fanout group.
+#[derive(Debug)]
+pub struct Program {
+    object: Ebpf,
+    name: &'static str,
+}
+
+impl Program {
+    /// The program that picks a member of a fanout group by the innermost flow.
+    pub fn fanout() -> io::Result<Self> {
+        Self::load(FANOUT, "vendorwatch_fanout", 1)
+    }
+
+    /// The flow filter for one packet socket, and its maps.
+    pub fn filter(setup: &Setup) -> io::Result<(Self, Maps)> {
+        let mut program = Self::load(FILTER, "vendorwatch_filter", setup.flows)?;
+        let maps = Maps::take(&mut program.object, setup)?;
+        Ok((program, maps))
+    }
+
+    /// What a socket is given.
+    pub fn fd(&self) -> io::Result<BorrowedFd<'_>> {
+        let program = self.object.program(self.name).ok_or(io::ErrorKind::NotFound)?;
+        Ok(program.fd().map_err(told)?.as_fd())
+    }
+
+    fn load(object: &[u8], name: &'static str, flows: u32) -> io::Result<Self> {
+        let mut object = load(object, flows)?;
+        let program = object.program_mut(name).ok_or(io::ErrorKind::NotFound)?;
+        let program: &mut SocketFilter = program.try_into().map_err(told)?;
+        program.load().map_err(told)?;
+        Ok(Self { object, name })
+    }
+}
+
+/// The flow filter, attached to an interface's driver for as long as this value lives: the
+/// kernel takes the program off when the link is closed, which it is when the process ends,
+/// however it ends.
+#[derive(Debug)]
+pub struct Xdp {
+    object: Ebpf,
+    link: Option<XdpLink>,
+}
+
+impl Xdp {
+    /// Loads the program and attaches it in the driver.
+    pub fn attach(interface: u32, setup: &Setup) -> io::Result<(Self, Maps)> {
+        let mut object = load(XDP, setup.flows)?;
+        // Before the maps are taken out: loading names them by their descriptors.
+        program(&mut object)?.load().map_err(told)?;
+        let maps = Maps::take(&mut object, setup)?;
+        let mut xdp = Self { object, link: None };
+        xdp.move_to(interface)?;
+        Ok((xdp, maps))
+    }
+
+    /// Attaches to another interface: the one of the same name that was made anew.
+    ///
+    /// Only in the driver (after an skb exists, the socket filter is as good and needs less),
+    /// and never in place of another program: a link does not replace what is there.
+    pub fn move_to(&mut self, interface: u32) -> io::Result<()> {
+        self.link = None;
+        let program = program(&mut self.object)?;
+        let id = program.attach_to_if_index(interface, XdpFlags::DRV_MODE).map_err(told)?;
+        self.link = Some(program.take_link(id).map_err(told)?);
+        Ok(())
+    }
+}
+
+fn program(object: &mut Ebpf) -> io::Result<&mut aya::programs::Xdp> {
+    let program = object.program_mut("vendorwatch_xdp").ok_or(io::ErrorKind::NotFound)?;
+    program.try_into().map_err(told)
+}
+
+fn load(object: &[u8], flows: u32) -> io::Result<Ebpf> {
+    EbpfLoader::new()
+        .btf(None) // nothing is relocated against the kernel's types
+        .set_max_entries("flows4", flows.max(1))
+        .set_max_entries("flows6", (flows / 4).max(1))
+        .load(object)
+        .map_err(told)
+}
+
+/// The maps of a flow filter. Workers that share one filter have each a handle of their own.
+pub struct Maps {
+    handles: Arc<[(&'static str, OwnedFd)]>,
+    flows4: HashMap<MapData, [u8; 12], [u8; WINDOWS]>,
+    flows6: HashMap<MapData, [u8; 36], [u8; WINDOWS]>,
+    skipped: PerCpuArray<MapData, [u8; 16]>,
+    attributed: HashMap<MapData, [u8; 16], u32>,
+    attributed_bits: Array<MapData, [u8; 8192]>,
+    exchanges: HashMap<MapData, [u8; 32], [u8; 32]>,
+    uncounted: PerCpuArray<MapData, [u8; 16]>,
+}
+
+impl fmt::Debug for Maps {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Maps").field(&self.handles).finish()
+    }
+}
+
+/// The maps that are spoken to after the start.
+const NAMES: [&str; 7] =
+    ["flows4", "flows6", "skipped", "attributed", "attributed_bits", "exchanges", "uncounted"];
+
+/// `struct windows`: a start for each end, then a length for each.
+const WINDOWS: usize = 16;
+/// The update succeeds only where the key is there already (`BPF_EXIST`).
+const EXISTING: u64 = 2;
+
+impl Maps {
+    fn take(object: &mut Ebpf, setup: &Setup) -> io::Result<Self> {
+        let ports = MapData::from_fd(handle(object, "ports")?).map_err(told)?;
+        let mut ports: Array<MapData, [u8; 16_384]> = Map::Array(ports).try_into().map_err(told)?;
+        let mut bits = [0; 16_384];
+        let (udp, tcp) = bits.split_at_mut(8192);
+        for port in NAME_PORTS.iter().chain(&TUNNEL_PORTS).chain(&setup.udp_ports) {
+            wire::set_port(udp, *port);
+        }
+        wire::set_port(tcp, NAME_PORTS[0]);
+        ports.set(0, bits, 0).map_err(told)?;
+        let handles: Result<Arc<[_]>, io::Error> =
+            NAMES.into_iter().map(|name| Ok((name, handle(object, name)?))).collect();
+        Self::open(handles?)
+    }
+
+    /// Another handle on the same maps.
+    pub fn try_clone(&self) -> io::Result<Self> {
+        Self::open(Arc::clone(&self.handles))
+    }
+
+    fn open(handles: Arc<[(&'static str, OwnedFd)]>) -> io::Result<Self> {
+        let map = |name: &str| -> io::Result<MapData> {
+            let (_, fd) =
+                handles.iter().find(|(of, _)| *of == name).ok_or(io::ErrorKind::NotFound)?;
+            MapData::from_fd(fd.try_clone()?).map_err(told)
+        };
+        Ok(Self {
+            flows4: Map::LruHashMap(map("flows4")?).try_into().map_err(told)?,
+            flows6: Map::LruHashMap(map("flows6")?).try_into().map_err(told)?,
+            skipped: Map::PerCpuArray(map("skipped")?).try_into().map_err(told)?,
+            attributed: Map::HashMap(map("attributed")?).try_into().map_err(told)?,
+            attributed_bits: Map::Array(map("attributed_bits")?).try_into().map_err(told)?,
+            exchanges: Map::HashMap(map("exchanges")?).try_into().map_err(told)?,
+            uncounted: Map::PerCpuArray(map("uncounted")?).try_into().map_err(told)?,
+            handles,
+        })
+    }
+}
+
+impl Control for Maps {
+    fn skipped(&self) -> Skipped {
+        let mut skipped = Skipped::default();
+        for (reason, total) in skipped.0.iter_mut().enumerate() {
+            let index = u32::try_from(reason).unwrap_or(u32::MAX);
+            if let Ok(shares) = self.skipped.get(&index, 0) {
+                for share in shares.iter() {
+                    total.add(wire::volume(share));
+                }
+            }
+        }
+        skipped
+    }
+
+    fn wish(&mut self, path: &Path, wish: Wish) {
+        const CLOSED: [u8; WINDOWS] = [0; WINDOWS];
+        /// Past this a window would look like octets before it.
+        const LONGEST: u32 = 1 << 30;
+        let wider = |mut windows: [u8; WINDOWS]| {
+            for length in windows[8..].chunks_exact_mut(4) {
+                let now = u32::from_ne_bytes(length.first_chunk().copied().unwrap_or_default());
+                length.copy_from_slice(&now.saturating_mul(2).min(LONGEST).to_ne_bytes());
+            }
+            windows
+        };
+        // A flow that is not there, or was forgotten between the read and the write, needs
+        // nothing; the outcome is the filter's default.
+        let _ = match (wire::flow(path), wish) {
+            (Some(FlowKey::V4(key)), Wish::Done) => self.flows4.insert(key, CLOSED, EXISTING),
+            (Some(FlowKey::V6(key)), Wish::Done) => self.flows6.insert(key, CLOSED, EXISTING),
+            (Some(FlowKey::V4(key)), Wish::More) => self
+                .flows4
+                .get(&key, 0)
+                .and_then(|windows| self.flows4.insert(key, wider(windows), EXISTING)),
+            (Some(FlowKey::V6(key)), Wish::More) => self
+                .flows6
+                .get(&key, 0)
+                .and_then(|windows| self.flows6.insert(key, wider(windows), EXISTING)),
+            (None, _) => Ok(()),
+        };
+    }
+
+    fn attribute(&mut self, addresses: &[Addr]) -> usize {
+        let wanted: std::collections::HashSet<_> =
+            addresses.iter().take(ATTRIBUTED).map(|addr| wire::words(*addr)).collect();
+        let known: Vec<_> = self.attributed.keys().filter_map(Result::ok).collect();
+        for gone in known.iter().filter(|words| !wanted.contains(*words)) {
+            let _ = self.attributed.remove(gone);
+        }
+        let mut bits = [0; 8192];
+        let mut refused = addresses.len().saturating_sub(ATTRIBUTED);
+        for words in wanted {
+            match self.attributed.insert(words, 1, 0) {
+                Ok(()) => wire::set_bit(&mut bits, wire::addr(words)),
+                Err(_) => refused += 1,
+            }
+        }
+        // Last, so that a set bit always finds its address.
+        let _ = self.attributed_bits.set(0, bits, 0);
+        refused
+    }
+
+    fn exchanges(&self) -> (Vec<Exchange>, Volume) {
+        let entries = self.exchanges.iter().filter_map(Result::ok);
+        let known = entries.map(|(key, value)| wire::exchange(&key, &value)).collect();
+        let mut uncounted = Volume::default();
+        if let Ok(shares) = self.uncounted.get(&0, 0) {
+            for share in shares.iter() {
+                uncounted.add(wire::volume(share));
+            }
+        }
+        (known, uncounted)
+    }
+}
+
+/// A descriptor of a map of `object`, which gives the map away.
+fn handle(object: &mut Ebpf, name: &str) -> io::Result<OwnedFd> {
+    match object.take_map(name) {
+        Some(
+            Map::LruHashMap(map) | Map::HashMap(map) | Map::Array(map) | Map::PerCpuArray(map),
+        ) => map.fd().as_fd().try_clone_to_owned(),
+        _ => Err(io::ErrorKind::NotFound.into()),
+    }
+}
+
+/// Of a long error, about how many characters are kept.
+const SHOWN: usize = 400;
+
+/// An error of the loader with its causes in one line: the loader's own text leaves them out.
+fn told(error: impl std::error::Error) -> io::Error {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    // A refused program brings the verifier's log along, of which the end says why.
+    if text.len() > SHOWN {
+        let tail = text.char_indices().rev().nth(SHOWN / 2).map_or(0, |(at, _)| at);
+        let head = text.lines().next().unwrap_or_default().to_owned();
+        text = format!("{head} … {}", &text[tail..].replace('\n', "; "));
+    }
+    io::Error::other(text)
+}

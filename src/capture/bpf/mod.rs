@@ -1,0 +1,146 @@
+//! The programs that run in the kernel, and what is said to them and read from them.
+//!
+//! Their source is C, under `bpf/` at the top of the repository; the objects beside it are
+//! committed, so that nobody needs a BPF compiler, and a test makes them again and compares.
+//! This module loads them (feature `xdp`), attaches them, and reads and writes their maps.
+//!
+//! Limits: the flow tables forget the least recently used flow when they are full, and its later
+//! octets are then counted as [`SkipReason::TcpUnknown`]; attributed addresses and their
+//! conversations stop at [`ATTRIBUTED`] and [`EXCHANGES`], and what finds no room is counted.
+
+#[cfg(not(feature = "xdp"))]
+mod absent;
+#[cfg(feature = "xdp")]
+mod loaded;
+#[cfg(feature = "xdp")]
+mod wire;
+
+#[cfg(not(feature = "xdp"))]
+pub use self::absent::{Maps, Program, Xdp};
+#[cfg(feature = "xdp")]
+pub use self::loaded::{Maps, Program, Xdp};
+
+use crate::net::{Addr, Path, Wish};
+
+/// Why the in-kernel filter kept a frame. The numbers are those of `bpf/verdict.h`.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[repr(u8)]
+pub enum SkipReason {
+    /// An acknowledgment without octets.
+    TcpEmpty,
+    /// Octets outside the part of a known flow that may carry a name.
+    TcpOutside,
+    /// Octets of a flow whose beginning was not seen, or was forgotten.
+    TcpUnknown,
+    /// A QUIC packet after the handshake.
+    QuicShort,
+    /// A datagram of a protocol without names.
+    Udp,
+}
+
+impl SkipReason {
+    /// Every reason, in the order of their numbers.
+    pub const ALL: [Self; 5] =
+        [Self::TcpEmpty, Self::TcpOutside, Self::TcpUnknown, Self::QuicShort, Self::Udp];
+
+    /// The metric label.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::TcpEmpty => "tcp_empty",
+            Self::TcpOutside => "tcp_outside",
+            Self::TcpUnknown => "tcp_unknown",
+            Self::QuicShort => "quic_short",
+            Self::Udp => "udp",
+        }
+    }
+}
+
+/// Packets and their octets.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Volume {
+    pub packets: u64,
+    pub octets: u64,
+}
+
+impl Volume {
+    /// Adds another volume.
+    pub const fn add(&mut self, other: Self) {
+        self.packets += other.packets;
+        self.octets += other.octets;
+    }
+}
+
+/// What the in-kernel filter kept, by [`SkipReason`].
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Skipped(pub [Volume; SkipReason::ALL.len()]);
+
+impl Skipped {
+    /// Of every reason.
+    #[must_use]
+    pub fn total(&self) -> Volume {
+        let mut total = Volume::default();
+        for volume in self.0 {
+            total.add(volume);
+        }
+        total
+    }
+
+    /// Adds what another filter kept.
+    pub fn add(&mut self, other: &Self) {
+        for (mine, volume) in self.0.iter_mut().zip(other.0) {
+            mine.add(volume);
+        }
+    }
+}
+
+/// Packets of an attributed address that stayed in the kernel: volume for which no frame was
+/// delivered.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Exchange {
+    pub client: Addr,
+    /// The attributed address.
+    pub server: Addr,
+    /// By the client; octets of IP packets, headers included. Totals since they were counted.
+    pub sent: Volume,
+    pub received: Volume,
+}
+
+/// How a flow filter is set up.
+#[derive(Clone, Debug)]
+pub struct Setup {
+    /// Flow states remembered over IPv4, and a quarter as many over IPv6.
+    pub flows: u32,
+    /// UDP ports whose every packet passes, besides [`NAME_PORTS`] and [`TUNNEL_PORTS`].
+    pub udp_ports: Vec<u16>,
+}
+
+/// Ports where every packet may carry a name: DNS, mDNS, LLMNR. On TCP, DNS only.
+pub const NAME_PORTS: [u16; 3] = [53, 5353, 5355];
+
+/// UDP ports of tunnels, whose contents the filter does not look into: L2TP, GTP-U, Teredo,
+/// GRE-in-UDP, VXLAN, Geneve, MPLS-in-UDP, VXLAN as Linux first had it, TZSP.
+pub const TUNNEL_PORTS: [u16; 9] = [1701, 2152, 3544, 4754, 4789, 6081, 6635, 8472, 37008];
+
+/// How many addresses can be attributed at a time.
+pub const ATTRIBUTED: usize = 16_384;
+
+/// How many conversations of attributed addresses are counted.
+pub const EXCHANGES: usize = 16_384;
+
+/// What any [`Maps`] does, spelled once for both builds.
+pub trait Control {
+    /// What the filter kept since it was loaded.
+    fn skipped(&self) -> Skipped;
+
+    /// Lets the filter know about a flow. Flows that it does not remember are left alone.
+    fn wish(&mut self, path: &Path, wish: Wish);
+
+    /// From now on, and until the next call, counts the volume of these addresses. Answers how
+    /// many found no room.
+    fn attribute(&mut self, addresses: &[Addr]) -> usize;
+
+    /// The volume of attributed addresses so far, and what found no room to be counted by
+    /// conversation.
+    fn exchanges(&self) -> (Vec<Exchange>, Volume);
+}

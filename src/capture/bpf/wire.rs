@@ -1,0 +1,156 @@
+//! The layout of the maps, as octets: the structs of `bpf/verdict.h`.
+
+use core::cmp::Ordering;
+
+use super::{Exchange, Volume};
+use crate::net::{Addr, Endpoint, Path};
+
+/// The key of a flow: `struct flow4` or `struct flow6`.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum FlowKey {
+    V4([u8; 12]),
+    V6([u8; 36]),
+}
+
+/// The key of both directions of `path`; `None` when its ends are of different families.
+pub(super) fn flow(path: &Path) -> Option<FlowKey> {
+    let (low, high) = match (path.source).cmp(&path.destination) {
+        Ordering::Greater => (path.destination, path.source),
+        _ => (path.source, path.destination),
+    };
+    match (low.addr.is_v4(), high.addr.is_v4()) {
+        (true, true) => {
+            let mut key = [0; 12];
+            key[..4].copy_from_slice(&words(low.addr)[12..]);
+            key[4..8].copy_from_slice(&words(high.addr)[12..]);
+            key[8..].copy_from_slice(&ports(low, high));
+            Some(FlowKey::V4(key))
+        }
+        (false, false) => {
+            let mut key = [0; 36];
+            key[..16].copy_from_slice(&words(low.addr));
+            key[16..32].copy_from_slice(&words(high.addr));
+            key[32..].copy_from_slice(&ports(low, high));
+            Some(FlowKey::V6(key))
+        }
+        _ => None,
+    }
+}
+
+fn ports(low: Endpoint, high: Endpoint) -> [u8; 4] {
+    let mut out = [0; 4];
+    out[..2].copy_from_slice(&low.port.to_ne_bytes());
+    out[2..].copy_from_slice(&high.port.to_ne_bytes());
+    out
+}
+
+/// `struct address`: four words in the machine's order, the highest first.
+pub(super) fn words(addr: Addr) -> [u8; 16] {
+    let mut out = [0; 16];
+    for (to, from) in out.chunks_exact_mut(4).zip(addr.bits().to_be_bytes().chunks_exact(4)) {
+        to.copy_from_slice(from);
+        if cfg!(target_endian = "little") {
+            to.reverse();
+        }
+    }
+    out
+}
+
+/// The address that [`words`] wrote.
+pub(super) fn addr(words: [u8; 16]) -> Addr {
+    let bits = words
+        .chunks_exact(4)
+        .filter_map(|word| word.first_chunk())
+        .fold(0, |bits, word| bits << 32 | u128::from(u32::from_ne_bytes(*word)));
+    Addr::from_bits(bits)
+}
+
+/// Sets the bit of `addr` in `struct bits`, as `is_attributed` looks for it.
+pub(super) fn set_bit(bits: &mut [u8; 8192], addr: Addr) {
+    let mixed = fold(addr).wrapping_mul(0x9e37_79b1) >> 16;
+    bits[(mixed >> 3) as usize & 8191] |= 1 << (mixed & 7);
+}
+
+/// The words of an address, exclusive-ored.
+fn fold(addr: Addr) -> u32 {
+    words(addr)
+        .chunks_exact(4)
+        .filter_map(|word| word.first_chunk())
+        .fold(0, |folded, word| folded ^ u32::from_ne_bytes(*word))
+}
+
+/// Sets the bit of `port` in one half of `struct ports`.
+pub(super) fn set_port(bits: &mut [u8], port: u16) {
+    if let Some(octet) = bits.get_mut(usize::from(port >> 3)) {
+        *octet |= 1 << (port & 7);
+    }
+}
+
+/// `struct volume`.
+pub(super) fn volume(octets: &[u8]) -> Volume {
+    let half = |at: usize| {
+        octets
+            .get(at..)
+            .and_then(|rest| rest.first_chunk())
+            .map_or(0, |word| u64::from_ne_bytes(*word))
+    };
+    Volume { packets: half(0), octets: half(8) }
+}
+
+/// An entry of `exchanges`.
+pub(super) fn exchange(key: &[u8; 32], value: &[u8; 32]) -> Exchange {
+    let half = |at: usize| key.get(at..).and_then(|rest| rest.first_chunk()).copied();
+    Exchange {
+        client: addr(half(0).unwrap_or_default()),
+        server: addr(half(16).unwrap_or_default()),
+        sent: volume(&value[..16]),
+        received: volume(&value[16..]),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::net::{IpProtocol, TenantId};
+
+    proptest! {
+        #[test]
+        fn addresses_come_back(bits: u128) {
+            let there = Addr::from_bits(bits);
+            prop_assert_eq!(addr(words(there)), there);
+        }
+
+        #[test]
+        fn both_directions_have_one_key(a: u32, b: u32, p: u16, q: u16) {
+            let path = Path {
+                tenant: TenantId::NONE,
+                protocol: IpProtocol::TCP,
+                source: Endpoint { addr: Addr::from_v4(a.to_be_bytes()), port: p },
+                destination: Endpoint { addr: Addr::from_v4(b.to_be_bytes()), port: q },
+            };
+            prop_assert_eq!(flow(&path), flow(&path.reversed()));
+            prop_assert!(matches!(flow(&path), Some(FlowKey::V4(_))));
+        }
+    }
+
+    #[test]
+    fn a_flow_has_one_family() {
+        let path = Path {
+            source: Endpoint { addr: Addr::from_v4([192, 0, 2, 1]), port: 1 },
+            destination: Endpoint { addr: Addr::from_bits(1 << 120), port: 2 },
+            ..Path::default()
+        };
+        assert_eq!(flow(&path), None);
+    }
+
+    #[test]
+    fn each_port_has_a_bit_of_its_own() {
+        let mut bits = [0; 8192];
+        for port in 0..=u16::MAX {
+            set_port(&mut bits, port);
+        }
+        assert!(bits.iter().all(|octet| *octet == 0xff));
+    }
+}

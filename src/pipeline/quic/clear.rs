@@ -1,0 +1,102 @@
+//! Google's versions before Q050, whose first packets are in clear.
+
+use super::hello::{Kind, Step, progress};
+use super::{Flight, Flights, origin};
+use crate::decode::Packet;
+use crate::inspect::Reassembly;
+use crate::inspect::quic::packet::ConnectionId;
+use crate::inspect::quic::{Invariant, google};
+use crate::pipeline::handshake::Handshake;
+use crate::visibility::{HandshakeOutcome, Ledger};
+
+impl Flights {
+    /// Google's versions before Q050.
+    pub(super) fn clear(
+        &mut self,
+        packet: &Packet<'_>,
+        ledger: &Ledger,
+        out: &mut impl FnMut(&Handshake<'_>),
+    ) -> bool {
+        let Some(clear) = google::Packet::read(packet.payload) else { return false };
+        let place = self.place(packet);
+        let now = self.now;
+        let header =
+            Invariant { first: 0, version: clear.version, dcid: clear.connection_id, scid: &[] };
+        let slot = self.unfinished.find(place.hash, &place.key);
+        if slot.is_none() {
+            let dcid = self.short(header.dcid);
+            if let Some(entry) = self.settled.find(place.tag, now)
+                && entry.client_known
+                && entry.dcid == dcid
+            {
+                if entry.is_copy(clear.sample()) {
+                    ledger.copies.add(1);
+                }
+                return true;
+            }
+        }
+        // Whether it is encrypted is seen by its hash alone, which is about as dear as a key.
+        if !self.budget.take(now) {
+            ledger.derivations_refused.add(1);
+            return true;
+        }
+        if !clear.is_clear() {
+            return true;
+        }
+        let mut taken = false;
+        let mut fill = |stream: &mut Reassembly| {
+            let mut step = Ok(());
+            for piece in clear.crypto() {
+                taken = true;
+                step = step.and(stream.insert(piece.offset, piece.data).map(|_| ()));
+            }
+            match step {
+                Ok(()) => progress(stream, Kind::Clear),
+                Err(_) => Step::Broken(HandshakeOutcome::Malformed),
+            }
+        };
+        if let Some(slot) = slot {
+            let Some(flight) = self.unfinished.get_mut(slot) else { return true };
+            if packet.path.source != flight.begun.path.source
+                || flight.begun.kind != Kind::Clear
+                || flight.begun.dcid != ConnectionId::new(header.dcid)
+            {
+                return true;
+            }
+            if flight.samples.contains(&clear.sample()) {
+                ledger.copies.add(1);
+                return true;
+            }
+            flight.samples.rotate_right(1);
+            flight.samples[0] = clear.sample();
+            let before = flight.stream.footprint();
+            let step = fill(&mut flight.stream);
+            let after = flight.stream.footprint();
+            self.unfinished.charge(before, after);
+            self.step(slot, step, packet, ledger, out);
+            return true;
+        }
+        let mut stream = self.spare.pop().unwrap_or_default();
+        let step = fill(&mut stream);
+        if !taken {
+            self.give_back(stream);
+            return true;
+        }
+        let begun = self.begun(packet, &header, Kind::Clear);
+        ledger.handshake_begun(begun.kind.protocol());
+        let flight = Flight {
+            begun,
+            keys: None,
+            second: None,
+            server: None,
+            stream,
+            samples: [clear.sample(), 0, 0, 0],
+        };
+        if step == Step::More {
+            self.keep(flight, ledger, out);
+        } else {
+            self.conclude(flight, step, origin(packet), now, ledger, out);
+        }
+        true
+    }
+}

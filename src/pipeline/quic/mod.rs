@@ -1,0 +1,623 @@
+//! First flights of QUIC connections: which Initials belong together, and what their hello says.
+//!
+//! A connection costs one key derivation, and an opening for each datagram of its first flight.
+//! Once its hello is read it is [`settled`]: server Initials, second flights, Retry and packets
+//! sent again cost a look-up and are never opened.
+//!
+//! Which keys open a packet follows from its Destination Connection ID (RFC 9001 §5.2): the
+//! client's first one, and after a Retry the one that the server chose. In its second flight the
+//! client uses the server's ID and the keys of the first. A passive observer need not have seen
+//! the Retry, nor the server at all: a DCID whose packet does not open with the keys known is
+//! tried once with keys of its own.
+//!
+//! State is kept for hellos of which something is missing, until [`Flights::LIFETIME`] is over or
+//! the octets of [`Limits::flight_bytes`] are used up; then the oldest is read as far as it goes.
+
+mod budget;
+mod clear;
+mod hello;
+mod settled;
+mod unread;
+
+use core::time::Duration;
+use std::collections::HashMap;
+
+use super::handshake::Handshake;
+use crate::decode::{Packet, Seen};
+use crate::detect::Origin;
+use crate::flow::{FlowHasher, Removed, Slot, Table};
+use crate::inspect::Reassembly;
+use crate::inspect::quic::packet::ConnectionId;
+use crate::inspect::quic::{
+    CryptoFrames, Initial, Invariant, Keys, LongPacket, Packets, Schedules, Version,
+};
+use crate::net::{FlowKey, Path, TenantId};
+use crate::time::Timestamp;
+use crate::visibility::{HandshakeOutcome, Ledger};
+
+use budget::Budget;
+use hello::{Kind, Step, feed, report, tell};
+use settled::{Entry, Settled};
+use unread::from_well_known_port;
+
+/// What [`Flights`] may use.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Limits {
+    /// Octets for hellos of which something is missing.
+    pub flight_bytes: usize,
+    /// Connections remembered after their hello was read.
+    pub settled: usize,
+    /// Key derivations in a second of packet time. Each is about a microsecond.
+    pub derivations_per_second: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { flight_bytes: 16 << 20, settled: 32_768, derivations_per_second: 250_000 }
+    }
+}
+
+/// See the [module](self).
+#[derive(Debug)]
+pub struct Flights {
+    hasher: FlowHasher,
+    schedules: Schedules,
+    /// Where packets are opened.
+    scratch: Vec<u8>,
+    /// Reassemblies that kept their memory. At most [`Self::MAX_SPARE`].
+    spare: Vec<Reassembly>,
+    unfinished: Table<Flight>,
+    /// Where the flight with this DCID is: a client may change its address before the end of its
+    /// first flight.
+    by_dcid: HashMap<u64, (u64, FlowKey), foldhash::fast::RandomState>,
+    settled: Settled,
+    budget: Budget,
+    /// The tables' time: that of the packet being looked at, or a little later.
+    now: Timestamp,
+}
+
+/// A connection that began.
+#[derive(Clone, Copy, Debug)]
+struct Begun {
+    /// From client to server.
+    path: Path,
+    /// Its first packet.
+    seen: Seen,
+    kind: Kind,
+    version: Version,
+    /// The client's first Destination Connection ID, and its own.
+    dcid: ConnectionId,
+    scid: ConnectionId,
+    identity: u64,
+}
+
+/// A connection whose hello is not whole yet.
+#[derive(Debug)]
+struct Flight {
+    begun: Begun,
+    /// Those of the first DCID.
+    keys: Option<Keys>,
+    /// Another DCID that the client used, and its keys if they are its own (after a Retry).
+    second: Option<(ConnectionId, Option<Keys>)>,
+    /// The SCID of the server's Initials: the client's next DCID, with the keys of the first.
+    server: Option<ConnectionId>,
+    stream: Reassembly,
+    /// Of the last packets opened.
+    samples: [u32; 4],
+}
+
+impl Flights {
+    /// How long a hello may take from its first packet to its last.
+    pub const LIFETIME: Duration = Duration::from_secs(10);
+    /// How many empty reassemblies keep their memory.
+    pub const MAX_SPARE: usize = 16;
+
+    /// Empty tables. Workers that shall agree on identities have the same `hasher`.
+    #[must_use]
+    pub fn new(hasher: FlowHasher, limits: &Limits) -> Self {
+        Self {
+            hasher,
+            schedules: Schedules::default(),
+            scratch: Vec::new(),
+            spare: Vec::new(),
+            unfinished: Table::new(limits.flight_bytes),
+            by_dcid: HashMap::default(),
+            settled: Settled::new(limits.settled),
+            budget: Budget::new(limits.derivations_per_second),
+            now: Timestamp::ZERO,
+        }
+    }
+
+    /// May this UDP payload be worth a look? Asked of every packet: short headers, which nearly
+    /// all QUIC packets have, are out after one octet.
+    #[inline]
+    #[must_use]
+    pub fn may_be(payload: &[u8]) -> bool {
+        match *payload {
+            [0x80..=0xff, 0, 0, 0, 1, ..] | [_, _, _, _, _, _, _, _, _, b'Q', b'0', ..] => true,
+            [0x80..=0xff, a, b, c, d, ..] => {
+                a == b'Q' || Version(u32::from_be_bytes([a, b, c, d])).is_plausible()
+            }
+            _ => false,
+        }
+    }
+
+    /// Looks at a UDP packet, at the tables' time `now`. Is it QUIC, so that nobody else need look?
+    #[inline]
+    pub fn datagram(
+        &mut self,
+        packet: &Packet<'_>,
+        now: Timestamp,
+        ledger: &Ledger,
+        out: &mut impl FnMut(&Handshake<'_>),
+    ) -> bool {
+        self.now = now;
+        match packet.payload {
+            [0x80..=0xff, a, b, c, d, ..] => {
+                let version = Version(u32::from_be_bytes([*a, *b, *c, *d]));
+                if version.scheme().is_some() {
+                    self.packets(packet, ledger, out)
+                } else if version.is_plausible() {
+                    self.unsupported(packet, ledger, out)
+                } else {
+                    self.clear(packet, ledger, out)
+                }
+            }
+            // Google's public header, with a version after eight octets of connection ID.
+            [_, _, _, _, _, _, _, _, _, b'Q', b'0', ..] => self.clear(packet, ledger, out),
+            _ => false,
+        }
+    }
+
+    /// Packet time has reached `now`: what waited too long ends.
+    pub fn advance(
+        &mut self,
+        now: Timestamp,
+        ledger: &Ledger,
+        out: &mut impl FnMut(&Handshake<'_>),
+    ) {
+        self.now = now;
+        while let Some(removed) = self.unfinished.expired(now.minus(Self::LIFETIME)) {
+            self.abandon(removed, HandshakeOutcome::Timeout, None, ledger, out);
+        }
+    }
+
+    /// The input has ended: so does everything else.
+    pub fn finish(&mut self, ledger: &Ledger, out: &mut impl FnMut(&Handshake<'_>)) {
+        while let Some(removed) = self.unfinished.pop_oldest() {
+            self.abandon(removed, HandshakeOutcome::Timeout, None, ledger, out);
+        }
+    }
+
+    /// Hellos that are not whole yet.
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        self.unfinished.len()
+    }
+
+    /// Is no hello unfinished?
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.unfinished.is_empty()
+    }
+
+    /// Octets of memory.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        let by_dcid = self.by_dcid.capacity() * size_of::<(u64, (u64, FlowKey))>();
+        let spare: usize = self.spare.iter().map(Reassembly::footprint).sum();
+        self.unfinished.bytes() + by_dcid + spare + self.settled.bytes() + self.scratch.capacity()
+    }
+
+    /// Hellos given up for room.
+    #[must_use]
+    pub const fn evicted(&self) -> u64 {
+        self.unfinished.evicted()
+    }
+
+    /// The long header packets of a datagram.
+    fn packets(
+        &mut self,
+        packet: &Packet<'_>,
+        ledger: &Ledger,
+        out: &mut impl FnMut(&Handshake<'_>),
+    ) -> bool {
+        let mut first = true;
+        // Retry and negotiation are known by what the client does next.
+        for long in Packets::new(packet.payload, packet.is_cut()) {
+            match long {
+                Ok(LongPacket::Initial(initial)) => self.initial(packet, &initial, ledger, out),
+                Err(_) if first => self.broken(packet, ledger, out),
+                Ok(_) | Err(_) => {}
+            }
+            first = false;
+        }
+        true
+    }
+
+    fn initial(
+        &mut self,
+        packet: &Packet<'_>,
+        initial: &Initial<'_>,
+        ledger: &Ledger,
+        out: &mut impl FnMut(&Handshake<'_>),
+    ) {
+        let place = self.place(packet);
+        if let Some(slot) = self.unfinished.find(place.hash, &place.key) {
+            return self.resume(slot, packet, initial, ledger, out);
+        }
+        let header = &initial.header;
+        let now = self.now;
+        let (dcid, scid) = (self.short(header.dcid), self.short(header.scid));
+        let mut known = false;
+        if let Some(entry) = self.settled.find(place.tag, now) {
+            if !entry.client_known {
+                // What did not open once is not tried again.
+                if entry.client_is_low == place.from_low && entry.dcid == dcid {
+                    return;
+                }
+            } else if entry.client_is_low != place.from_low {
+                entry.server = scid;
+                return;
+            } else if dcid == entry.dcid || dcid == entry.alias {
+                if entry.is_copy(initial.sample()) {
+                    ledger.copies.add(1);
+                }
+                return;
+            } else if scid != 0 && scid == entry.scid
+                || dcid == entry.server
+                || header.version != entry.version
+            {
+                // The same client went on: with the server's ID, after a Retry, or with another
+                // version after negotiation.
+                entry.alias = dcid;
+                return;
+            } else {
+                known = true;
+            }
+        }
+        let dcid_tag = dcid_tag(&self.hasher, packet.path.tenant, header.dcid);
+        if let Some((hash, key)) = self.by_dcid.get(&dcid_tag)
+            && let Some(slot) = self.unfinished.find(*hash, key)
+        {
+            return self.resume(slot, packet, initial, ledger, out);
+        }
+        if let Some(entry) = self.settled.find(dcid_tag, now)
+            && entry.client_known
+        {
+            // The client's address changed, or the mirror shows both sides of a translator.
+            if entry.is_copy(initial.sample()) {
+                ledger.copies.add(1);
+            }
+            let moved = Entry { client_is_low: place.from_low, ..*entry };
+            self.settled.insert(place.tag, now, moved);
+            return;
+        }
+        self.begin(packet, initial, known, ledger, out);
+    }
+
+    /// The first packet of a connection, as far as is known. `known`: the client has one on this
+    /// flow already, so this may be its second flight with the server's side unseen.
+    fn begin(
+        &mut self,
+        packet: &Packet<'_>,
+        initial: &Initial<'_>,
+        known: bool,
+        ledger: &Ledger,
+        out: &mut impl FnMut(&Handshake<'_>),
+    ) {
+        let begun = self.begun(packet, &initial.header, Kind::Initial(initial.scheme.dialect));
+        if !initial.may_be_first() {
+            // The server's, whose DCID is the client's own and may be short or empty; or a second
+            // flight with the server's short one.
+            if !known {
+                let outcome = if from_well_known_port(&packet.path.reversed()) {
+                    HandshakeOutcome::Gap
+                } else {
+                    HandshakeOutcome::OneWay
+                };
+                self.unread(&begun, outcome, packet, ledger, out);
+            }
+            return;
+        }
+        if !self.budget.take(self.now) {
+            ledger.derivations_refused.add(1);
+            self.unread(&begun, HandshakeOutcome::Evicted, packet, ledger, out);
+            return;
+        }
+        let keys = self.schedules.client(initial.scheme.salt, initial.header.dcid);
+        let Ok(payload) = keys.open(initial, &mut self.scratch) else {
+            if known {
+                let place = self.place(packet);
+                let alias = self.short(initial.header.dcid);
+                if let Some(entry) = self.settled.find(place.tag, self.now) {
+                    entry.alias = alias;
+                }
+                return;
+            }
+            let outcome = if initial.cut {
+                HandshakeOutcome::Truncated
+            } else if from_well_known_port(&packet.path) {
+                HandshakeOutcome::OneWay
+            } else {
+                HandshakeOutcome::Undecryptable
+            };
+            self.unread(&begun, outcome, packet, ledger, out);
+            return;
+        };
+        let frames = CryptoFrames::new(payload, initial.scheme.dialect, initial.cut);
+        let mut stream = self.spare.pop().unwrap_or_default();
+        let step = feed(&mut stream, frames, initial, begun.kind);
+        ledger.handshake_begun(begun.kind.protocol());
+        let flight = Flight {
+            begun,
+            keys: Some(keys),
+            second: None,
+            server: None,
+            stream,
+            samples: [initial.sample(), 0, 0, 0],
+        };
+        if step == Step::More {
+            self.keep(flight, ledger, out);
+        } else {
+            self.conclude(flight, step, origin(packet), self.now, ledger, out);
+        }
+    }
+
+    /// Another packet of a connection whose hello is not whole.
+    fn resume(
+        &mut self,
+        slot: Slot,
+        packet: &Packet<'_>,
+        initial: &Initial<'_>,
+        ledger: &Ledger,
+        out: &mut impl FnMut(&Handshake<'_>),
+    ) {
+        let Some(flight) = self.unfinished.get_mut(slot) else { return };
+        let header = &initial.header;
+        if packet.path.source == flight.begun.path.destination {
+            flight.server = Some(ConnectionId::new(header.scid));
+            return;
+        }
+        if flight.samples.contains(&initial.sample()) {
+            ledger.copies.add(1);
+            return;
+        }
+        let dcid = ConnectionId::new(header.dcid);
+        let same_version = header.version == flight.begun.version;
+        let scratch = &mut self.scratch;
+        let mut own_keys = None;
+        let opened = match (&flight.keys, &flight.second) {
+            (Some(keys), _) if same_version && dcid == flight.begun.dcid => {
+                keys.open(initial, scratch)
+            }
+            (_, Some((second, Some(keys)))) if same_version && dcid == *second => {
+                keys.open(initial, scratch)
+            }
+            (Some(keys), _)
+                if same_version
+                    && (flight.server == Some(dcid) || keys.open(initial, scratch).is_ok()) =>
+            {
+                // The second flight, with the server's ID.
+                flight.second = Some((dcid, None));
+                keys.open(initial, scratch)
+            }
+            _ if !self.budget.take(self.now) => {
+                ledger.derivations_refused.add(1);
+                return;
+            }
+            _ => {
+                let keys = self.schedules.client(initial.scheme.salt, header.dcid);
+                let opened = keys.open(initial, scratch);
+                own_keys = Some(keys);
+                opened
+            }
+        };
+        let Ok(payload) = opened else { return };
+        let dialect = initial.scheme.dialect;
+        let frames = CryptoFrames::new(payload, dialect, initial.cut);
+        if own_keys.is_some() && same_version && ConnectionId::new(header.scid) != flight.begun.scid
+        {
+            // Another connection of the same two ends; the flow is its from now on.
+            if let Some(removed) = self.unfinished.remove(slot) {
+                self.abandon(removed, HandshakeOutcome::Timeout, Some(self.now), ledger, out);
+            }
+            return self.initial(packet, initial, ledger, out);
+        }
+        if !same_version {
+            // After version negotiation the client begins anew, and so does its hello.
+            let tenant = flight.begun.path.tenant;
+            let old = dcid_tag(&self.hasher, tenant, flight.begun.dcid.octets());
+            flight.begun.version = header.version;
+            flight.begun.kind = Kind::Initial(dialect);
+            flight.begun.dcid = dcid;
+            flight.keys = own_keys;
+            flight.second = None;
+            flight.stream.clear();
+            if let Some(place) = self.by_dcid.remove(&old) {
+                self.by_dcid.insert(dcid_tag(&self.hasher, tenant, header.dcid), place);
+            }
+        } else if own_keys.is_some() {
+            flight.second = Some((dcid, own_keys));
+        }
+        flight.samples.rotate_right(1);
+        flight.samples[0] = initial.sample();
+        let kind = flight.begun.kind;
+        let before = flight.stream.footprint();
+        let step = feed(&mut flight.stream, frames, initial, kind);
+        let after = flight.stream.footprint();
+        self.unfinished.charge(before, after);
+        self.step(slot, step, packet, ledger, out);
+    }
+
+    /// Acts on how far a kept hello has come.
+    fn step(
+        &mut self,
+        slot: Slot,
+        step: Step,
+        packet: &Packet<'_>,
+        ledger: &Ledger,
+        out: &mut impl FnMut(&Handshake<'_>),
+    ) {
+        if step == Step::More {
+            return;
+        }
+        if let Some(removed) = self.unfinished.remove(slot) {
+            self.unfinished.charge(removed.value.stream.footprint(), 0);
+            self.by_dcid.remove(&self.begun_tag(&removed.value.begun));
+            let now = self.now;
+            let moved = packet.path != removed.value.begun.path;
+            let tag = self.begun_tag(&removed.value.begun);
+            let place = self.place(packet);
+            self.conclude(removed.value, step, origin(packet), now, ledger, out);
+            if moved && let Some(entry) = self.settled.find(tag, now) {
+                let moved = Entry { client_is_low: place.from_low, ..*entry };
+                self.settled.insert(place.tag, now, moved);
+            }
+        }
+    }
+
+    /// Keeps a hello of which something is missing.
+    fn keep(&mut self, flight: Flight, ledger: &Ledger, out: &mut impl FnMut(&Handshake<'_>)) {
+        let now = self.now;
+        while let Some(removed) = self.unfinished.overfull() {
+            self.abandon(removed, HandshakeOutcome::Evicted, Some(now), ledger, out);
+        }
+        let (key, _) = flight.begun.path.key();
+        let hash = self.hasher.path(&flight.begun.path);
+        self.by_dcid.insert(self.begun_tag(&flight.begun), (hash, key));
+        self.unfinished.charge(0, flight.stream.footprint());
+        self.unfinished.insert(hash, key, now, flight);
+    }
+
+    /// Ends a hello that will not become whole: it is read as far as it goes. `at`: when, if not
+    /// when its time was over.
+    fn abandon(
+        &mut self,
+        removed: Removed<Flight>,
+        why: HandshakeOutcome,
+        at: Option<Timestamp>,
+        ledger: &Ledger,
+        out: &mut impl FnMut(&Handshake<'_>),
+    ) {
+        let flight = removed.value;
+        self.unfinished.charge(flight.stream.footprint(), 0);
+        self.by_dcid.remove(&self.begun_tag(&flight.begun));
+        let outcome = match why {
+            _ if flight.begun.kind == Kind::Unsupported => HandshakeOutcome::UnsupportedVersion,
+            HandshakeOutcome::Timeout if flight.stream.has_hole() => HandshakeOutcome::Gap,
+            why => why,
+        };
+        let Seen { source, number, .. } = flight.begun.seen;
+        let at = at.unwrap_or_else(|| flight.begun.seen.at.plus(Self::LIFETIME));
+        let origin = Origin { at, source, number };
+        self.conclude(flight, Step::Broken(outcome), origin, at, ledger, out);
+    }
+
+    /// The end of a flight: its hello is read, and the connection settled.
+    fn conclude(
+        &mut self,
+        flight: Flight,
+        step: Step,
+        origin: Origin,
+        now: Timestamp,
+        ledger: &Ledger,
+        out: &mut impl FnMut(&Handshake<'_>),
+    ) {
+        let told = tell(&flight.stream, flight.begun.kind, step);
+        report(&flight.begun, told, origin, ledger, out);
+        let entry = Entry {
+            alias: flight.second.as_ref().map_or(0, |(cid, _)| self.short(cid.octets())),
+            server: flight.server.map_or(0, |cid| self.short(cid.octets())),
+            client_known: true,
+            samples: [flight.samples[0], flight.samples[1]],
+            ..Entry::default()
+        };
+        self.settle(&flight.begun, entry, now);
+        self.give_back(flight.stream);
+    }
+
+    /// Remembers a connection, by its flow and by its DCID.
+    fn settle(&mut self, begun: &Begun, entry: Entry, now: Timestamp) {
+        let (_, client_is_low) = begun.path.key();
+        let entry = Entry {
+            dcid: self.short(begun.dcid.octets()),
+            scid: self.short(begun.scid.octets()),
+            version: begun.version,
+            client_is_low,
+            ..entry
+        };
+        let flow_tag = self.flow_tag(self.hasher.path(&begun.path), &begun.path);
+        self.settled.insert(flow_tag, now, entry);
+        if entry.client_known {
+            self.settled.insert(self.begun_tag(begun), now, entry);
+        }
+    }
+
+    fn begun(&self, packet: &Packet<'_>, header: &Invariant<'_>, kind: Kind) -> Begun {
+        let path = packet.path;
+        let identity = self.hasher.octets(self.hasher.path(&path), header.dcid);
+        Begun {
+            path,
+            seen: packet.seen,
+            kind,
+            version: header.version,
+            dcid: ConnectionId::new(header.dcid),
+            scid: ConnectionId::new(header.scid),
+            identity: self.hasher.word(identity, u64::from(path.tenant.0)),
+        }
+    }
+
+    /// Where a packet's flow is kept.
+    fn place(&self, packet: &Packet<'_>) -> Place {
+        let (key, from_low) = packet.path.key();
+        let hash = self.hasher.path(&packet.path);
+        Place { hash, key, from_low, tag: self.flow_tag(hash, &packet.path) }
+    }
+
+    fn flow_tag(&self, hash: u64, path: &Path) -> u64 {
+        self.hasher.word(hash, u64::from(path.tenant.0))
+    }
+
+    fn begun_tag(&self, begun: &Begun) -> u64 {
+        dcid_tag(&self.hasher, begun.path.tenant, begun.dcid.octets())
+    }
+
+    /// A connection ID in few bits; zero for an empty one.
+    #[expect(clippy::cast_possible_truncation, reason = "a hash may be cut")]
+    fn short(&self, cid: &[u8]) -> u32 {
+        if cid.is_empty() { 0 } else { (self.hasher.octets(DCID_DOMAIN, cid) as u32).max(1) }
+    }
+
+    fn give_back(&mut self, mut stream: Reassembly) {
+        if self.spare.len() < Self::MAX_SPARE {
+            stream.clear();
+            self.spare.push(stream);
+        }
+    }
+}
+
+/// Where a flow is kept in the tables.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    hash: u64,
+    key: FlowKey,
+    from_low: bool,
+    tag: u64,
+}
+
+/// What a connection is found by whatever its addresses.
+fn dcid_tag(hasher: &FlowHasher, tenant: TenantId, dcid: &[u8]) -> u64 {
+    hasher.octets(DCID_DOMAIN | u64::from(tenant.0), dcid)
+}
+
+fn origin(packet: &Packet<'_>) -> Origin {
+    let Seen { at, source, number, .. } = packet.seen;
+    Origin { at, source, number }
+}
+
+/// What hashes of connection IDs begin with; the low bits are the tenant's.
+const DCID_DOMAIN: u64 = 0x6463_6964_0000_0000;
+
+#[cfg(test)]
+mod tests;

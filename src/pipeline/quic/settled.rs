@@ -1,0 +1,144 @@
+//! Connections whose first flight is dealt with: what follows of them is known and left alone.
+//!
+//! A fixed set-associative table of small entries. A full set forgets its oldest entry; the worst
+//! that follows is that a later Initial of that connection is looked into in vain.
+
+use crate::inspect::quic::Version;
+use crate::time::Timestamp;
+
+/// See the [module](self).
+#[derive(Debug)]
+pub(super) struct Settled {
+    sets: Box<[[Entry; Self::WAYS]]>,
+}
+
+/// One connection, found by the hash of its flow, and again by that of its DCID.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Entry {
+    /// What it is found by; zero is no entry.
+    pub(super) tag: u64,
+    /// Hashes of the client's first DCID, of another one it used later, of its SCID, and of the
+    /// SCID that the server answered with. Zero: none.
+    pub(super) dcid: u32,
+    pub(super) alias: u32,
+    pub(super) scid: u32,
+    pub(super) server: u32,
+    pub(super) version: Version,
+    /// Of the last two packets looked into, for copies to be known.
+    pub(super) samples: [u32; 2],
+    pub(super) at: u32,
+    /// The client is the low end of the flow's key.
+    pub(super) client_is_low: bool,
+    /// Its hello was read, or will never be: nothing more is wanted of this connection. Otherwise
+    /// these packets did not open, and the other direction was not seen.
+    pub(super) client_known: bool,
+}
+
+impl Settled {
+    /// How long a connection is remembered after its hello was read: Retry, lost packets sent
+    /// again and second flights come within this time.
+    pub(super) const LINGER_MILLIS: u32 = 10_000;
+    const WAYS: usize = 4;
+
+    /// With room for `entries`, rounded up to a power of two.
+    pub(super) fn new(entries: usize) -> Self {
+        let sets = (entries / Self::WAYS).max(1).next_power_of_two();
+        Self { sets: vec![[Entry::default(); Self::WAYS]; sets].into_boxed_slice() }
+    }
+
+    /// The entry under `tag`, if it is not too old.
+    pub(super) fn find(&mut self, tag: u64, now: Timestamp) -> Option<&mut Entry> {
+        let now = millis(now);
+        self.set(tag).iter_mut().find(|entry| entry.tag == tag.max(1) && entry.age(now).is_some())
+    }
+
+    /// Puts `entry` under `tag`, in the place of one with the same tag, or of the oldest.
+    pub(super) fn insert(&mut self, tag: u64, now: Timestamp, entry: Entry) {
+        let at = millis(now);
+        let tag = tag.max(1);
+        let rank = |old: &Entry| match old.age(at) {
+            _ if old.tag == tag => u32::MAX,
+            None => u32::MAX - 1,
+            Some(age) => age,
+        };
+        let set = self.set(tag);
+        if let Some(place) = set.iter_mut().max_by_key(|old| rank(old)) {
+            *place = Entry { tag, at, ..entry };
+        }
+    }
+
+    /// Octets of memory.
+    pub(super) fn bytes(&self) -> usize {
+        size_of_val(&*self.sets)
+    }
+
+    #[expect(clippy::cast_possible_truncation, reason = "the low bits choose the set")]
+    fn set(&mut self, tag: u64) -> &mut [Entry; Self::WAYS] {
+        let mask = self.sets.len() - 1;
+        &mut self.sets[tag as usize & mask]
+    }
+}
+
+impl Entry {
+    /// Was the packet with this sample looked into? Remembers it if not.
+    pub(super) fn is_copy(&mut self, sample: u32) -> bool {
+        if self.samples.contains(&sample) {
+            return true;
+        }
+        self.samples = [sample, self.samples[0]];
+        false
+    }
+
+    /// Milliseconds since it was put in; `None` when empty or too old.
+    fn age(&self, now: u32) -> Option<u32> {
+        // Packet time may run back a little between the frames of one source.
+        let age = now.wrapping_sub(self.at);
+        let age = if age > u32::MAX / 2 { 0 } else { age };
+        (self.tag != 0 && age <= Settled::LINGER_MILLIS).then_some(age)
+    }
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "compared by wrapping difference")]
+const fn millis(at: Timestamp) -> u32 {
+    (at.as_nanos() / 1_000_000) as u32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(millis: u64) -> Timestamp {
+        Timestamp::from_nanos(millis * 1_000_000)
+    }
+
+    #[test]
+    fn an_entry_is_found_until_it_is_too_old() {
+        let mut settled = Settled::new(64);
+        settled.insert(7, at(5), Entry { dcid: 9, ..Entry::default() });
+        assert_eq!(settled.find(7, at(10_005)).unwrap().dcid, 9);
+        assert_eq!(settled.find(7, at(1)).unwrap().dcid, 9);
+        assert!(settled.find(7, at(10_006)).is_none());
+        assert!(settled.find(8, at(5)).is_none());
+        assert!(settled.find(0, at(5)).is_none());
+    }
+
+    #[test]
+    fn a_full_set_forgets_its_oldest() {
+        let mut settled = Settled::new(4);
+        for tag in 1..=5 {
+            settled.insert(tag, at(tag), Entry::default());
+        }
+        assert!(settled.find(1, at(6)).is_none());
+        assert!((2..=5).all(|tag| settled.find(tag, at(6)).is_some()));
+        settled.insert(3, at(7), Entry { dcid: 1, ..Entry::default() });
+        assert!((2..=5).all(|tag| settled.find(tag, at(8)).is_some()));
+    }
+
+    #[test]
+    fn copies_are_known_by_their_sample() {
+        let mut entry = Entry { samples: [1, 2], ..Entry::default() };
+        assert!(entry.is_copy(1) && entry.is_copy(2));
+        assert!(!entry.is_copy(3));
+        assert!(entry.is_copy(3) && entry.is_copy(1) && !entry.is_copy(2));
+    }
+}

@@ -1,0 +1,214 @@
+//! Octets exchanged with servers that are known to be a vendor's.
+//!
+//! By pairs of client and server address: those of this worker's own detections, from the moment
+//! of the detection, and those that the correlator attributed, from the moment it published them.
+
+use core::time::Duration;
+use std::sync::Arc;
+
+use super::Sink;
+use super::emitter::{Emitter, Scene};
+use crate::decode::Seen;
+use crate::detect::{Attributed, Client, Origin, Record, Volume};
+use crate::flow::{Filter, Removed, Table};
+use crate::net::{Addr, Endpoint, FlowKey, IpProtocol, Path, TenantId};
+use crate::time::Timestamp;
+
+/// The pairs of one worker.
+#[derive(Debug)]
+pub(super) struct Volumes {
+    table: Table<Pair>,
+    filter: Filter<{ 1 << 16 }>,
+    due: Timestamp,
+}
+
+#[derive(Debug)]
+struct Pair {
+    client: Client,
+    client_is_low: bool,
+    vendor: Arc<str>,
+    /// By the correlator, which also says when it ends.
+    published: bool,
+    sent: u64,
+    received: u64,
+    /// The last frame counted.
+    last: Origin,
+}
+
+impl Volumes {
+    /// How often volumes are reported.
+    const EVERY: Duration = Duration::from_secs(10);
+    /// A pair of this worker's own that is silent for this long is forgotten.
+    const IDLE: Duration = Duration::from_secs(3_600);
+
+    pub(super) fn new(max_bytes: usize) -> Self {
+        Self { table: Table::new(max_bytes), filter: Filter::new(), due: Timestamp::ZERO }
+    }
+
+    /// Is there anything to count at all?
+    #[inline]
+    pub(super) fn is_empty(&self) -> bool {
+        self.table.is_empty()
+    }
+
+    /// May packets between two addresses with this hash count?
+    #[inline]
+    pub(super) fn may_count(&self, pair: u64) -> bool {
+        self.filter.may_know(pair)
+    }
+
+    /// A packet between two addresses, whose pair hashes to `pair`.
+    #[cold]
+    pub(super) fn count(
+        &mut self,
+        pair: u64,
+        tenant: TenantId,
+        (source, destination): (Addr, Addr),
+        ip_len: u32,
+        last: Origin,
+        now: Timestamp,
+    ) {
+        let (key, forward) = key(tenant, source, destination);
+        let Some(slot) = self.table.find(pair, &key) else { return };
+        self.table.touch(slot, now);
+        let Some(pair) = self.table.get_mut(slot) else { return };
+        pair.last = last;
+        let octets =
+            if forward == pair.client_is_low { &mut pair.sent } else { &mut pair.received };
+        *octets += u64::from(ip_len);
+    }
+
+    /// The server of a conversation turned out to be a vendor's.
+    pub(super) fn own(
+        &mut self,
+        emitter: &Emitter,
+        scene: &Scene<'_>,
+        vendor: &Arc<str>,
+        out: &mut impl Sink,
+    ) {
+        let (client, server) = (scene.client(), scene.path.destination.addr);
+        let (pair, now) = (emitter.hasher.pair(client.addr, server), emitter.now);
+        self.add(pair, client, server, vendor, scene.origin(), false, now, out);
+    }
+
+    /// The correlator's pairs, whole: what is not among them any more ends.
+    pub(super) fn set_attributed(
+        &mut self,
+        attributed: &Attributed,
+        hash: impl Fn(Addr, Addr) -> u64,
+        now: Timestamp,
+        out: &mut impl Sink,
+    ) {
+        let gone: Vec<_> = self
+            .table
+            .iter_mut()
+            .filter(|(_, key, pair)| pair.published && !is_in(attributed, key, pair))
+            .map(|(slot, ..)| slot)
+            .collect();
+        for slot in gone {
+            if let Some(removed) = self.table.remove(slot) {
+                self.end(removed, out);
+            }
+        }
+        let mut pairs: Vec<_> = attributed.pairs().collect();
+        pairs.sort_unstable_by_key(|&(tenant, client, server, _)| (tenant, client, server));
+        for (tenant, addr, server, vendor) in pairs {
+            let client = Client { tenant, addr, ..Client::default() };
+            let origin = Origin::default();
+            self.add(hash(addr, server), client, server, vendor, origin, true, now, out);
+        }
+    }
+
+    /// Reports what was counted, when that is due.
+    pub(super) fn sweep(&mut self, now: Timestamp, out: &mut impl Sink) {
+        if now < self.due {
+            return;
+        }
+        self.due = now.plus(Self::EVERY);
+        self.report(out);
+        while let Some(removed) = self.table.expired(now.minus(Self::IDLE)) {
+            self.end(removed, out);
+        }
+    }
+
+    /// Reports what was counted.
+    pub(super) fn report(&mut self, out: &mut impl Sink) {
+        for (_, _, pair) in self.table.iter_mut() {
+            pair.report(out);
+        }
+    }
+
+    /// Entries, octets, evictions.
+    pub(super) fn usage(&self) -> (usize, usize, u64) {
+        (self.table.len(), self.table.bytes(), self.table.evicted())
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "the fields of a new pair")]
+    fn add(
+        &mut self,
+        hash: u64,
+        client: Client,
+        server: Addr,
+        vendor: &Arc<str>,
+        last: Origin,
+        published: bool,
+        now: Timestamp,
+        out: &mut impl Sink,
+    ) {
+        let (key, client_is_low) = key(client.tenant, client.addr, server);
+        if let Some(slot) = self.table.find(hash, &key) {
+            let Some(pair) = self.table.get_mut(slot) else { return };
+            if pair.vendor != *vendor {
+                pair.report(out);
+                pair.vendor = Arc::clone(vendor);
+            }
+            pair.published |= published;
+            return;
+        }
+        while let Some(removed) = self.table.overfull() {
+            self.end(removed, out);
+        }
+        let vendor = Arc::clone(vendor);
+        let pair = Pair { client, client_is_low, vendor, published, sent: 0, received: 0, last };
+        self.table.insert(hash, key, now, pair);
+        self.filter.add(hash);
+    }
+
+    fn end(&mut self, removed: Removed<Pair>, out: &mut impl Sink) {
+        self.filter.remove(removed.hash);
+        let mut pair = removed.value;
+        pair.report(out);
+    }
+}
+
+impl Pair {
+    fn report(&mut self, out: &mut impl Sink) {
+        if self.sent == 0 && self.received == 0 {
+            return;
+        }
+        out.record(Record::Volume(Volume {
+            origin: self.last,
+            client: self.client,
+            vendor: Arc::clone(&self.vendor),
+            sent: core::mem::take(&mut self.sent),
+            received: core::mem::take(&mut self.received),
+        }));
+    }
+}
+
+fn is_in(attributed: &Attributed, key: &FlowKey, pair: &Pair) -> bool {
+    let server = if pair.client_is_low { key.high.addr } else { key.low.addr };
+    attributed.vendor(key.tenant, pair.client.addr, server).is_some()
+}
+
+/// The key of a pair: a flow without protocol and ports.
+fn key(tenant: TenantId, source: Addr, destination: Addr) -> (FlowKey, bool) {
+    let end = |addr| Endpoint { addr, port: 0 };
+    let protocol = IpProtocol::default();
+    Path { tenant, protocol, source: end(source), destination: end(destination) }.key()
+}
+
+/// Where a packet was seen, as reports carry it.
+pub(super) const fn origin(seen: &Seen) -> Origin {
+    Origin { at: seen.at, source: seen.source, number: seen.number }
+}

@@ -1,0 +1,393 @@
+//! The in-kernel flow filter, on the ring's socket and in the driver: what passes, what is
+//! counted, and that nothing is neither.
+
+use std::process::Command;
+use std::time::Duration;
+
+use vendorwatch::capture::Source;
+use vendorwatch::capture::bpf::SkipReason;
+use vendorwatch::capture::live::{Backend, Lacking, Live, Options, open_live};
+use vendorwatch::frame::SourceId;
+use vendorwatch::net::{Addr, Endpoint, IpProtocol, Path, TenantId, Wish};
+
+use super::lab::{Lab, Sender, ip, open, take};
+use super::packets::{End, Flag, SERVER, hello, tagged, tcp, tcp6, udp, vxlan};
+
+fn options(backend: Backend) -> Options {
+    Options { backend, ring_bytes: 4 << 20, retire: Duration::from_millis(5), ..Options::default() }
+}
+
+/// Runs a test with each of the two places for the filter.
+fn both(test: impl Fn(&Sender, &mut Live)) {
+    for backend in [Backend::Auto, Backend::Xdp] {
+        let _lab = Lab::new();
+        let mut opened = open(&options(backend));
+        assert_eq!(opened.notices, [], "{backend:?}");
+        assert_eq!(opened.backend, backend);
+        test(&Sender::on("wire"), &mut opened.sources[0]);
+    }
+}
+
+/// A client whose flows are not among those that pass whole as a sample.
+fn client() -> End {
+    let client = End([192, 0, 2, 10], 40_000);
+    assert!(!path(client, SERVER).key().0.is_sampled());
+    client
+}
+
+fn path(from: End, to: End) -> Path {
+    let end = |end: End| Endpoint { addr: Addr::from_v4(end.0), port: end.1 };
+    Path {
+        tenant: TenantId::NONE,
+        protocol: IpProtocol::TCP,
+        source: end(from),
+        destination: end(to),
+    }
+}
+
+/// Sends `frames` and says which of them were delivered.
+fn delivered(sender: &Sender, source: &mut Live, frames: &[Vec<u8>]) -> Vec<bool> {
+    let before = source.counters();
+    for frame in frames {
+        sender.send(frame);
+    }
+    let mut got = take(source, Duration::from_millis(50)).into_iter().map(|kept| kept.data);
+    let mut next = got.next();
+    let passed: Vec<_> = frames
+        .iter()
+        .map(|frame| {
+            let here = next.as_ref() == Some(frame);
+            if here {
+                next = got.next();
+            }
+            here
+        })
+        .collect();
+    assert_eq!(next, None, "a frame came that was not sent, or not in order");
+    let after = source.counters();
+    let skipped = after.skipped_in_kernel - before.skipped_in_kernel;
+    let came = after.packets - before.packets;
+    assert_eq!(came + skipped, frames.len() as u64, "every frame is delivered or counted");
+    assert_eq!(after.skipped.total().packets, after.skipped_in_kernel);
+    passed
+}
+
+fn skipped(source: &mut Live, reason: SkipReason) -> u64 {
+    source.counters().skipped.0[reason as usize].packets
+}
+
+#[test]
+#[ignore = "needs root"]
+fn a_flow_passes_at_its_beginning_and_at_its_end() {
+    both(|sender, source| {
+        let client = client();
+        let bulk = vec![0x17; 1_000];
+        let frames = [
+            tcp(client, SERVER, Flag::Syn, 999, 0, b""),
+            tcp(SERVER, client, Flag::SynAck, 4_999, 1_000, b""),
+            tcp(client, SERVER, Flag::Ack, 1_000, 5_000, b""), // an empty acknowledgment
+            tcp(client, SERVER, Flag::Ack, 1_000, 5_000, &hello(1_200)[..600]),
+            tcp(client, SERVER, Flag::Ack, 1_600, 5_000, &hello(1_200)[600..]),
+            tcp(SERVER, client, Flag::Ack, 5_000, 2_209, &bulk),
+            tcp(SERVER, client, Flag::Ack, 5_000 + 32_767, 2_209, &bulk), // the last one wanted
+            tcp(SERVER, client, Flag::Ack, 5_000 + 32_768, 2_209, &bulk),
+            tcp(SERVER, client, Flag::Ack, 900_000, 2_209, &bulk),
+            tcp(client, SERVER, Flag::Ack, 190_000, 5_000, &bulk),
+            tcp(client, SERVER, Flag::Fin, 91_000, 5_000, b""),
+            tcp(SERVER, client, Flag::Rst, 901_000, 0, b""),
+        ];
+        let passed = delivered(sender, source, &frames);
+        let t = true;
+        let f = false;
+        assert_eq!(passed, [t, t, f, t, t, t, t, f, f, f, t, t]);
+        assert_eq!(skipped(source, SkipReason::TcpEmpty), 1);
+        assert_eq!(skipped(source, SkipReason::TcpOutside), 3);
+    });
+}
+
+#[test]
+#[ignore = "needs root"]
+fn pieces_of_a_hello_pass_in_any_order_and_again() {
+    both(|sender, source| {
+        let client = client();
+        let whole = hello(4_000);
+        let piece = |at: usize| {
+            let seq = 1_000 + u32::try_from(at).unwrap();
+            tcp(client, SERVER, Flag::Ack, seq, 5_000, &whole[at..(at + 1_300).min(whole.len())])
+        };
+        let frames = [
+            tcp(client, SERVER, Flag::Syn, 999, 0, b""),
+            piece(2_600),
+            piece(0),
+            piece(1_300),
+            piece(0),
+            piece(3_900),
+        ];
+        assert_eq!(delivered(sender, source, &frames), [true; 6]);
+    });
+}
+
+#[test]
+#[ignore = "needs root"]
+fn without_its_beginning_a_flow_passes_from_the_next_hello_or_request() {
+    both(|sender, source| {
+        let client = client();
+        let bulk = vec![0x17; 800];
+        let begin = |octets: &[u8]| tcp(client, SERVER, Flag::Ack, 50_000, 7_000, octets);
+        for beginning in [&hello(3_000)[..1_000], b"GET /x HTTP/1.1\r\n", b"PRI * HTTP/2.0\r\n"] {
+            let client_next = tcp(client, SERVER, Flag::Ack, 51_000, 7_000, &bulk);
+            let server_next = tcp(SERVER, client, Flag::Ack, 7_000, 51_000, &bulk);
+            let frames = [client_next.clone(), begin(beginning), client_next, server_next];
+            let passed = delivered(sender, source, &frames);
+            // The first round finds a flow that nobody knows.
+            assert_eq!(passed[1..], [true; 3]);
+            source.wish(&path(client, SERVER), Wish::Done);
+        }
+        assert_eq!(skipped(source, SkipReason::TcpUnknown), 1);
+        assert_eq!(skipped(source, SkipReason::TcpOutside), 2);
+    });
+}
+
+#[test]
+#[ignore = "needs root"]
+fn what_is_not_plainly_tcp_or_udp_passes_whole() {
+    both(|sender, source| {
+        let client = client();
+        let bulk = vec![0x17; 800];
+        let plain = tcp(client, SERVER, Flag::Ack, 1, 1, &bulk);
+        let mut fragment = plain.clone();
+        fragment[20] = 0x20; // more fragments
+        let mut cut = plain.clone();
+        cut.truncate(14 + 20 + 10);
+        let mut arp = plain.clone();
+        arp[12..14].copy_from_slice(&[8, 6]);
+        let mut icmp = plain.clone();
+        icmp[23] = 1;
+        let mut short = plain.clone();
+        short[46] = 0x40; // a TCP header of sixteen octets
+        let three = tagged(&plain, &[(0x8100, 1), (0x8100, 2), (0x8100, 3), (0x8100, 4)]);
+        let frames = [
+            fragment,
+            cut,
+            arp,
+            icmp,
+            short,
+            vxlan(&plain, false, 1_111),
+            udp(End([192, 0, 2, 1], 9), End([192, 0, 2, 2], 53), &bulk),
+            udp(End([192, 0, 2, 1], 5353), End([224, 0, 0, 251], 5353), &bulk),
+            tcp(client, End([192, 0, 2, 2], 53), Flag::Ack, 1, 1, &bulk),
+        ];
+        assert_eq!(delivered(sender, source, &frames), [true; 9]);
+        // The outermost tag is taken out on the way, so this one is told apart by its length.
+        sender.send(&three);
+        assert_eq!(take(source, Duration::from_millis(50)).len(), 1);
+    });
+}
+
+#[test]
+#[ignore = "needs root"]
+fn of_quic_the_long_headers_pass_and_dns_on_any_port() {
+    both(|sender, source| {
+        let client = End([192, 0, 2, 10], 40_000);
+        let other = End([198, 51, 100, 7], 8_443);
+        let packet = |first: u8, version: u32| {
+            let mut octets = vec![first];
+            octets.extend(version.to_be_bytes());
+            octets.resize(1_200, 0);
+            octets
+        };
+        let frames = [
+            udp(client, SERVER, &packet(0xc3, 1)),
+            udp(client, SERVER, &packet(0xd3, 0x0a1a_2a3a)), // a version not known here
+            udp(client, other, &packet(0xc3, 1)),
+            udp(client, other, &packet(0xd3, 0x6b33_43cf)),
+            udp(SERVER, client, &packet(0x80, 0)), // Version Negotiation
+            udp(client, SERVER, &packet(0x45, 0x0102_0304)),
+            udp(SERVER, client, &packet(0x5f, 0xffff_ffff)),
+            udp(client, other, &packet(0x45, 1)),
+            udp(client, other, &packet(0x16, 0xfeff_0000)), // a DTLS handshake
+            udp(client, other, &packet(0x17, 0xfefd_0000)), // DTLS data
+            udp(client, other, b"\x12\x34\x01\0\0\x01\0\0\0\0\0\0\x01a\x02b.\0\0\x01\0\x01"),
+        ];
+        let t = true;
+        let f = false;
+        assert_eq!(delivered(sender, source, &frames), [t, t, t, t, t, f, f, f, t, f, t]);
+        assert_eq!(skipped(source, SkipReason::QuicShort), 2);
+        assert_eq!(skipped(source, SkipReason::Udp), 2);
+    });
+}
+
+#[test]
+#[ignore = "needs root"]
+fn tags_and_ipv6_change_nothing() {
+    both(|sender, source| {
+        let client = client();
+        let bulk = vec![0x17; 800];
+        let flow = |wrap: &dyn Fn(Vec<u8>) -> Vec<u8>, six: bool| {
+            let segment = |flag, seq, octets: &[u8]| {
+                wrap(if six {
+                    tcp6(client, SERVER, flag, seq, octets)
+                } else {
+                    tcp(client, SERVER, flag, seq, 1, octets)
+                })
+            };
+            [
+                segment(Flag::Syn, 99, b""),
+                segment(Flag::Ack, 100, &bulk),
+                segment(Flag::Ack, 100_000, &bulk),
+            ]
+        };
+        let inner = |frame: Vec<u8>| tagged(&frame, &[(0x8100, 7), (0x8100, 8)]);
+        for (wrap, six) in [
+            (&(|frame| frame) as &dyn Fn(Vec<u8>) -> Vec<u8>, true),
+            (&inner, false),
+            (&inner, true),
+        ] {
+            let before = source.counters();
+            for frame in flow(wrap, six) {
+                sender.send(&frame);
+            }
+            assert_eq!(take(source, Duration::from_millis(50)).len(), 2);
+            assert_eq!(source.counters().skipped_in_kernel, before.skipped_in_kernel + 1);
+        }
+    });
+}
+
+#[test]
+#[ignore = "needs root"]
+fn the_worker_closes_a_flow_and_opens_it_wider() {
+    both(|sender, source| {
+        let client = client();
+        let bulk = vec![0x17; 800];
+        let at = |offset: u32| tcp(client, SERVER, Flag::Ack, 1_000 + offset, 1, &bulk);
+        delivered(sender, source, &[tcp(client, SERVER, Flag::Syn, 999, 0, b"")]);
+        assert_eq!(delivered(sender, source, &[at(100), at(70_000)]), [true, false]);
+        source.wish(&path(client, SERVER), Wish::More);
+        assert_eq!(delivered(sender, source, &[at(100), at(70_000)]), [true, true]);
+        source.wish(&path(SERVER, client), Wish::Done);
+        assert_eq!(delivered(sender, source, &[at(100), at(70_000)]), [false, false]);
+        // A flow that the filter never saw is not made known by it.
+        let stranger = End([192, 0, 2, 77], 1_234);
+        source.wish(&path(stranger, SERVER), Wish::Done);
+        let lone = tcp(stranger, SERVER, Flag::Ack, 1, 1, &bulk);
+        let unknown = skipped(source, SkipReason::TcpUnknown);
+        assert_eq!(delivered(sender, source, &[lone]), [false]);
+        assert_eq!(skipped(source, SkipReason::TcpUnknown), unknown + 1);
+    });
+}
+
+#[test]
+#[ignore = "needs root"]
+fn sampled_flows_pass_whole_and_are_those_of_the_core() {
+    both(|sender, source| {
+        let bulk = vec![0x17; 100];
+        let mut frames = Vec::new();
+        let mut expected = Vec::new();
+        for port in 1_000..3_000 {
+            let client = End([192, 0, 2, 200], port);
+            let (from, to) = if port % 2 == 0 { (client, SERVER) } else { (SERVER, client) };
+            frames.push(tcp(from, to, Flag::Ack, 1, 1, &bulk));
+            expected.push(path(from, to).key().0.is_sampled());
+        }
+        assert_eq!(delivered(sender, source, &frames), expected);
+        let sampled = expected.iter().filter(|sampled| **sampled).count();
+        assert!((1..=30).contains(&sampled), "{sampled} of 2000 at one in 256");
+    });
+}
+
+#[test]
+#[ignore = "needs root"]
+fn volume_of_attributed_addresses_is_counted_where_packets_stay() {
+    both(|sender, source| {
+        let client = client();
+        let other = End([198, 51, 100, 8], 443);
+        let bulk = vec![0x17; 800];
+        let up = tcp(client, SERVER, Flag::Ack, 1, 1, &bulk);
+        let down = tcp(SERVER, client, Flag::Ack, 1, 1, &bulk);
+        let elsewhere = tcp(client, other, Flag::Ack, 1, 1, &bulk);
+        delivered(sender, source, std::slice::from_ref(&up));
+        assert_eq!(source.exchanges().0, [], "nobody is attributed yet");
+        let server = Addr::from_v4(SERVER.0);
+        assert_eq!(source.attribute(&[server, Addr::from_v4([9, 9, 9, 9])]), 0);
+        delivered(sender, source, &[up.clone(), up.clone(), down, elsewhere]);
+        let (exchanges, uncounted) = source.exchanges();
+        assert_eq!(exchanges.len(), 1);
+        assert_eq!(exchanges[0].client, Addr::from_v4(client.0));
+        assert_eq!(exchanges[0].server, server);
+        let ip_octets = up.len() as u64 - 14;
+        assert_eq!((exchanges[0].sent.packets, exchanges[0].sent.octets), (2, 2 * ip_octets));
+        assert_eq!((exchanges[0].received.packets, exchanges[0].received.octets), (1, ip_octets));
+        assert_eq!(uncounted.packets, 0);
+        source.attribute(&[]);
+        delivered(sender, source, &[up]);
+        assert_eq!(source.exchanges().0[0].sent.packets, 2, "totals stay, counting ends");
+    });
+}
+
+#[test]
+#[ignore = "needs root"]
+fn the_driver_is_left_alone_where_the_interface_serves_more() {
+    let _lab = Lab::new();
+    let refused = |why: &str| {
+        let opened = open_live("span", SourceId(0), &options(Backend::Xdp)).unwrap();
+        assert_eq!(opened.backend, Backend::Auto, "the filter on the socket instead");
+        assert_eq!(opened.notices.len(), 1);
+        assert_eq!(opened.notices[0].what, Lacking::Xdp);
+        assert!(opened.notices[0].why.contains(why), "{}", opened.notices[0]);
+    };
+    ip(&["address", "add", "192.0.2.1/24", "dev", "span"]);
+    refused("192.0.2.1");
+    ip(&["address", "flush", "dev", "span"]);
+
+    // Kernels are built without one or the other.
+    let made = ["vlan id 5", "macvlan", "ipvlan"].into_iter().any(|kind| {
+        let words = format!("link add above link span type {kind}");
+        Command::new("ip").args(words.split(' ')).output().unwrap().status.success()
+    });
+    if made {
+        refused("above");
+        ip(&["link", "delete", "above"]);
+    } else {
+        eprintln!("not tried: this kernel makes no interface on top of another");
+    }
+
+    ip(&["link", "add", "bridge", "type", "bridge"]);
+    ip(&["link", "set", "span", "master", "bridge"]);
+    refused("belongs to");
+    ip(&["link", "delete", "bridge"]);
+
+    let first = open(&options(Backend::Xdp));
+    assert_eq!(first.backend, Backend::Xdp);
+    refused("another XDP program");
+    drop(first);
+    // The link died with its owner, so the interface is free again.
+    assert_eq!(open(&options(Backend::Xdp)).backend, Backend::Xdp);
+}
+
+#[test]
+#[ignore = "needs root"]
+fn the_driver_is_filtered_again_after_the_interface_was_made_anew() {
+    let _lab = Lab::new();
+    let mut opened = open(&options(Backend::Xdp));
+    let source = &mut opened.sources[0];
+    Lab::unplug();
+    while source.counters().outages == 0 {
+        take(source, Duration::from_millis(20));
+    }
+    Lab::plug();
+    let client = client();
+    let syn = tcp(client, SERVER, Flag::Syn, 999, 0, b"");
+    let sender = Sender::on("wire");
+    let mut back = false;
+    for _ in 0..200 {
+        sender.send(&syn);
+        back |= !take(source, Duration::from_millis(50)).is_empty();
+        if back {
+            break;
+        }
+    }
+    assert!(back, "frames come again");
+    assert_eq!(source.notices(), []);
+    let bulk = tcp(client, SERVER, Flag::Ack, 900_000, 1, &[0x17; 500]);
+    assert_eq!(delivered(&sender, source, &[bulk]), [false]);
+}
