@@ -6,6 +6,7 @@
 //! one file or folder.
 
 pub mod dns;
+pub mod dtls;
 pub mod error;
 pub mod quic;
 pub mod reader;

@@ -8,6 +8,7 @@
 //! by their headers, the first octets of their payload and one look into a [`Filter`], and leave.
 
 mod dns;
+mod dtls;
 mod emitter;
 pub mod handshake;
 pub mod quic;
@@ -28,9 +29,9 @@ use crate::decode::{self, Decoded, NotDecoded, Packet, TcpFlags, Tenants};
 use crate::detect::{Attributed, EchHello, Origin, Record};
 use crate::flow::{Clock, Filter, FlowHasher};
 use crate::frame::Frame;
-use crate::inspect::Signal;
 use crate::inspect::dns::{Header, Message};
 use crate::inspect::stream::Stream;
+use crate::inspect::{self, Signal};
 use crate::net::{Path, TenantId, Wish};
 use crate::signature::Set;
 use crate::time::Timestamp;
@@ -85,6 +86,8 @@ pub struct Budgets {
     pub quic: quic::Limits,
     /// Pairs whose volume is counted.
     pub volumes: usize,
+    /// Hellos of DTLS in fragments.
+    pub dtls: usize,
 }
 
 impl Default for Budgets {
@@ -94,6 +97,7 @@ impl Default for Budgets {
             recent: 4 << 20,
             quic: quic::Limits::default(),
             volumes: 4 << 20,
+            dtls: 1 << 20,
         }
     }
 }
@@ -106,6 +110,7 @@ pub struct Pipeline {
     filter: FlowFilter,
     connections: Connections,
     quic: quic::Flights,
+    dtls: dtls::Hellos,
     ledger: Arc<Ledger>,
     volumes: Volumes,
     next_sweep: Timestamp,
@@ -139,6 +144,7 @@ impl Pipeline {
             filter: FlowFilter::new(),
             connections: Connections::new(settings.budgets.connections),
             quic: quic::Flights::new(hasher, &settings.budgets.quic),
+            dtls: dtls::Hellos::new(settings.budgets.dtls),
             volumes: Volumes::new(settings.budgets.volumes),
             next_sweep: Timestamp::ZERO,
             tenants: settings.tenants,
@@ -190,6 +196,7 @@ impl Pipeline {
     pub fn finish(&mut self, out: &mut impl Sink) {
         self.connections.finish(&mut self.filter, &mut self.emitter, out);
         let (emitter, volumes) = (&mut self.emitter, &mut self.volumes);
+        self.dtls.finish(&mut dtls::To { emitter: &mut *emitter, volumes: &mut *volumes, out });
         self.quic.finish(&self.ledger, &mut |handshake| {
             handshake::emit(emitter, volumes, handshake, out);
         });
@@ -284,15 +291,8 @@ impl Pipeline {
     fn udp(&mut self, packet: &Packet<'_>, out: &mut impl Sink) {
         let (source, destination) = (packet.path.source.port, packet.path.destination.port);
         let transport = dns::transport(source, destination);
-        if transport.is_none() && quic::Flights::may_be(packet.payload) {
-            let now = self.emitter.now;
-            let (emitter, volumes) = (&mut self.emitter, &mut self.volumes);
-            let taken = self.quic.datagram(packet, now, &self.ledger, &mut |handshake| {
-                handshake::emit(emitter, volumes, handshake, out);
-            });
-            if taken {
-                return;
-            }
+        if transport.is_none() && self.handshake(packet, out) {
+            return;
         }
         let strict = transport.is_none();
         if strict && !Message::read(packet.payload).is_ok_and(|message| message.is_exact()) {
@@ -310,6 +310,19 @@ impl Pipeline {
         );
     }
 
+    /// A datagram that may belong to a handshake of QUIC or DTLS. Does it?
+    fn handshake(&mut self, packet: &Packet<'_>, out: &mut impl Sink) -> bool {
+        let (emitter, volumes) = (&mut self.emitter, &mut self.volumes);
+        if quic::Flights::may_be(packet.payload) {
+            let now = emitter.now;
+            return self.quic.datagram(packet, now, &self.ledger, &mut |handshake| {
+                handshake::emit(emitter, volumes, handshake, out);
+            });
+        }
+        inspect::dtls::may_be(packet.payload)
+            && self.dtls.datagram(packet, &mut dtls::To { emitter, volumes, out })
+    }
+
     /// Once a second of packet time.
     #[cold]
     fn sweep(&mut self, out: &mut impl Sink) {
@@ -317,6 +330,7 @@ impl Pipeline {
         self.connections.expire(&mut self.filter, &mut self.emitter, out);
         let now = self.emitter.now;
         let (emitter, volumes) = (&mut self.emitter, &mut self.volumes);
+        self.dtls.expire(&mut dtls::To { emitter: &mut *emitter, volumes: &mut *volumes, out });
         self.quic.advance(now, &self.ledger, &mut |handshake| {
             handshake::emit(emitter, volumes, handshake, out);
         });
@@ -334,6 +348,8 @@ impl Pipeline {
         let recent = &self.emitter.recent;
         ledger.table(TableName::Recent, recent.capacity(), recent.bytes(), recent.evicted());
         let quic = &self.quic;
+        let (entries, bytes, evicted) = self.dtls.usage();
+        ledger.table(TableName::Dtls, entries, bytes, evicted);
         ledger.table(TableName::Quic, quic.len(), quic.bytes(), quic.evicted());
     }
 }
@@ -352,12 +368,16 @@ const fn outcome(not: NotDecoded) -> PacketOutcome {
     }
 }
 
-/// Worth building a packet of: DNS by its port, or by its header; QUIC by its version.
+/// Worth building a packet of: DNS by its port, or by its header; QUIC by its version; DTLS by
+/// its first record.
 #[inline]
 fn is_datagram_of_interest(head: &Head<'_>) -> bool {
     let (source, destination) = head.ports();
     let payload = head.payload();
-    if dns::transport(source, destination).is_some() || quic::Flights::may_be(payload) {
+    if dns::transport(source, destination).is_some()
+        || quic::Flights::may_be(payload)
+        || inspect::dtls::may_be(payload)
+    {
         return true;
     }
     // Opcode 0, one question: what nearly every message of another protocol fails at once.

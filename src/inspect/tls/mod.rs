@@ -26,6 +26,8 @@ pub mod content_type {
 pub mod handshake_type {
     pub const CLIENT_HELLO: u8 = 1;
     pub const SERVER_HELLO: u8 = 2;
+    /// Of DTLS (RFC 6347 §4.3.2).
+    pub const HELLO_VERIFY_REQUEST: u8 = 3;
     pub const CERTIFICATE: u8 = 11;
 }
 
