@@ -13,6 +13,7 @@ mod index;
 mod labels;
 pub mod lint;
 pub mod pattern;
+pub mod resolvers;
 pub mod selection;
 pub mod set;
 pub mod summary;
