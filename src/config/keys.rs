@@ -64,11 +64,9 @@ keys! {
     SIGNATURES_ENABLE = "signatures.enable", "signatures.enable", Kind::List, "";
     /// Vendors not to look for.
     SIGNATURES_DISABLE = "signatures.disable", "signatures.disable", Kind::List, "";
-    /// Only vendors that one of these listings names (stable ids, as us-ndaa-2018-1634). None: all.
+    /// Only vendors that one of these listings names: stable ids, as us-ndaa-2018-1634, or
+    /// jurisdictions, as US. None: all.
     SIGNATURES_LISTINGS = "signatures.listings", "signatures.listings", Kind::List, "";
-    /// Only vendors listed in one of these jurisdictions (US, EU, GB and so on). None: all.
-    SIGNATURES_JURISDICTIONS = "signatures.jurisdictions", "signatures.jurisdictions",
-        Kind::List, "";
     /// Only vendors of whom a listing regulates one of these (use, purchase, supply, export,
     /// naming, advice). None: all.
     SIGNATURES_REGULATES = "signatures.regulates", "signatures.regulates", Kind::List, "";

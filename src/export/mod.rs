@@ -1,3 +1,4 @@
-//! What leaves the program: metrics, events, pages, and findings as text.
+//! What was found, as others want it: metrics, events, pages, rules and dashboards.
 
 pub mod findings;
+pub mod metrics;

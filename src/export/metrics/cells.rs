@@ -1,0 +1,139 @@
+//! What one worker shows of itself: written by it alone, read at scrape time.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::capture::Counters;
+use crate::time::Timestamp;
+use crate::visibility::{Counter, Ledger};
+
+/// The cells of one worker. Two workers' cells never share a cache line.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+pub struct WorkerCells {
+    /// The interface it reads.
+    pub interface: Arc<str>,
+    pub ledger: Arc<Ledger>,
+    packets: Counter,
+    bytes: Counter,
+    dropped_kernel: Counter,
+    dropped_interface: Counter,
+    skipped_in_kernel: Counter,
+    skipped_bytes: Counter,
+    freezes: Counter,
+    outages: Counter,
+    busy_nanos: Counter,
+    /// In thousandths.
+    ring_fill: Counter,
+    last_packet: Counter,
+    /// Turns of its loop: what the watchdog looks at.
+    turns: Counter,
+    /// 1 while its source is in trouble.
+    down: Counter,
+    /// Messages put into its channel.
+    sent: Counter,
+    /// Messages taken out of it; the correlator's side writes it.
+    taken: Counter,
+}
+
+impl WorkerCells {
+    /// For a worker on `interface`.
+    #[must_use]
+    pub fn new(interface: Arc<str>) -> Self {
+        Self { interface, ..Self::default() }
+    }
+
+    /// What its source counted.
+    pub fn set_capture(&self, counters: Counters) {
+        self.packets.set(counters.packets);
+        self.bytes.set(counters.bytes);
+        self.dropped_kernel.set(counters.dropped_kernel);
+        self.dropped_interface.set(counters.dropped_interface);
+        self.skipped_in_kernel.set(counters.skipped_in_kernel);
+        self.skipped_bytes.set(counters.skipped_bytes);
+        self.freezes.set(counters.freezes);
+        self.outages.set(counters.outages);
+    }
+
+    /// What its source counted, as last told.
+    #[must_use]
+    pub fn capture(&self) -> Counters {
+        Counters {
+            packets: self.packets.value(),
+            bytes: self.bytes.value(),
+            dropped_kernel: self.dropped_kernel.value(),
+            dropped_interface: self.dropped_interface.value(),
+            skipped_in_kernel: self.skipped_in_kernel.value(),
+            skipped_bytes: self.skipped_bytes.value(),
+            freezes: self.freezes.value(),
+            outages: self.outages.value(),
+        }
+    }
+
+    /// Time spent on frames.
+    pub fn add_busy(&self, span: Duration) {
+        self.busy_nanos.add(u64::try_from(span.as_nanos()).unwrap_or(0));
+    }
+
+    /// Time spent on frames so far.
+    #[must_use]
+    pub fn busy(&self) -> Duration {
+        Duration::from_nanos(self.busy_nanos.value())
+    }
+
+    /// How full its ring was found, in thousandths.
+    pub fn set_ring_fill(&self, thousandths: u64) {
+        self.ring_fill.set(thousandths);
+    }
+
+    #[must_use]
+    pub fn ring_fill(&self) -> u64 {
+        self.ring_fill.value()
+    }
+
+    /// A frame of this time came.
+    pub fn set_last_packet(&self, at: Timestamp) {
+        self.last_packet.set(at.as_nanos());
+    }
+
+    #[must_use]
+    pub fn last_packet(&self) -> Timestamp {
+        Timestamp::from_nanos(self.last_packet.value())
+    }
+
+    /// The worker's loop went round once more.
+    pub fn turned(&self) {
+        self.turns.add(1);
+    }
+
+    #[must_use]
+    pub fn turns(&self) -> u64 {
+        self.turns.value()
+    }
+
+    /// Whether its source is in trouble.
+    pub fn set_down(&self, down: bool) {
+        self.down.set(u64::from(down));
+    }
+
+    #[must_use]
+    pub fn is_down(&self) -> bool {
+        self.down.value() != 0
+    }
+
+    /// A message went into its channel.
+    pub fn sent(&self) {
+        self.sent.add(1);
+    }
+
+    /// Messages came out of its channel. For the correlator's thread.
+    pub fn taken(&self, count: u64) {
+        self.taken.add(count);
+    }
+
+    /// Messages in its channel, about.
+    #[must_use]
+    pub fn waiting(&self) -> u64 {
+        self.sent.value().saturating_sub(self.taken.value())
+    }
+}

@@ -1,0 +1,265 @@
+//! Metrics for Prometheus. Families are declared in [`families`]; what events move is kept here,
+//! what workers count is read at scrape time.
+
+pub mod cells;
+pub mod families;
+pub mod family;
+mod process;
+mod scrape;
+
+pub use cells::WorkerCells;
+pub use families::ALL;
+pub use family::{Family, Kind};
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use arc_swap::ArcSwap;
+use prometheus::{GaugeVec, IntCounter, IntCounterVec, IntGaugeVec, Registry, TextEncoder};
+
+use crate::detect::{
+    ConnectionOutcome, Correlator, Ech, EncryptedDns, Event, Exceptions, Networks,
+};
+use crate::signature::{Selection, Set, Strength, Vendor};
+use crate::time::Timestamp;
+use scrape::Scrape;
+
+/// What is looked for and reported: swapped whole on reload.
+#[derive(Clone, Debug)]
+pub struct Policy {
+    pub set: Arc<Set>,
+    pub networks: Arc<Networks>,
+    pub exceptions: Arc<Exceptions>,
+    pub selection: Selection,
+    /// When it was loaded.
+    pub loaded: Timestamp,
+}
+
+impl Policy {
+    /// The vendors that are reported on.
+    pub fn vendors(&self) -> impl Iterator<Item = &Vendor> {
+        self.set.vendors().iter().filter(|vendor| self.selection.takes_vendor(vendor))
+    }
+
+    /// Is a detection of this vendor and strength reported?
+    #[must_use]
+    pub fn takes(&self, vendor: &str, strength: Strength) -> bool {
+        self.set.vendor(vendor).is_some_and(|vendor| self.selection.takes(vendor, strength))
+    }
+}
+
+/// What the correlator's thread last said of its tables.
+#[derive(Clone, Debug, Default)]
+pub struct CorrelatorState {
+    pub tables: Vec<crate::detect::correlate::TableUse>,
+    pub counts: crate::detect::correlate::Counts,
+}
+
+/// Counts of the sinks behind the correlator.
+#[derive(Debug, Default)]
+pub struct SinkCounts {
+    pub events: AtomicU64,
+    pub events_queue_full: AtomicU64,
+    pub events_unwritten: AtomicU64,
+    pub inventory_rows: AtomicU64,
+    pub inventory_bytes: AtomicU64,
+    pub inventory_queue_full: AtomicU64,
+    pub inventory_unwritten: AtomicU64,
+    pub reload_failed: AtomicU64,
+}
+
+/// All metrics of a process.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    detections: IntCounterVec,
+    findings_new: IntCounterVec,
+    clients: IntGaugeVec,
+    first_seen: GaugeVec,
+    last_seen: GaugeVec,
+    sent_bytes: IntCounterVec,
+    received_bytes: IntCounterVec,
+    encrypted_dns: IntCounterVec,
+    ech_hellos: IntCounterVec,
+    never_resolved: IntCounterVec,
+    /// By network and outcome, resolved once: connections are many.
+    connections: Vec<[IntCounter; ConnectionOutcome::ALL.len()]>,
+    copies: Vec<AtomicU64>,
+    policy: Arc<ArcSwap<Policy>>,
+    pub correlator: ArcSwap<CorrelatorState>,
+    pub sinks: SinkCounts,
+    pub workers: Vec<Arc<WorkerCells>>,
+    /// Names of the sources, by number.
+    interfaces: Vec<Arc<str>>,
+    backend: &'static str,
+}
+
+impl Metrics {
+    /// For these workers, on these interfaces. Series that rules ask for exist from now on.
+    pub fn new(
+        policy: Arc<ArcSwap<Policy>>,
+        workers: Vec<Arc<WorkerCells>>,
+        interfaces: Vec<Arc<str>>,
+        backend: &'static str,
+    ) -> prometheus::Result<Self> {
+        let registry = Registry::new();
+        let connections = families::CONNECTIONS.counters(&registry)?;
+        let networks = Arc::clone(&policy.load().networks);
+        let metrics = Self {
+            detections: families::DETECTIONS.counters(&registry)?,
+            findings_new: families::FINDINGS_NEW.counters(&registry)?,
+            clients: families::VENDOR_CLIENTS.gauges(&registry)?,
+            first_seen: families::FIRST_SEEN.seconds(&registry)?,
+            last_seen: families::LAST_SEEN.seconds(&registry)?,
+            sent_bytes: families::SENT_BYTES.counters(&registry)?,
+            received_bytes: families::RECEIVED_BYTES.counters(&registry)?,
+            encrypted_dns: families::ENCRYPTED_DNS.counters(&registry)?,
+            ech_hellos: families::ECH_HELLOS.counters(&registry)?,
+            never_resolved: families::NEVER_RESOLVED.counters(&registry)?,
+            connections: networks
+                .names()
+                .iter()
+                .map(|network| {
+                    ConnectionOutcome::ALL.map(|outcome| {
+                        connections.with_label_values(&[&**network, outcome.label()])
+                    })
+                })
+                .collect(),
+            copies: interfaces.iter().map(|_| AtomicU64::new(0)).collect(),
+            registry,
+            policy,
+            correlator: ArcSwap::default(),
+            sinks: SinkCounts::default(),
+            workers,
+            interfaces,
+            backend,
+        };
+        metrics.announce();
+        Ok(metrics)
+    }
+
+    /// Makes the series of the policy in force exist, with value 0 where nothing was seen.
+    pub fn announce(&self) {
+        let policy = self.policy.load();
+        for network in policy.networks.names() {
+            for vendor in policy.vendors() {
+                for strength in Strength::ALL {
+                    if strength < policy.selection.min_strength {
+                        continue;
+                    }
+                    let labels = [&*vendor.id, strength.label(), &**network];
+                    self.findings_new.with_label_values(&labels);
+                    self.clients.with_label_values(&labels);
+                    self.first_seen.with_label_values(&labels);
+                    self.last_seen.with_label_values(&labels);
+                }
+                self.sent_bytes.with_label_values(&[&*vendor.id, &**network]);
+                self.received_bytes.with_label_values(&[&*vendor.id, &**network]);
+            }
+            for kind in [EncryptedDns::Doh, EncryptedDns::Dot, EncryptedDns::Doq] {
+                self.encrypted_dns.with_label_values(&[kind.label(), &**network]);
+            }
+            self.never_resolved.with_label_values(&[&**network]);
+            for verdict in [Ech::Real, Ech::Grease, Ech::Unknown] {
+                self.ech_hellos.with_label_values(&[verdict.label(), &**network]);
+            }
+        }
+    }
+
+    /// Counts what the correlator says. For its thread.
+    pub fn observe(&self, event: &Event<'_>) {
+        match event {
+            Event::Detected(detected) => {
+                let policy = self.policy.load();
+                let indicator = detected.indicator();
+                if !policy.takes(&indicator.vendor, detected.strength) {
+                    return;
+                }
+                let network = policy.networks.name(detected.network);
+                let labels = [&*indicator.vendor, detected.strength.label(), &**network];
+                self.detections
+                    .with_label_values(&[
+                        &*indicator.vendor,
+                        indicator.purpose.label(),
+                        detected.strength.label(),
+                        detected.detection.signal.label(),
+                        &**network,
+                    ])
+                    .inc();
+                if detected.new_finding {
+                    self.findings_new.with_label_values(&labels).inc();
+                }
+                let at = detected.detection.origin.at.as_secs_f64();
+                let first_seen = self.first_seen.with_label_values(&labels);
+                if first_seen.get() == 0.0 {
+                    first_seen.set(at);
+                }
+                let last_seen = self.last_seen.with_label_values(&labels);
+                last_seen.set(last_seen.get().max(at));
+            }
+            Event::Connection { network, outcome, never_resolved } => {
+                if *never_resolved {
+                    let policy = self.policy.load();
+                    let network = policy.networks.name(*network);
+                    self.never_resolved.with_label_values(&[&**network]).inc();
+                }
+                let counters = self.connections.get(usize::from(network.0));
+                if let Some(counters) = counters.or(self.connections.first()) {
+                    counters[*outcome as usize].inc();
+                }
+            }
+            Event::EncryptedDns { network, kind } => {
+                let policy = self.policy.load();
+                let network = policy.networks.name(*network);
+                self.encrypted_dns.with_label_values(&[kind.label(), &**network]).inc();
+            }
+            Event::Ech { network, verdict, .. } => {
+                let policy = self.policy.load();
+                let network = policy.networks.name(*network);
+                self.ech_hellos.with_label_values(&[verdict.label(), &**network]).inc();
+            }
+            Event::Copy { source } => {
+                if let Some(copies) = self.copies.get(usize::from(source.0)) {
+                    copies.fetch_add(1, Relaxed);
+                }
+            }
+            Event::Volume { network, vendor, sent, received } => {
+                let policy = self.policy.load();
+                if policy.set.vendor(vendor).is_some_and(|v| policy.selection.takes_vendor(v)) {
+                    let labels = [&***vendor, &**policy.networks.name(*network)];
+                    self.sent_bytes.with_label_values(&labels).inc_by(*sent);
+                    self.received_bytes.with_label_values(&labels).inc_by(*received);
+                }
+            }
+        }
+    }
+
+    /// Shows what only the correlator as a whole knows. For its thread, about once a second.
+    pub fn refresh(&self, correlator: &Correlator, clients_since: Timestamp) {
+        let policy = self.policy.load();
+        let clients = correlator.clients(clients_since);
+        for (key, seen) in correlator.vendors() {
+            let (vendor, strength, network) = key;
+            if !policy.takes(vendor, *strength) {
+                continue;
+            }
+            let labels = [&**vendor, strength.label(), &**network];
+            self.first_seen.with_label_values(&labels).set(seen.first.as_secs_f64());
+            self.last_seen.with_label_values(&labels).set(seen.last.as_secs_f64());
+            let count = clients.get(key).copied().unwrap_or(0);
+            self.clients.with_label_values(&labels).set(i64::try_from(count).unwrap_or(i64::MAX));
+        }
+        self.correlator.store(Arc::new(CorrelatorState {
+            tables: correlator.tables().to_vec(),
+            counts: correlator.counts(),
+        }));
+    }
+
+    /// The exposition in text format 0.0.4.
+    pub fn render(&self) -> prometheus::Result<String> {
+        let mut families = self.registry.gather();
+        families.extend(Scrape { metrics: self, policy: &self.policy.load() }.families());
+        families.sort_by(|a, b| a.name().cmp(b.name()));
+        TextEncoder::new().encode_to_string(&families)
+    }
+}

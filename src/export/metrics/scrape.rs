@@ -1,0 +1,227 @@
+//! What is read when Prometheus asks: the workers' cells, tables, the policy in force, the process.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::Ordering::Relaxed;
+
+use prometheus::proto::MetricFamily;
+
+use super::{Family, Metrics, Policy, families as f, process};
+use crate::signature::Vendor;
+use crate::visibility::{
+    DnsOutcome, DnsTransport, HandshakeOutcome, HandshakeProtocol, Ledger, PacketOutcome,
+};
+
+/// One scrape.
+pub(super) struct Scrape<'a> {
+    pub(super) metrics: &'a Metrics,
+    pub(super) policy: &'a Policy,
+}
+
+impl Scrape<'_> {
+    pub(super) fn families(&self) -> Vec<MetricFamily> {
+        let mut out = Vec::new();
+        self.policy_families(&mut out);
+        self.capture(&mut out);
+        self.visibility(&mut out);
+        self.load(&mut out);
+        self.sinks(&mut out);
+        process::families(&mut out);
+        out
+    }
+
+    fn policy_families(&self, out: &mut Vec<MetricFamily>) {
+        let mut vendors = f::VENDOR_INFO.samples();
+        let mut listings = f::LISTING_INFO.samples();
+        let mut indicators = f::INDICATORS.samples();
+        let mut due = f::REVIEW_DUE.samples();
+        let mut by_vendor: BTreeMap<&str, (u64, &str)> = BTreeMap::new();
+        for indicator in self.policy.set.indicators() {
+            let (count, review) =
+                by_vendor.entry(&indicator.vendor).or_insert((0, &indicator.review_by));
+            *count += 1;
+            *review = (*review).min(&indicator.review_by);
+        }
+        for vendor in self.policy.vendors() {
+            let Vendor { id, name, country, .. } = vendor;
+            vendors.add(&[id, name, country], 1.0);
+            for listing in &vendor.listings {
+                let binding = if listing.binding { "true" } else { "false" };
+                let status = listing.status.label();
+                let labels = [&**id, &*listing.id, &listing.jurisdiction, binding, status];
+                listings.add(&labels, 1.0);
+            }
+            let (count, review) = by_vendor.get(&**id).copied().unwrap_or((0, ""));
+            indicators.count(&[id], count);
+            if let Some(day) = seconds_of_day(review) {
+                due.add(&[id], day);
+            }
+        }
+        let mut exceptions = f::EXCEPTION_EXPIRY.samples();
+        for exception in self.policy.exceptions.all() {
+            let place = exception.place.label();
+            let (network, prefix) = match exception.place {
+                crate::detect::exception::Place::Network(_) => (place.as_str(), ""),
+                crate::detect::exception::Place::Prefix(_) => ("", place.as_str()),
+            };
+            let until = exception.until.as_secs_f64();
+            exceptions.add(&[&exception.vendor, network, prefix], until);
+        }
+        let mut signatures = f::SIGNATURES_INFO.samples();
+        signatures.add(&[&self.policy.set.hash()], 1.0);
+        let sinks = &self.metrics.sinks;
+        let mut successful = f::RELOAD_SUCCESSFUL.samples();
+        successful.count(&[], u64::from(sinks.reload_failed.load(Relaxed) == 0));
+        let mut when = f::RELOAD_TIMESTAMP.samples();
+        when.add(&[], self.policy.loaded.as_secs_f64());
+        let mut build = f::BUILD_INFO.samples();
+        build.add(&[env!("CARGO_PKG_VERSION"), crate::cli::REVISION, self.metrics.backend], 1.0);
+        out.extend(
+            [vendors, listings, indicators, due, exceptions, signatures, successful, when, build]
+                .into_iter()
+                .filter_map(super::family::Samples::done),
+        );
+    }
+
+    fn capture(&self, out: &mut Vec<MetricFamily>) {
+        let mut packets = f::CAPTURE_PACKETS.samples();
+        let mut bytes = f::CAPTURE_BYTES.samples();
+        let mut dropped = f::CAPTURE_DROPPED.samples();
+        let mut freezes = f::CAPTURE_FREEZES.samples();
+        let mut outages = f::CAPTURE_OUTAGES.samples();
+        let mut up = f::CAPTURE_UP.samples();
+        let mut last = f::CAPTURE_LAST_PACKET.samples();
+        let mut copies = f::COPIES.samples();
+        let mut clamped = f::TIME_CLAMPED.samples();
+        for (number, interface) in self.metrics.interfaces.iter().enumerate() {
+            let workers =
+                || self.metrics.workers.iter().filter(|cells| cells.interface == *interface);
+            let mut sum = crate::capture::Counters::default();
+            workers().for_each(|cells| sum.add(cells.capture()));
+            let labels = [&**interface];
+            packets.count(&labels, sum.packets + sum.skipped_in_kernel);
+            bytes.count(&labels, sum.bytes + sum.skipped_bytes);
+            dropped.count(&[interface, "kernel"], sum.dropped_kernel);
+            dropped.count(&[interface, "interface"], sum.dropped_interface);
+            freezes.count(&labels, sum.freezes);
+            outages.count(&labels, sum.outages);
+            up.count(&labels, u64::from(!workers().any(|cells| cells.is_down())));
+            let latest = workers().map(|cells| cells.last_packet()).max().unwrap_or_default();
+            last.add(&labels, latest.as_secs_f64());
+            let of_packets: u64 = workers().map(|cells| cells.ledger.copies.value()).sum();
+            let of_events = self.metrics.copies.get(number).map_or(0, |n| n.load(Relaxed));
+            copies.count(&labels, of_packets + of_events);
+            clamped.count(&labels, workers().map(|cells| cells.ledger.time_clamped.value()).sum());
+        }
+        out.extend(
+            [packets, bytes, dropped, freezes, outages, up, last, copies, clamped]
+                .into_iter()
+                .filter_map(super::family::Samples::done),
+        );
+    }
+
+    fn visibility(&self, out: &mut Vec<MetricFamily>) {
+        let sum = |read: &dyn Fn(&Ledger) -> u64| -> u64 {
+            self.metrics.workers.iter().map(|cells| read(&cells.ledger)).sum()
+        };
+        let mut packets = f::PACKETS.samples();
+        for outcome in PacketOutcome::ALL {
+            let count = sum(&|ledger| ledger.packets[outcome as usize].value());
+            packets.count(&[outcome.label()], count);
+        }
+        let mut begun = f::HANDSHAKES_BEGUN.samples();
+        let mut ended = f::HANDSHAKES.samples();
+        for protocol in HandshakeProtocol::ALL {
+            let label = protocol.label();
+            begun.count(&[label], sum(&|l| l.handshakes_begun[protocol as usize].value()));
+            for outcome in HandshakeOutcome::ALL {
+                let count = sum(&|l| l.handshakes[protocol as usize][outcome as usize].value());
+                ended.count(&[label, outcome.label()], count);
+            }
+        }
+        let mut dns_begun = f::DNS_BEGUN.samples();
+        let mut dns = f::DNS_MESSAGES.samples();
+        for transport in DnsTransport::ALL {
+            let label = transport.label();
+            dns_begun.count(&[label], sum(&|l| l.dns_begun[transport as usize].value()));
+            for outcome in DnsOutcome::ALL {
+                let count = sum(&|l| l.dns[transport as usize][outcome as usize].value());
+                dns.count(&[label, outcome.label()], count);
+            }
+        }
+        out.extend(
+            [packets, begun, ended, dns_begun, dns]
+                .into_iter()
+                .filter_map(super::family::Samples::done),
+        );
+    }
+
+    fn load(&self, out: &mut Vec<MetricFamily>) {
+        let mut busy = f::WORKER_BUSY.samples();
+        let mut packets = f::WORKER_PACKETS.samples();
+        let mut fill = f::WORKER_RING_FILL.samples();
+        let mut waiting = f::RECORDS_WAITING.samples();
+        let mut lost = f::RECORDS_LOST.samples();
+        for (number, cells) in self.metrics.workers.iter().enumerate() {
+            let label = number.to_string();
+            let labels = [label.as_str()];
+            busy.add(&labels, cells.busy().as_secs_f64());
+            packets.count(&labels, cells.ledger.frames.value());
+            fill.add(&labels, f64::from(u32::try_from(cells.ring_fill()).unwrap_or(0)) / 1_000.0);
+            waiting.count(&labels, cells.waiting());
+            lost.count(&labels, cells.ledger.records_lost.value());
+        }
+        let state = self.metrics.correlator.load();
+        let mut entries = f::TABLE_ENTRIES.samples();
+        let mut bytes = f::TABLE_BYTES.samples();
+        let mut evicted = f::TABLE_EVICTED.samples();
+        for table in &state.tables {
+            entries.count(&[table.table], u64::try_from(table.entries).unwrap_or(u64::MAX));
+            bytes.count(&[table.table], u64::try_from(table.bytes).unwrap_or(u64::MAX));
+            evicted.count(&[table.table], table.evicted);
+        }
+        let mut disordered = f::RECORDS_DISORDERED.samples();
+        disordered.count(&["early"], state.counts.early);
+        disordered.count(&["late"], state.counts.late);
+        out.extend(
+            [busy, packets, fill, waiting, lost, entries, bytes, evicted, disordered]
+                .into_iter()
+                .filter_map(super::family::Samples::done),
+        );
+    }
+
+    fn sinks(&self, out: &mut Vec<MetricFamily>) {
+        let sinks = &self.metrics.sinks;
+        let one = |family: &'static Family, value: u64| {
+            let mut samples = family.samples();
+            samples.count(&[], value);
+            samples
+        };
+        let mut dropped = f::EVENTS_DROPPED.samples();
+        dropped.count(&["queue_full"], sinks.events_queue_full.load(Relaxed));
+        dropped.count(&["unwritten"], sinks.events_unwritten.load(Relaxed));
+        let mut lost = f::INVENTORY_LOST.samples();
+        lost.count(&["queue_full"], sinks.inventory_queue_full.load(Relaxed));
+        lost.count(&["unwritten"], sinks.inventory_unwritten.load(Relaxed));
+        lost.count(&["evicted"], self.metrics.correlator.load().counts.changes_lost);
+        out.extend(
+            [
+                one(&f::EVENTS, sinks.events.load(Relaxed)),
+                one(&f::INVENTORY_ROWS, sinks.inventory_rows.load(Relaxed)),
+                one(&f::INVENTORY_BYTES, sinks.inventory_bytes.load(Relaxed)),
+                dropped,
+                lost,
+            ]
+            .into_iter()
+            .filter_map(super::family::Samples::done),
+        );
+    }
+}
+
+/// The beginning of a day written `YYYY-MM-DD`, UTC.
+fn seconds_of_day(day: &str) -> Option<f64> {
+    let day: jiff::civil::Date = day.parse().ok()?;
+    let midnight = day.to_zoned(jiff::tz::TimeZone::UTC).ok()?;
+    #[expect(clippy::cast_precision_loss, reason = "whole seconds of this era are exact in f64")]
+    let seconds = midnight.timestamp().as_second() as f64;
+    Some(seconds)
+}
