@@ -7,7 +7,6 @@ mod explain;
 mod generate;
 mod inventory;
 mod logging;
-mod names;
 mod read;
 mod signatures;
 

@@ -2,17 +2,20 @@
 
 use std::io::{self, BufWriter, IsTerminal, Write};
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::time::Duration;
 
 use super::Failure;
-use super::names::Names;
+use super::config::FileArg;
+use crate::capture::CaptureError;
 use crate::capture::file::Files;
-use crate::capture::{Batch, CaptureError, Source};
-use crate::detect::Record;
-use crate::pipeline::{Pipeline, Sighting, Sink};
-use crate::signature::Set;
-use crate::visibility::Ledger;
+use crate::config::{Policy, SignatureFlags};
+use crate::daemon::replay::{Plan, ReplayError, Replayed, Watch, replay};
+use crate::detect::Limits;
+use crate::detect::summary::{by_client, by_endpoint};
+use crate::detect::{Event, Finding};
+use crate::export::account::{Account, Tally};
+use crate::export::findings::{self, Format};
+use crate::pipeline::Settings;
+use crate::time::Timestamp;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -22,40 +25,92 @@ pub(super) struct Args {
     /// Print every name seen as kind<TAB>name, sorted and unique, listed or not
     #[arg(long)]
     names: bool,
+    /// How findings are printed
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
+    /// What a line stands for
+    #[arg(long, value_enum, default_value_t = By::Endpoint)]
+    by: By,
+    #[command(flatten)]
+    file: FileArg,
+    #[command(flatten)]
+    flags: SignatureFlags,
     /// Read only the packets that this filter (tcpdump's syntax) lets through; after --
     #[arg(last = true, value_name = "FILTER")]
     filter: Vec<String>,
 }
 
+#[derive(Clone, Copy, Debug, Eq, PartialEq, clap::ValueEnum)]
+enum By {
+    /// A product's endpoints, with the number of their clients
+    Endpoint,
+    /// A client with a vendor's product
+    Client,
+}
+
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
+    let config = args.file.load(&args.flags.0)?;
+    let policy = Policy::load(&config, &[], Timestamp::ZERO).map_err(Failure::usage)?;
     let filter = (!args.filter.is_empty()).then(|| args.filter.join(" "));
     let mut files = Files::new(&args.inputs, filter.as_deref()).map_err(blame)?;
-    let ledger = Arc::new(Ledger::default());
-    let mut pipeline = Pipeline::new(Arc::new(Set::default()), Arc::clone(&ledger));
-    let mut sink = Collect { names: Names::new(), fault: None };
-    let progress = Progress::new();
-    loop {
-        let batch = files.batch(Duration::ZERO, &mut |frame| pipeline.frame(frame, &mut sink));
-        for fault in files.take_faults() {
-            progress.say(&format!("warning: {fault}"));
-        }
-        match batch.map_err(blame)? {
-            Batch::Frames(_) => progress.moved(files.progress()),
-            Batch::Idle => {}
-            Batch::End => break,
-        }
-        if let Some(fault) = sink.fault.take() {
-            return Err(fault.into());
-        }
-    }
-    pipeline.finish(&mut sink);
-    progress.done();
+    let plan = Plan {
+        policy,
+        settings: Settings::default(),
+        limits: Limits::default(),
+        names: args.names,
+    };
+    let mut onlooker = Onlooker::new();
+    let replayed = replay(&mut files, &plan, &mut onlooker).map_err(|error| match error {
+        ReplayError::Capture(error) => blame(error),
+        ReplayError::Names(_) => error.into(),
+    })?;
+    onlooker.bar.finish_and_clear();
     let mut out = BufWriter::new(io::stdout().lock());
     if args.names {
-        sink.names.print(&mut out)?;
+        replayed.names.print(&mut out)?;
+    } else {
+        print(args, &plan.policy, &replayed, &mut out)?;
+        out.flush()?;
+        let ledgers = replayed.ledgers.iter().map(AsRef::as_ref);
+        let account = Account::of(ledgers, 0, Some(&onlooker.tally));
+        if args.format == Format::Table {
+            writeln!(out)?;
+            account.write(&mut out)?;
+        } else {
+            account.write(&mut io::stderr().lock())?;
+        }
     }
     out.flush()?;
     Ok(())
+}
+
+fn print(
+    args: &Args,
+    policy: &Policy,
+    replayed: &Replayed,
+    out: &mut impl Write,
+) -> io::Result<()> {
+    let reported: Vec<&Finding> = replayed
+        .correlator
+        .findings()
+        .filter(|finding| policy.takes(&finding.key.vendor, finding.key.strength))
+        .collect();
+    if reported.is_empty() && args.format == Format::Table {
+        return writeln!(
+            out,
+            "No endpoint of a listed vendor was contacted in what could be seen."
+        );
+    }
+    match args.by {
+        By::Endpoint => {
+            let rows = by_endpoint(reported);
+            findings::write_endpoints(&rows, &policy.set, args.format, out)
+        }
+        By::Client => {
+            let rows = by_client(reported);
+            findings::write_clients(&rows, &policy.set, args.format, out)
+        }
+    }
 }
 
 /// A filter that does not compile is bad usage; all else is the job's failure.
@@ -66,52 +121,40 @@ fn blame(error: CaptureError) -> Failure {
     }
 }
 
-/// Keeps what is found.
-struct Collect {
-    names: Names,
-    /// A temporary file could not be written.
-    fault: Option<io::Error>,
+/// A bar for a person and sums for the account.
+struct Onlooker {
+    bar: indicatif::ProgressBar,
+    tally: Tally,
 }
 
-impl Sink for Collect {
-    fn sighting(&mut self, sighting: &Sighting<'_>) {
-        if let Err(fault) = self.names.insert(sighting.signal, sighting.name) {
-            self.fault = Some(fault);
-        }
-    }
-
-    fn record(&mut self, _record: Record) {}
-}
-
-/// A bar for a person; nothing where nobody looks.
-struct Progress(indicatif::ProgressBar);
-
-impl Progress {
+impl Onlooker {
     fn new() -> Self {
-        if !io::stderr().is_terminal() {
-            return Self(indicatif::ProgressBar::hidden());
-        }
-        let bar = indicatif::ProgressBar::no_length();
-        if let Ok(style) =
-            indicatif::ProgressStyle::with_template("{bar:30} {bytes}/{total_bytes} {eta}")
-        {
+        let bar = if io::stderr().is_terminal() {
+            indicatif::ProgressBar::no_length()
+        } else {
+            indicatif::ProgressBar::hidden()
+        };
+        let template = "{bar:30} {bytes}/{total_bytes} {bytes_per_sec} {eta}";
+        if let Ok(style) = indicatif::ProgressStyle::with_template(template) {
             bar.set_style(style);
         }
-        Self(bar)
+        Self { bar, tally: Tally::default() }
+    }
+}
+
+impl Watch for Onlooker {
+    fn event(&mut self, event: &Event<'_>) {
+        self.tally.observe(event);
     }
 
-    fn moved(&self, (read, total): (u64, Option<u64>)) {
+    fn fault(&mut self, fault: &CaptureError) {
+        self.bar.suspend(|| eprintln!("warning: {fault}"));
+    }
+
+    fn progress(&mut self, read: u64, total: Option<u64>) {
         if let Some(total) = total {
-            self.0.set_length(total);
+            self.bar.set_length(total);
         }
-        self.0.set_position(read);
-    }
-
-    fn say(&self, line: &str) {
-        self.0.suspend(|| eprintln!("{line}"));
-    }
-
-    fn done(&self) {
-        self.0.finish_and_clear();
+        self.bar.set_position(read);
     }
 }

@@ -9,6 +9,7 @@ mod flags;
 pub mod key;
 pub mod keys;
 pub mod places;
+pub mod policy;
 mod show;
 pub mod signatures;
 
@@ -16,6 +17,7 @@ pub use file::{Fault, Faults};
 pub use flags::{AllFlags, Flags, SignatureFlags};
 pub use key::{Key, Kind, Origin, Value};
 pub use places::{Exception, Network, Place, Places, Tenant};
+pub use policy::{Policy, PolicyError};
 pub use show::{default_file, show};
 
 use core::fmt;

@@ -1,4 +1,6 @@
 //! What was found, as others want it: metrics, events, pages, rules and dashboards.
 
+pub mod account;
 pub mod findings;
 pub mod metrics;
+pub mod names;

@@ -17,42 +17,17 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use arc_swap::ArcSwap;
 use prometheus::{GaugeVec, IntCounter, IntCounterVec, IntGaugeVec, Registry, TextEncoder};
 
-use crate::detect::{
-    ConnectionOutcome, Correlator, Ech, EncryptedDns, Event, Exceptions, Networks,
-};
-use crate::signature::{Selection, Set, Strength, Vendor};
+use crate::config::Policy;
+use crate::detect::{ConnectionOutcome, Correlator, Ech, EncryptedDns, Event};
+use crate::signature::Strength;
 use crate::time::Timestamp;
 use scrape::Scrape;
-
-/// What is looked for and reported: swapped whole on reload.
-#[derive(Clone, Debug)]
-pub struct Policy {
-    pub set: Arc<Set>,
-    pub networks: Arc<Networks>,
-    pub exceptions: Arc<Exceptions>,
-    pub selection: Selection,
-    /// When it was loaded.
-    pub loaded: Timestamp,
-}
-
-impl Policy {
-    /// The vendors that are reported on.
-    pub fn vendors(&self) -> impl Iterator<Item = &Vendor> {
-        self.set.vendors().iter().filter(|vendor| self.selection.takes_vendor(vendor))
-    }
-
-    /// Is a detection of this vendor and strength reported?
-    #[must_use]
-    pub fn takes(&self, vendor: &str, strength: Strength) -> bool {
-        self.set.vendor(vendor).is_some_and(|vendor| self.selection.takes(vendor, strength))
-    }
-}
 
 /// What the correlator's thread last said of its tables.
 #[derive(Clone, Debug, Default)]
 pub struct CorrelatorState {
-    pub tables: Vec<crate::detect::correlate::TableUse>,
-    pub counts: crate::detect::correlate::Counts,
+    pub tables: Vec<crate::detect::TableUse>,
+    pub counts: crate::detect::Counts,
 }
 
 /// Counts of the sinks behind the correlator.

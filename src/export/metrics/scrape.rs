@@ -5,10 +5,12 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use prometheus::proto::MetricFamily;
 
-use super::{Family, Metrics, Policy, families as f, process};
+use super::{Family, Metrics, families as f, process};
+use crate::config::Policy;
 use crate::signature::Vendor;
 use crate::visibility::{
     DnsOutcome, DnsTransport, HandshakeOutcome, HandshakeProtocol, Ledger, PacketOutcome,
+    TableName, TableUse,
 };
 
 /// One scrape.
@@ -178,6 +180,15 @@ impl Scrape<'_> {
             entries.count(&[table.table], u64::try_from(table.entries).unwrap_or(u64::MAX));
             bytes.count(&[table.table], u64::try_from(table.bytes).unwrap_or(u64::MAX));
             evicted.count(&[table.table], table.evicted);
+        }
+        for table in TableName::ALL {
+            let sum = |read: &dyn Fn(&TableUse) -> u64| -> u64 {
+                let ledgers = self.metrics.workers.iter().map(|cells| &cells.ledger);
+                ledgers.map(|ledger| read(&ledger.tables[table as usize])).sum()
+            };
+            entries.count(&[table.label()], sum(&|table| table.entries.value()));
+            bytes.count(&[table.label()], sum(&|table| table.bytes.value()));
+            evicted.count(&[table.label()], sum(&|table| table.evicted.value()));
         }
         let mut disordered = f::RECORDS_DISORDERED.samples();
         disordered.count(&["early"], state.counts.early);

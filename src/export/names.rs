@@ -13,7 +13,7 @@ use crate::inspect::Signal;
 
 /// Names by signal.
 #[derive(Debug)]
-pub(super) struct Names {
+pub struct Names {
     seen: [HashSet<Box<str>, foldhash::quality::RandomState>; Signal::ALL.len()],
     octets: usize,
     limit: usize,
@@ -26,7 +26,9 @@ impl Names {
     /// What an entry costs beside its text.
     const ENTRY: usize = 32;
 
-    pub(super) fn new() -> Self {
+    /// An empty set.
+    #[must_use]
+    pub fn new() -> Self {
         Self::with_limit(Self::LIMIT)
     }
 
@@ -35,7 +37,7 @@ impl Names {
     }
 
     /// Adds one name.
-    pub(super) fn insert(&mut self, signal: Signal, name: &str) -> io::Result<()> {
+    pub fn insert(&mut self, signal: Signal, name: &str) -> io::Result<()> {
         let seen = &mut self.seen[signal as usize];
         if seen.contains(name) {
             return Ok(());
@@ -46,7 +48,7 @@ impl Names {
     }
 
     /// Prints `kind<TAB>name` lines in the order of their octets, each once.
-    pub(super) fn print(mut self, out: &mut impl Write) -> io::Result<()> {
+    pub fn print(mut self, out: &mut impl Write) -> io::Result<()> {
         let mut last = String::new();
         let mut print = |line: &str| -> io::Result<()> {
             if line != last {
@@ -99,6 +101,12 @@ impl Names {
         run.rewind()?;
         self.runs.push(BufReader::new(run));
         Ok(())
+    }
+}
+
+impl Default for Names {
+    fn default() -> Self {
+        Self::new()
     }
 }
 

@@ -1,0 +1,268 @@
+//! What was seen and what was not, in plain words: the end of `read`, and the page.
+//!
+//! Every outcome of [`visibility`](crate::visibility) has its words here, so that a count that is
+//! not zero is never left out.
+
+use crate::detect::{ConnectionOutcome, Ech, EncryptedDns, Event};
+use crate::visibility::{
+    DnsOutcome, DnsTransport, HandshakeOutcome, HandshakeProtocol, Ledger, PacketOutcome,
+};
+
+/// What the correlator said, summed.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Tally {
+    pub connections: [u64; ConnectionOutcome::ALL.len()],
+    pub encrypted_dns: [u64; 3],
+    pub hidden_hellos: u64,
+    pub copies: u64,
+}
+
+impl Tally {
+    /// Counts one event.
+    pub fn observe(&mut self, event: &Event<'_>) {
+        match event {
+            Event::Connection { outcome, .. } => self.connections[*outcome as usize] += 1,
+            Event::EncryptedDns { kind, .. } => {
+                let at = match kind {
+                    EncryptedDns::Doh => 0,
+                    EncryptedDns::Dot => 1,
+                    EncryptedDns::Doq => 2,
+                };
+                self.encrypted_dns[at] += 1;
+            }
+            Event::Ech { verdict: Ech::Real, .. } => self.hidden_hellos += 1,
+            Event::Copy { .. } => self.copies += 1,
+            Event::Detected(_) | Event::Ech { .. } | Event::Volume { .. } => {}
+        }
+    }
+}
+
+/// A line of the account: how many, and of what.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Line {
+    pub count: u64,
+    pub what: String,
+}
+
+/// The account of some workers.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Account {
+    pub seen: Vec<Line>,
+    /// What may hide names.
+    pub unseen: Vec<Line>,
+}
+
+impl Account {
+    /// Of all workers' ledgers, and frames lost before them.
+    pub fn of<'a>(
+        ledgers: impl IntoIterator<Item = &'a Ledger>,
+        dropped: u64,
+        tally: Option<&Tally>,
+    ) -> Self {
+        let ledgers: Vec<&Ledger> = ledgers.into_iter().collect();
+        let sum = |read: &dyn Fn(&Ledger) -> u64| -> u64 { ledgers.iter().map(|l| read(l)).sum() };
+        let mut account = Self::default();
+        let frames = sum(&|l| l.frames.value());
+        account.seen(frames, "packets read");
+        account.unseen(dropped, "packets lost before they were captured");
+        for outcome in PacketOutcome::ALL {
+            let count = sum(&|l| l.packets[outcome as usize].value());
+            if let Some(what) = packet(outcome) {
+                account.unseen(count, what);
+            }
+        }
+        for transport in DnsTransport::ALL {
+            let label = dns_transport(transport);
+            let begun = sum(&|l| l.dns_begun[transport as usize].value());
+            account.seen(begun, &format!("{label} messages"));
+            let mut ended = 0;
+            for outcome in DnsOutcome::ALL {
+                let count = sum(&|l| l.dns[transport as usize][outcome as usize].value());
+                ended += count;
+                if let Some(what) = dns(outcome) {
+                    account.unseen(count, &format!("{label} messages {what}"));
+                }
+            }
+            let pending = begun.saturating_sub(ended);
+            account.unseen(pending, &format!("{label} messages whose end is not here yet"));
+        }
+        for protocol in HandshakeProtocol::ALL {
+            let label = handshake_protocol(protocol);
+            let begun = sum(&|l| l.handshakes_begun[protocol as usize].value());
+            let mut ended = 0;
+            for outcome in HandshakeOutcome::ALL {
+                let count = sum(&|l| l.handshakes[protocol as usize][outcome as usize].value());
+                ended += count;
+                match handshake(outcome) {
+                    Some(what) => account.unseen(count, &format!("{label} handshakes {what}")),
+                    None => account.seen(count, &format!("{label} handshakes with a name")),
+                }
+            }
+            let pending = begun.saturating_sub(ended);
+            account.unseen(pending, &format!("{label} handshakes whose end is not here yet"));
+        }
+        account.unseen(sum(&|l| l.records_lost.value()), "findings lost between threads");
+        if let Some(tally) = tally {
+            account.tally(tally);
+        }
+        account
+    }
+
+    /// As lines for a terminal.
+    pub fn write(&self, out: &mut impl std::io::Write) -> std::io::Result<()> {
+        writeln!(out, "Seen:")?;
+        for Line { count, what } in &self.seen {
+            writeln!(out, "{:>14}  {what}", grouped(*count))?;
+        }
+        if self.unseen.is_empty() {
+            return writeln!(out, "Nothing that was captured stayed unread.");
+        }
+        writeln!(out, "Not seen, so that names may be missing:")?;
+        for Line { count, what } in &self.unseen {
+            writeln!(out, "{:>14}  {what}", grouped(*count))?;
+        }
+        Ok(())
+    }
+
+    fn tally(&mut self, tally: &Tally) {
+        for outcome in ConnectionOutcome::ALL {
+            let count = tally.connections[outcome as usize];
+            match outcome {
+                ConnectionOutcome::Named => self.seen(count, "connections that named their server"),
+                ConnectionOutcome::Attributed => {
+                    self.seen(count, "connections whose server was known from DNS");
+                }
+                ConnectionOutcome::Nameless => {
+                    self.unseen(count, "connections to servers that nothing named");
+                }
+            }
+        }
+        for (kind, count) in ["HTTPS", "TLS", "QUIC"].iter().zip(tally.encrypted_dns) {
+            self.unseen(count, &format!("connections to resolvers over {kind}"));
+        }
+        self.unseen(tally.hidden_hellos, "hellos whose real name ECH hides");
+        self.seen(tally.copies, "copies, counted once");
+    }
+
+    fn seen(&mut self, count: u64, what: &str) {
+        if count > 0 {
+            self.seen.push(Line { count, what: what.to_owned() });
+        }
+    }
+
+    fn unseen(&mut self, count: u64, what: &str) {
+        if count > 0 {
+            self.unseen.push(Line { count, what: what.to_owned() });
+        }
+    }
+}
+
+/// None for what is no loss.
+const fn packet(outcome: PacketOutcome) -> Option<&'static str> {
+    Some(match outcome {
+        PacketOutcome::Decoded | PacketOutcome::Fragment | PacketOutcome::SkippedInKernel => {
+            return None;
+        }
+        PacketOutcome::FragmentLost => "fragments whose other parts never came",
+        PacketOutcome::UnknownLinkType => "packets of a link type that is not known here",
+        PacketOutcome::UnknownEthertype => "packets of an EtherType that is not known here",
+        PacketOutcome::NotIp => "packets that are not IP",
+        PacketOutcome::OtherTransport => "packets of other transports than TCP and UDP",
+        PacketOutcome::Encrypted => "packets encrypted below the transport",
+        PacketOutcome::Truncated => "packets cut short by the capture",
+        PacketOutcome::Malformed => "malformed packets",
+        PacketOutcome::TooDeep => "packets in more tunnels than are opened",
+    })
+}
+
+const fn dns(outcome: DnsOutcome) -> Option<&'static str> {
+    Some(match outcome {
+        DnsOutcome::Query
+        | DnsOutcome::Response
+        | DnsOutcome::OtherOpcode
+        | DnsOutcome::Repeated => return None,
+        DnsOutcome::Malformed => "that are malformed",
+        DnsOutcome::Truncated => "cut short by the capture",
+        DnsOutcome::Gap => "with octets missing",
+        DnsOutcome::Timeout => "whose rest never came",
+        DnsOutcome::Evicted => "given up for want of room",
+    })
+}
+
+const fn dns_transport(transport: DnsTransport) -> &'static str {
+    match transport {
+        DnsTransport::Udp => "DNS",
+        DnsTransport::Tcp => "DNS over TCP",
+        DnsTransport::Mdns => "mDNS",
+        DnsTransport::Llmnr => "LLMNR",
+    }
+}
+
+const fn handshake_protocol(protocol: HandshakeProtocol) -> &'static str {
+    match protocol {
+        HandshakeProtocol::Tls => "TLS",
+        HandshakeProtocol::Dtls => "DTLS",
+        HandshakeProtocol::Quic => "QUIC",
+        HandshakeProtocol::Gquic => "Google QUIC",
+    }
+}
+
+const fn handshake(outcome: HandshakeOutcome) -> Option<&'static str> {
+    Some(match outcome {
+        HandshakeOutcome::Named => return None,
+        HandshakeOutcome::NoSni => "without a server name",
+        HandshakeOutcome::Ech => "whose name may be a cover (ECH)",
+        HandshakeOutcome::Truncated => "cut short by the capture",
+        HandshakeOutcome::Gap => "with octets missing before the name",
+        HandshakeOutcome::OneWay => "of which only the server's side was there",
+        HandshakeOutcome::Timeout => "whose rest never came",
+        HandshakeOutcome::Evicted => "given up for want of room",
+        HandshakeOutcome::Undecryptable => "that the keys on the wire do not open",
+        HandshakeOutcome::UnsupportedVersion => "of a version that is not known here",
+        HandshakeOutcome::Malformed => "that are malformed",
+    })
+}
+
+/// `1234567` as `1,234,567`.
+fn grouped(count: u64) -> String {
+    let digits = count.to_string();
+    let mut out = String::new();
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_count_is_left_out_and_zeroes_are() {
+        let ledger = Ledger::default();
+        assert_eq!(Account::of([&ledger], 0, None), Account::default());
+        for protocol in HandshakeProtocol::ALL {
+            ledger.handshakes_begun[protocol as usize].add(20);
+            for outcome in HandshakeOutcome::ALL {
+                ledger.handshake(protocol, outcome);
+            }
+        }
+        let account = Account::of([&ledger, &ledger], 5, None);
+        let of_tls = |line: &&Line| line.what.starts_with("TLS");
+        // Each outcome but `named`, and those pending.
+        assert_eq!(account.unseen.iter().filter(of_tls).count(), HandshakeOutcome::ALL.len());
+        assert!(account.unseen.iter().filter(of_tls).any(|line| line.count == 2 * (20 - 11)));
+        assert_eq!(account.seen.iter().filter(of_tls).count(), 1);
+        assert_eq!(account.unseen[0].count, 5);
+    }
+
+    #[test]
+    fn numbers_are_grouped() {
+        for (count, text) in [(0, "0"), (999, "999"), (1_000, "1,000"), (1_234_567, "1,234,567")] {
+            assert_eq!(grouped(count), text);
+        }
+    }
+}
