@@ -1,6 +1,6 @@
 //! What one worker shows of itself: written by it alone, read at scrape time.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::capture::Counters;
@@ -14,14 +14,8 @@ pub struct WorkerCells {
     /// The interface it reads.
     pub interface: Arc<str>,
     pub ledger: Arc<Ledger>,
-    packets: Counter,
-    bytes: Counter,
-    dropped_kernel: Counter,
-    dropped_interface: Counter,
-    skipped_in_kernel: Counter,
-    skipped_bytes: Counter,
-    freezes: Counter,
-    outages: Counter,
+    /// Told about once a second, so a lock is no burden.
+    capture: Mutex<Counters>,
     busy_nanos: Counter,
     /// In thousandths.
     ring_fill: Counter,
@@ -45,29 +39,13 @@ impl WorkerCells {
 
     /// What its source counted.
     pub fn set_capture(&self, counters: Counters) {
-        self.packets.set(counters.packets);
-        self.bytes.set(counters.bytes);
-        self.dropped_kernel.set(counters.dropped_kernel);
-        self.dropped_interface.set(counters.dropped_interface);
-        self.skipped_in_kernel.set(counters.skipped_in_kernel);
-        self.skipped_bytes.set(counters.skipped_bytes);
-        self.freezes.set(counters.freezes);
-        self.outages.set(counters.outages);
+        *self.capture.lock().unwrap_or_else(PoisonError::into_inner) = counters;
     }
 
     /// What its source counted, as last told.
     #[must_use]
     pub fn capture(&self) -> Counters {
-        Counters {
-            packets: self.packets.value(),
-            bytes: self.bytes.value(),
-            dropped_kernel: self.dropped_kernel.value(),
-            dropped_interface: self.dropped_interface.value(),
-            skipped_in_kernel: self.skipped_in_kernel.value(),
-            skipped_bytes: self.skipped_bytes.value(),
-            freezes: self.freezes.value(),
-            outages: self.outages.value(),
-        }
+        *self.capture.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Time spent on frames.

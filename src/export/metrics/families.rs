@@ -49,6 +49,12 @@ families! {
     CAPTURE_PACKETS = Counter "vendorwatch_capture_packets_total" ["interface"];
     /// Octets on the wire of those frames.
     CAPTURE_BYTES = Counter "vendorwatch_capture_bytes_total" ["interface"];
+    /// Frames that the in-kernel filter left out, because they cannot carry a name.
+    CAPTURE_SKIPPED_PACKETS = Counter "vendorwatch_capture_skipped_packets_total"
+        ["interface", "reason"];
+    /// Octets of the frames that the in-kernel filter left out.
+    CAPTURE_SKIPPED_BYTES = Counter "vendorwatch_capture_skipped_bytes_total"
+        ["interface", "reason"];
     /// Frames that were lost before a worker saw them.
     CAPTURE_DROPPED = Counter "vendorwatch_capture_dropped_packets_total" ["interface", "reason"];
     /// Times a ring was found full.

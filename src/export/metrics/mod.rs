@@ -131,7 +131,7 @@ impl Metrics {
                 self.sent_bytes.with_label_values(&[&*vendor.id, &**network]);
                 self.received_bytes.with_label_values(&[&*vendor.id, &**network]);
             }
-            for kind in [EncryptedDns::Doh, EncryptedDns::Dot, EncryptedDns::Doq] {
+            for kind in EncryptedDns::ALL {
                 self.encrypted_dns.with_label_values(&[kind.label(), &**network]);
             }
             self.never_resolved.with_label_values(&[&**network]);

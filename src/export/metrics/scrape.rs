@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use prometheus::proto::MetricFamily;
 
 use super::{Family, Metrics, families as f, process};
+use crate::capture::bpf::SkipReason;
 use crate::config::Policy;
 use crate::signature::Vendor;
 use crate::visibility::{
@@ -87,6 +88,8 @@ impl Scrape<'_> {
     fn capture(&self, out: &mut Vec<MetricFamily>) {
         let mut packets = f::CAPTURE_PACKETS.samples();
         let mut bytes = f::CAPTURE_BYTES.samples();
+        let mut skipped_packets = f::CAPTURE_SKIPPED_PACKETS.samples();
+        let mut skipped_bytes = f::CAPTURE_SKIPPED_BYTES.samples();
         let mut dropped = f::CAPTURE_DROPPED.samples();
         let mut freezes = f::CAPTURE_FREEZES.samples();
         let mut outages = f::CAPTURE_OUTAGES.samples();
@@ -101,7 +104,11 @@ impl Scrape<'_> {
             workers().for_each(|cells| sum.add(cells.capture()));
             let labels = [&**interface];
             packets.count(&labels, sum.packets + sum.skipped_in_kernel);
-            bytes.count(&labels, sum.bytes + sum.skipped_bytes);
+            bytes.count(&labels, sum.bytes + sum.skipped.total().octets);
+            for (reason, volume) in SkipReason::ALL.into_iter().zip(sum.skipped.0) {
+                skipped_packets.count(&[interface, reason.label()], volume.packets);
+                skipped_bytes.count(&[interface, reason.label()], volume.octets);
+            }
             dropped.count(&[interface, "kernel"], sum.dropped_kernel);
             dropped.count(&[interface, "interface"], sum.dropped_interface);
             freezes.count(&labels, sum.freezes);
@@ -115,9 +122,21 @@ impl Scrape<'_> {
             clamped.count(&labels, workers().map(|cells| cells.ledger.time_clamped.value()).sum());
         }
         out.extend(
-            [packets, bytes, dropped, freezes, outages, up, last, copies, clamped]
-                .into_iter()
-                .filter_map(super::family::Samples::done),
+            [
+                packets,
+                bytes,
+                skipped_packets,
+                skipped_bytes,
+                dropped,
+                freezes,
+                outages,
+                up,
+                last,
+                copies,
+                clamped,
+            ]
+            .into_iter()
+            .filter_map(super::family::Samples::done),
         );
     }
 
