@@ -115,6 +115,12 @@ families! {
     INVENTORY_ROWS = Gauge "vendorwatch_inventory_findings" [];
     /// Octets of the inventory on disk.
     INVENTORY_BYTES = Gauge "vendorwatch_inventory_bytes" [];
+    /// Changes of findings that wait to be written to disk.
+    INVENTORY_WAITING = Gauge "vendorwatch_inventory_waiting_changes" [];
+    /// Writes to the inventory that failed; what they held waits for the next.
+    INVENTORY_FAILED = Counter "vendorwatch_inventory_failed_writes_total" [];
+    /// Findings removed from disk, for room or for age.
+    INVENTORY_REMOVED = Counter "vendorwatch_inventory_removed_findings_total" ["reason"];
     /// Changes of findings that the inventory on disk does not have.
     INVENTORY_LOST = Counter "vendorwatch_inventory_lost_changes_total" ["reason"];
 

@@ -11,14 +11,15 @@ pub use cells::WorkerCells;
 pub use families::ALL;
 pub use family::{Family, Kind};
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwap;
 use prometheus::{GaugeVec, IntCounter, IntCounterVec, IntGaugeVec, Registry, TextEncoder};
 
 use crate::config::Policy;
 use crate::detect::{ConnectionOutcome, Correlator, Ech, EncryptedDns, Event};
+use crate::inventory;
 use crate::signature::Strength;
 use crate::time::Timestamp;
 use scrape::Scrape;
@@ -36,10 +37,6 @@ pub struct SinkCounts {
     pub events: AtomicU64,
     pub events_queue_full: AtomicU64,
     pub events_unwritten: AtomicU64,
-    pub inventory_rows: AtomicU64,
-    pub inventory_bytes: AtomicU64,
-    pub inventory_queue_full: AtomicU64,
-    pub inventory_unwritten: AtomicU64,
     pub reload_failed: AtomicU64,
 }
 
@@ -64,6 +61,8 @@ pub struct Metrics {
     pub correlator: ArcSwap<CorrelatorState>,
     pub sinks: SinkCounts,
     pub workers: Vec<Arc<WorkerCells>>,
+    /// Of the inventory on disk, where there is one.
+    pub inventory: OnceLock<Arc<inventory::Stats>>,
     /// Names of the sources, by number.
     interfaces: Vec<Arc<str>>,
     backend: &'static str,
@@ -106,6 +105,7 @@ impl Metrics {
             correlator: ArcSwap::default(),
             sinks: SinkCounts::default(),
             workers,
+            inventory: OnceLock::new(),
             interfaces,
             backend,
         };

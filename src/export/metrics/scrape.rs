@@ -229,21 +229,25 @@ impl Scrape<'_> {
         let mut dropped = f::EVENTS_DROPPED.samples();
         dropped.count(&["queue_full"], sinks.events_queue_full.load(Relaxed));
         dropped.count(&["unwritten"], sinks.events_unwritten.load(Relaxed));
-        let mut lost = f::INVENTORY_LOST.samples();
-        lost.count(&["queue_full"], sinks.inventory_queue_full.load(Relaxed));
-        lost.count(&["unwritten"], sinks.inventory_unwritten.load(Relaxed));
-        lost.count(&["evicted"], self.metrics.correlator.load().counts.changes_lost);
-        out.extend(
-            [
-                one(&f::EVENTS, sinks.events.load(Relaxed)),
-                one(&f::INVENTORY_ROWS, sinks.inventory_rows.load(Relaxed)),
-                one(&f::INVENTORY_BYTES, sinks.inventory_bytes.load(Relaxed)),
-                dropped,
+        let mut parts = vec![one(&f::EVENTS, sinks.events.load(Relaxed)), dropped];
+        if let Some(stats) = self.metrics.inventory.get() {
+            let mut lost = f::INVENTORY_LOST.samples();
+            lost.count(&["queue_full"], stats.queue_lost.value());
+            lost.count(&["unwritten"], stats.pending_lost.value());
+            lost.count(&["forgotten"], self.metrics.correlator.load().counts.changes_lost);
+            let mut removed = f::INVENTORY_REMOVED.samples();
+            removed.count(&["room"], stats.evicted.value());
+            removed.count(&["age"], stats.expired.value());
+            parts.extend([
+                one(&f::INVENTORY_ROWS, stats.rows.value()),
+                one(&f::INVENTORY_BYTES, stats.bytes.value()),
+                one(&f::INVENTORY_WAITING, stats.pending.value()),
+                one(&f::INVENTORY_FAILED, stats.failed.value()),
+                removed,
                 lost,
-            ]
-            .into_iter()
-            .filter_map(super::family::Samples::done),
-        );
+            ]);
+        }
+        out.extend(parts.into_iter().filter_map(super::family::Samples::done));
     }
 }
 

@@ -1,0 +1,226 @@
+//! Writing events: a thread behind a bounded queue. When the queue is full or the file cannot be
+//! written, events are dropped and counted, and nobody waits.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use super::super::metrics::Metrics;
+
+/// Where events go.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Output {
+    Stdout,
+    File(PathBuf),
+}
+
+/// Why events cannot be written.
+#[derive(Debug, thiserror::Error)]
+pub enum LogError {
+    #[error("cannot write events to {}: {why}", path.display())]
+    Open { path: PathBuf, why: io::Error },
+    #[error("cannot start the event writer: {0}")]
+    Thread(io::Error),
+}
+
+/// The way to the event file.
+#[derive(Debug)]
+pub struct Log {
+    queue: Option<SyncSender<String>>,
+    thread: Option<JoinHandle<()>>,
+    reopen: Arc<AtomicBool>,
+    metrics: Arc<Metrics>,
+}
+
+impl Output {
+    /// `-` is standard output, anything else a file.
+    #[must_use]
+    pub fn parse(text: &str) -> Self {
+        if text == "-" { Self::Stdout } else { Self::File(text.into()) }
+    }
+
+    /// Opens it for appending.
+    pub fn open(&self) -> Result<Opened, LogError> {
+        let target = match self {
+            Self::Stdout => Target::Stdout,
+            Self::File(path) => {
+                let file =
+                    append(path).map_err(|why| LogError::Open { path: path.clone(), why })?;
+                Target::File { path: path.clone(), file: Some(file) }
+            }
+        };
+        Ok(Opened(target))
+    }
+}
+
+/// An output that could be opened.
+#[derive(Debug)]
+pub struct Opened(Target);
+
+#[derive(Debug)]
+enum Target {
+    Stdout,
+    File { path: PathBuf, file: Option<File> },
+}
+
+impl Log {
+    /// Starts to write. `most`: events that may wait.
+    pub fn start(opened: Opened, most: usize, metrics: Arc<Metrics>) -> Result<Self, LogError> {
+        let (queue, lines) = sync_channel(most.max(1));
+        let reopen = Arc::new(AtomicBool::new(false));
+        let writer = Writer {
+            target: opened.0,
+            reopen: Arc::clone(&reopen),
+            metrics: Arc::clone(&metrics),
+            trouble: None,
+            lost: 0,
+        };
+        let thread = std::thread::Builder::new()
+            .name("events".to_owned())
+            .spawn(move || writer.run(&lines))
+            .map_err(LogError::Thread)?;
+        Ok(Self { queue: Some(queue), thread: Some(thread), reopen, metrics })
+    }
+
+    /// One event. Never waits.
+    pub fn write(&self, line: String) {
+        let Some(queue) = &self.queue else { return };
+        match queue.try_send(line) {
+            Ok(()) => &self.metrics.sinks.events,
+            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => {
+                &self.metrics.sinks.events_queue_full
+            }
+        }
+        .fetch_add(1, Relaxed);
+    }
+
+    /// What asks for the file to be opened again, after it was rotated.
+    #[must_use]
+    pub fn reopener(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.reopen)
+    }
+}
+
+impl Drop for Log {
+    /// Writes what waits.
+    fn drop(&mut self) {
+        self.queue = None;
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the event writer had panicked");
+        }
+    }
+}
+
+struct Writer {
+    target: Target,
+    reopen: Arc<AtomicBool>,
+    metrics: Arc<Metrics>,
+    /// When trouble was last spoken of.
+    trouble: Option<Instant>,
+    /// Events lost since then.
+    lost: u64,
+}
+
+impl Writer {
+    /// How soon a rotated file is let go when no event comes.
+    const PATIENCE: Duration = Duration::from_millis(500);
+    /// One line of log for trouble that lasts, this often.
+    const COMPLAINT: Duration = Duration::from_secs(60);
+    /// Most octets gathered for one write.
+    const BLOCK: usize = 64 << 10;
+
+    fn run(mut self, lines: &Receiver<String>) {
+        let mut block = Vec::new();
+        loop {
+            let first = lines.recv_timeout(Self::PATIENCE);
+            if self.reopen.swap(false, Relaxed) {
+                self.open_again();
+            }
+            let mut count = 0;
+            match first {
+                Ok(line) => {
+                    for line in std::iter::once(line).chain(lines.try_iter()) {
+                        block.extend_from_slice(line.as_bytes());
+                        block.push(b'\n');
+                        count += 1;
+                        if block.len() >= Self::BLOCK {
+                            break;
+                        }
+                    }
+                }
+                Err(RecvTimeoutError::Timeout) => continue,
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+            match self.write(&block) {
+                Ok(()) => self.recovered(),
+                Err(error) => self.failed(&error, count),
+            }
+            block.clear();
+        }
+    }
+
+    fn write(&mut self, block: &[u8]) -> io::Result<()> {
+        match &mut self.target {
+            Target::Stdout => {
+                let mut out = io::stdout().lock();
+                out.write_all(block)?;
+                out.flush()
+            }
+            Target::File { path, file } => {
+                let open = match file.take() {
+                    Some(open) => open,
+                    None => append(path)?,
+                };
+                // A file that failed is opened afresh: what is wrong with it may have been mended.
+                let open = file.insert(open);
+                let written = open.write_all(block);
+                if written.is_err() {
+                    *file = None;
+                }
+                written
+            }
+        }
+    }
+
+    fn open_again(&mut self) {
+        if let Target::File { path, file } = &mut self.target {
+            match append(path) {
+                Ok(fresh) => {
+                    *file = Some(fresh);
+                    tracing::info!(path = %path.display(), "opened the event file again");
+                }
+                Err(error) => {
+                    *file = None;
+                    tracing::error!(path = %path.display(), %error, "cannot open the event file");
+                }
+            }
+        }
+    }
+
+    fn failed(&mut self, error: &io::Error, count: u64) {
+        self.metrics.sinks.events_unwritten.fetch_add(count, Relaxed);
+        self.lost += count;
+        if self.trouble.is_none_or(|at| at.elapsed() >= Self::COMPLAINT) {
+            tracing::error!(%error, lost = self.lost, "cannot write events");
+            self.trouble = Some(Instant::now());
+        }
+    }
+
+    fn recovered(&mut self) {
+        if self.trouble.take().is_some() {
+            tracing::info!(lost = self.lost, "events are written again");
+            self.lost = 0;
+        }
+    }
+}
+
+fn append(path: &PathBuf) -> io::Result<File> {
+    OpenOptions::new().append(true).create(true).open(path)
+}
