@@ -169,6 +169,11 @@ impl<V> Table<V> {
         self.slab.get_mut(slot.0 as usize)?.value.as_mut()
     }
 
+    /// Every value, in the order of their slots.
+    pub fn values(&self) -> impl Iterator<Item = &V> {
+        self.slab.iter().filter_map(|entry| entry.value.as_ref())
+    }
+
     /// Every flow's key and value, in the order of their slots.
     pub fn iter_mut(&mut self) -> impl Iterator<Item = (Slot, &FlowKey, &mut V)> {
         self.slab

@@ -35,7 +35,8 @@ pub(super) fn transport(source_port: u16, destination_port: u16) -> Option<DnsTr
     }
 }
 
-/// One message, on its way along `path`. `cut`: its end was not captured.
+/// One message, on its way along `path`, that was counted as begun. `cut`: its end is not there,
+/// and why.
 pub(super) fn message(
     emitter: &mut Emitter,
     seen: &Seen,
@@ -45,7 +46,6 @@ pub(super) fn message(
     cut: Option<DnsOutcome>,
     out: &mut impl Sink,
 ) {
-    emitter.ledger.dns_begun[transport as usize].add(1);
     let outcome = match Message::read(octets) {
         Err(_) => cut.unwrap_or(DnsOutcome::Malformed),
         Ok(message) if message.header.opcode() != OPCODE_QUERY => DnsOutcome::OtherOpcode,
@@ -56,7 +56,7 @@ pub(super) fn message(
             if sound.is_ok() { outcome } else { cut.unwrap_or(DnsOutcome::Malformed) }
         }
     };
-    emitter.ledger.dns[transport as usize][outcome as usize].add(1);
+    emitter.ledger.dns(transport, outcome);
 }
 
 struct Reading<'a, S> {

@@ -35,7 +35,9 @@ use crate::inspect::{self, Signal};
 use crate::net::{Path, TenantId, Wish};
 use crate::signature::Set;
 use crate::time::Timestamp;
-use crate::visibility::{DnsOutcome, DnsTransport, Ledger, PacketOutcome, TableName};
+use crate::visibility::{
+    DnsOutcome, DnsTransport, HandshakeProtocol, Ledger, PacketOutcome, TableName,
+};
 
 /// A name was seen, listed or not.
 #[derive(Clone, Copy, Debug)]
@@ -204,6 +206,21 @@ impl Pipeline {
         self.publish();
     }
 
+    /// How many handshakes have begun and have no outcome yet.
+    #[must_use]
+    pub fn pending_handshakes(&self, protocol: HandshakeProtocol) -> usize {
+        match protocol {
+            HandshakeProtocol::Tls => self.connections.pending().0,
+            _ => self.quic.pending(protocol),
+        }
+    }
+
+    /// How many DNS messages have begun and have no outcome yet.
+    #[must_use]
+    pub fn pending_dns(&self, transport: DnsTransport) -> usize {
+        if transport == DnsTransport::Tcp { self.connections.pending().1 } else { 0 }
+    }
+
     /// A packet of the ordinary kind. Most leave here.
     #[inline]
     fn head(&mut self, frame: &Frame<'_>, head: &Head<'_>, out: &mut impl Sink) {
@@ -298,16 +315,11 @@ impl Pipeline {
         if strict && !Message::read(packet.payload).is_ok_and(|message| message.is_exact()) {
             return;
         }
+        let transport = transport.unwrap_or(DnsTransport::Udp);
         let cut = packet.is_cut().then_some(DnsOutcome::Truncated);
-        dns::message(
-            &mut self.emitter,
-            &packet.seen,
-            &packet.path,
-            transport.unwrap_or(DnsTransport::Udp),
-            packet.payload,
-            cut,
-            out,
-        );
+        self.ledger.dns_begun(transport);
+        let (seen, path) = (&packet.seen, &packet.path);
+        dns::message(&mut self.emitter, seen, path, transport, packet.payload, cut, out);
     }
 
     /// A datagram that may belong to a handshake of QUIC or DTLS. Does it?

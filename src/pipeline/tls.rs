@@ -24,32 +24,54 @@ pub(super) struct Said {
 /// An answer without its ClientHello is told from a late one by what was seen this long ago.
 const ANSWERED: Duration = Duration::from_secs(10);
 
-/// A ClientHello is there, as far as it goes. `lost`: why its end is not.
-///
-/// Counts the handshake's outcome, and its beginning too; none when it is a copy of one that was
-/// counted.
-pub(super) fn client_hello(
-    emitter: &mut Emitter,
-    scene: &Scene<'_>,
-    hello: &ClientHello<'_>,
-    lost: Option<HandshakeOutcome>,
-    out: &mut impl Sink,
-) -> Option<Said> {
-    let identity = emitter.hasher.octets(scene.identity, hello.random);
+/// What is known of a stream's hello while it is unfinished.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(super) enum Opening {
+    /// Too little of it is there to tell it from another's copy.
+    #[default]
+    Unknown,
+    /// It is counted as begun.
+    Begun,
+    /// It is counted already.
+    Copy,
+}
+
+/// So much of a hello is there that it can be told from others: counts it as begun, unless it is
+/// a copy.
+pub(super) fn begin(emitter: &mut Emitter, scene: &Scene<'_>, random: &[u8; 32]) -> Opening {
+    let identity = emitter.hasher.octets(scene.identity, random);
     let expected = emitter.hasher.word(scene.identity, EXPECTED);
     let now = emitter.now;
     if emitter.recent.note(identity, now, COPY).is_some() {
         emitter.ledger.copies.add(1);
-        return None;
+        return Opening::Copy;
     }
     emitter.recent.note(expected, now, ANSWERED);
+    emitter.ledger.handshake_begun(HandshakeProtocol::Tls);
+    Opening::Begun
+}
+
+/// A ClientHello is there, as far as it goes. `lost`: why its end is not. None when it is a copy.
+pub(super) fn client_hello(
+    emitter: &mut Emitter,
+    scene: &Scene<'_>,
+    hello: &ClientHello<'_>,
+    opening: Opening,
+    lost: Option<HandshakeOutcome>,
+    out: &mut impl Sink,
+) -> Option<Said> {
+    let opening =
+        if opening == Opening::Unknown { begin(emitter, scene, hello.random) } else { opening };
+    if opening == Opening::Copy {
+        return None;
+    }
+    let identity = emitter.hasher.octets(scene.identity, hello.random);
     let ech = ech_hello(hello);
     let outcome = outcome(hello, lost.unwrap_or(HandshakeOutcome::Gap));
     let encrypted_dns = emitter.encrypted_dns(hello, scene.path.destination.port, false);
     let indicator = hello
         .server_name
         .and_then(|name| emitter.host(scene, Signal::TlsSni, name, identity, ech.as_ref(), out));
-    emitter.ledger.handshake_begun(HandshakeProtocol::Tls);
     emitter.ledger.handshake(HandshakeProtocol::Tls, outcome);
     Some(Said {
         named: hello.server_name.is_some(),
@@ -60,9 +82,13 @@ pub(super) fn client_hello(
 }
 
 /// What began like a hello ended without one.
-pub(super) fn no_client_hello(emitter: &Emitter, outcome: HandshakeOutcome) {
-    emitter.ledger.handshake_begun(HandshakeProtocol::Tls);
-    emitter.ledger.handshake(HandshakeProtocol::Tls, outcome);
+pub(super) fn no_client_hello(emitter: &Emitter, opening: Opening, outcome: HandshakeOutcome) {
+    if opening == Opening::Unknown {
+        emitter.ledger.handshake_begun(HandshakeProtocol::Tls);
+    }
+    if opening != Opening::Copy {
+        emitter.ledger.handshake(HandshakeProtocol::Tls, outcome);
+    }
 }
 
 /// A ServerHello of a connection that nothing is known about: only its server's side is seen,
@@ -71,7 +97,7 @@ pub(super) fn orphaned_server_hello(emitter: &mut Emitter, scene: &Scene<'_>) {
     let expected = emitter.hasher.word(scene.identity, EXPECTED);
     let now = emitter.now;
     if emitter.recent.note(expected, now, ANSWERED).is_none() {
-        no_client_hello(emitter, HandshakeOutcome::OneWay);
+        no_client_hello(emitter, Opening::Unknown, HandshakeOutcome::OneWay);
     }
 }
 

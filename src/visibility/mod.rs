@@ -51,6 +51,18 @@ impl Ledger {
         self.packets[outcome as usize].add(1);
     }
 
+    /// Counts the beginning of a DNS message.
+    #[inline]
+    pub fn dns_begun(&self, transport: DnsTransport) {
+        self.dns_begun[transport as usize].add(1);
+    }
+
+    /// Counts the end of a DNS message.
+    #[inline]
+    pub fn dns(&self, transport: DnsTransport, outcome: DnsOutcome) {
+        self.dns[transport as usize][outcome as usize].add(1);
+    }
+
     /// Shows how full a table is.
     pub fn table(&self, table: TableName, entries: usize, bytes: usize, evicted: u64) {
         let shown = &self.tables[table as usize];

@@ -48,8 +48,8 @@ impl Framing {
 
     /// Hands on what is there of a message that never became whole.
     pub fn end(&mut self, octets: &[u8], observe: &mut impl FnMut(Observation<'_>)) {
-        if let Some(message) = octets.get(PREFIX..).filter(|message| !message.is_empty()) {
-            observe(Observation::DnsCut(message));
+        if !octets.is_empty() {
+            observe(Observation::DnsCut(octets.get(PREFIX..).unwrap_or_default()));
         }
     }
 }

@@ -56,6 +56,14 @@ impl Hello {
         self.gathered.capacity()
     }
 
+    /// The random of a hello that is not all there yet; `octets` as for [`Self::push`].
+    #[must_use]
+    pub fn random<'a>(&'a self, octets: &'a [u8]) -> Option<&'a [u8; 32]> {
+        let message =
+            if self.gathered.is_empty() { octets.get(RECORD_HEADER..)? } else { &self.gathered };
+        message.get(MESSAGE_HEADER + VERSION..)?.first_chunk()
+    }
+
     /// Looks at the stream from its first unconsumed octet on.
     pub fn push<'a>(&'a mut self, octets: &'a [u8]) -> HelloStep<'a> {
         if self.gathered.is_empty()
@@ -136,6 +144,8 @@ fn whole_in_one_record(octets: &[u8]) -> Option<usize> {
 
 const RECORD_HEADER: usize = 5;
 const MESSAGE_HEADER: usize = 4;
+/// `legacy_version`, before the random.
+const VERSION: usize = 2;
 const HEADERS: usize = RECORD_HEADER + MESSAGE_HEADER;
 
 /// `TLSCiphertext.length` may be 2^14 + 2048 (RFC 5246 §6.2.3); no sender goes beyond.

@@ -33,7 +33,7 @@ use crate::inspect::quic::{
 };
 use crate::net::{FlowKey, Path, TenantId};
 use crate::time::Timestamp;
-use crate::visibility::{HandshakeOutcome, Ledger};
+use crate::visibility::{HandshakeOutcome, HandshakeProtocol, Ledger};
 
 use budget::Budget;
 use hello::{Kind, Step, feed, report, tell};
@@ -126,6 +126,13 @@ impl Flights {
             budget: Budget::new(limits.derivations_per_second),
             now: Timestamp::ZERO,
         }
+    }
+
+    /// How many connections have begun and have no outcome yet.
+    #[must_use]
+    pub fn pending(&self, protocol: HandshakeProtocol) -> usize {
+        let flights = self.unfinished.values();
+        flights.filter(|flight| flight.begun.kind.protocol() == protocol).count()
     }
 
     /// May this UDP payload be worth a look? Asked of every packet: short headers, which nearly

@@ -1,0 +1,262 @@
+//! One connection: its two directions, and what they say together.
+
+use super::half::{Found, Half, Stage};
+use crate::decode::{Packet, Seen, TcpFlags};
+use crate::flow::Segments;
+use crate::inspect::dns::PORT as DNS_PORT;
+use crate::inspect::stream::Stream;
+use crate::inspect::tls::ServerFlight;
+use crate::net::{Endpoint, FlowKey, Path};
+use crate::pipeline::Sink;
+use crate::pipeline::emitter::{Emitter, Scene};
+use crate::pipeline::tls::Said;
+use crate::visibility::HandshakeOutcome;
+
+#[derive(Debug)]
+pub(super) struct Connection {
+    /// Is the client the low end of the key?
+    client_is_low: bool,
+    /// The client's initial sequence number, when its SYN was seen.
+    pub(super) syn: Option<u32>,
+    /// Its classification has been reported, or needs no report.
+    reported: bool,
+    /// A payload was cut by a snaplen.
+    cut: bool,
+    /// The frame that began it.
+    pub(super) seen: Seen,
+    client: Half,
+    server: Half,
+}
+
+/// Why a connection is given up.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum End {
+    Closed,
+    Timeout,
+    Evicted,
+    /// The input ends.
+    Finished,
+}
+
+impl Connection {
+    /// Nothing is known but who sent its first packet.
+    pub(super) fn new(packet: &Packet<'_>, client_is_low: bool) -> Self {
+        Self {
+            client_is_low,
+            syn: None,
+            reported: false,
+            cut: false,
+            seen: packet.seen,
+            client: Half::default(),
+            server: Half::new(server_stage(&packet.path)),
+        }
+    }
+
+    /// A packet of this connection, which goes from `path`'s client to its server or back.
+    /// Returns the vendor of a listed name that it completed.
+    pub(super) fn packet(
+        &mut self,
+        packet: &Packet<'_>,
+        forward: bool,
+        path: Path,
+        emitter: &mut Emitter,
+        out: &mut impl Sink,
+    ) -> Option<std::sync::Arc<str>> {
+        let flags = packet.tcp.flags;
+        let from_client = forward == self.client_is_low;
+        let mut sequence = packet.tcp.sequence;
+        if flags.has(TcpFlags::SYN) {
+            sequence = sequence.wrapping_add(1);
+            if from_client {
+                self.syn = Some(packet.tcp.sequence);
+                self.client.segments.anchor(sequence);
+            } else {
+                self.server.segments.anchor(sequence);
+                self.client.segments.anchor(packet.tcp.acknowledgment);
+            }
+        }
+        let mut listed = None;
+        if !packet.payload.is_empty() && !is_padding(packet) {
+            self.cut |= packet.is_cut();
+            let identity = emitter.identity(&path);
+            let scene = Scene { seen: &packet.seen, path, from_client, identity };
+            let half = if from_client { &mut self.client } else { &mut self.server };
+            let lost = packet.is_cut().then_some(HandshakeOutcome::Truncated);
+            let found = half.feed(&scene, sequence, packet.payload, lost, emitter, out);
+            listed = self.found(found, &scene, packet, emitter, out);
+        }
+        let half = if from_client { &mut self.client } else { &mut self.server };
+        if flags.has(TcpFlags::FIN) {
+            half.fin = Some(sequence.wrapping_add(packet.payload_wire_len));
+        }
+        let finished = half.fin.is_some() && half.fin == half.segments.next();
+        let reset = flags.has(TcpFlags::RST)
+            && !self.client.segments.has_hole()
+            && !self.server.segments.has_hole();
+        if reset || finished && from_client {
+            self.end_client(&packet.seen, path, HandshakeOutcome::Gap, emitter, out);
+        }
+        if reset || finished && !from_client {
+            self.end_server(&packet.seen, path, HandshakeOutcome::Gap, emitter, out);
+        }
+        if matches!(self.client.stage, Stage::Done) && matches!(self.server.stage, Stage::Ignored) {
+            self.server.stage = Stage::Done;
+        }
+        listed
+    }
+
+    /// Draws the conclusions for the connection from what a direction showed.
+    fn found(
+        &mut self,
+        found: Found,
+        scene: &Scene<'_>,
+        packet: &Packet<'_>,
+        emitter: &mut Emitter,
+        out: &mut impl Sink,
+    ) -> Option<std::sync::Arc<str>> {
+        if found.hello {
+            self.expect_server_hello(packet);
+        }
+        if let Some(said) = found.said {
+            let vendor = said.vendor.clone();
+            self.report(scene, said, emitter, out);
+            return vendor;
+        }
+        if found.foreign {
+            self.report(scene, Said::default(), emitter, out);
+        }
+        // A copy of a hello needs no second report, and DNS is no nameless connection.
+        self.reported |= found.hello || matches!(self.client.stage, Stage::Reading(Stream::Dns(_)));
+        None
+    }
+
+    /// From here on the server's octets are of interest, until it has chosen a version.
+    fn expect_server_hello(&mut self, packet: &Packet<'_>) {
+        if matches!(self.server.stage, Stage::Ignored) {
+            self.server.stage = Stage::Reading(Stream::TlsServer(ServerFlight));
+            if packet.tcp.flags.has(TcpFlags::ACK) {
+                self.server.segments = Segments::default();
+                self.server.segments.anchor(packet.tcp.acknowledgment);
+            }
+        }
+    }
+
+    /// Says once what kind of connection this is, if its beginning was seen.
+    fn report(
+        &mut self,
+        scene: &Scene<'_>,
+        said: Said,
+        emitter: &mut Emitter,
+        out: &mut impl Sink,
+    ) {
+        if self.reported {
+            return;
+        }
+        self.reported = true;
+        if let Some(syn) = self.syn {
+            let identity = emitter.hasher.word(scene.identity, u64::from(syn));
+            scene.connection(said.named, said.encrypted_dns, identity, said.ech, out);
+        }
+    }
+
+    /// The connection is given up: reads what is there as far as it goes.
+    pub(super) fn end(
+        &mut self,
+        seen: &Seen,
+        path: Path,
+        end: End,
+        emitter: &mut Emitter,
+        out: &mut impl Sink,
+    ) {
+        let lost = if self.cut {
+            HandshakeOutcome::Truncated
+        } else if self.client.segments.has_hole() {
+            HandshakeOutcome::Gap
+        } else {
+            match end {
+                End::Closed | End::Finished => HandshakeOutcome::Gap,
+                End::Timeout => HandshakeOutcome::Timeout,
+                End::Evicted => HandshakeOutcome::Evicted,
+            }
+        };
+        self.end_client(seen, path, lost, emitter, out);
+        self.end_server(seen, path, lost, emitter, out);
+    }
+
+    /// The client says nothing more.
+    fn end_client(
+        &mut self,
+        seen: &Seen,
+        path: Path,
+        lost: HandshakeOutcome,
+        emitter: &mut Emitter,
+        out: &mut impl Sink,
+    ) {
+        let scene = Scene { seen, path, from_client: true, identity: emitter.identity(&path) };
+        let spoke = self.client.segments.heap() > 0;
+        let found = self.client.end(&scene, lost, emitter, out);
+        if let Some(said) = found.said {
+            self.report(&scene, said, emitter, out);
+        } else if spoke && !found.hello && !matches!(self.client.stage, Stage::Reading(_)) {
+            self.report(&scene, Said::default(), emitter, out);
+        }
+        self.client.stage = Stage::Done;
+    }
+
+    /// The server says nothing more.
+    fn end_server(
+        &mut self,
+        seen: &Seen,
+        path: Path,
+        lost: HandshakeOutcome,
+        emitter: &mut Emitter,
+        out: &mut impl Sink,
+    ) {
+        let scene = Scene { seen, path, from_client: false, identity: emitter.identity(&path) };
+        self.server.end(&scene, lost, emitter, out);
+        self.server.stage = Stage::Done;
+    }
+
+    /// From client to server.
+    pub(super) fn path(&self, key: &FlowKey) -> Path {
+        let (client, server): (Endpoint, Endpoint) =
+            if self.client_is_low { (key.low, key.high) } else { (key.high, key.low) };
+        Path { tenant: key.tenant, protocol: key.protocol, source: client, destination: server }
+    }
+
+    /// Does nobody want anything more from it?
+    pub(super) fn is_done(&self) -> bool {
+        matches!(self.client.stage, Stage::Done) && matches!(self.server.stage, Stage::Done)
+    }
+
+    /// Hellos and DNS messages that have begun and have no outcome yet.
+    pub(super) fn pending(&self) -> (usize, usize) {
+        let (client, server) = (self.client.pending(), self.server.pending());
+        (client.0 + server.0, client.1 + server.1)
+    }
+
+    /// Octets on the heap.
+    pub(super) fn heap(&self) -> usize {
+        self.client.heap() + self.server.heap()
+    }
+}
+
+/// Some senders pad bare acknowledgements to the shortest Ethernet frame and count the padding as
+/// payload. Taken for the stream's first octets, it would hide what begins there.
+fn is_padding(packet: &Packet<'_>) -> bool {
+    const PUSH: TcpFlags = TcpFlags(0x08);
+    let flags = packet.tcp.flags;
+    let silent = TcpFlags(PUSH.0 | TcpFlags::SYN.0 | TcpFlags::FIN.0);
+    (2..=6).contains(&packet.payload.len())
+        && !flags.has(silent)
+        && packet.payload.iter().all(|&octet| octet == 0)
+}
+
+/// Only DNS is read in both directions from the start.
+fn server_stage(path: &Path) -> Stage {
+    if path.source.port == DNS_PORT || path.destination.port == DNS_PORT {
+        Stage::Beginning
+    } else {
+        Stage::Ignored
+    }
+}

@@ -1,0 +1,317 @@
+//! One direction of a connection: from segments to observations.
+
+use crate::flow::{Brought, Segments};
+use crate::inspect::stream::{Choice, Observation, Progress, Stream};
+use crate::pipeline::Sink;
+use crate::pipeline::dns;
+use crate::pipeline::emitter::{Emitter, Scene};
+use crate::pipeline::tls::{self, Opening, Said};
+use crate::visibility::{DnsOutcome, DnsTransport, HandshakeOutcome};
+
+/// One direction of a connection.
+#[derive(Debug, Default)]
+pub(super) struct Half {
+    pub(super) segments: Segments,
+    pub(super) stage: Stage,
+    /// The inspector asks for at least this many unconsumed octets.
+    need: usize,
+    /// Where this direction ends, when its FIN was seen.
+    pub(super) fin: Option<u32>,
+    opened: Opened,
+}
+
+/// What is counted as begun and has no outcome yet.
+#[derive(Debug, Default)]
+struct Opened {
+    hello: Opening,
+    dns_message: bool,
+}
+
+#[derive(Debug, Default)]
+pub(super) enum Stage {
+    /// Nothing was classified yet.
+    #[default]
+    Beginning,
+    /// What follows is nobody's business, or not yet.
+    Ignored,
+    Reading(Stream),
+    Done,
+}
+
+/// What a step of inspection found.
+#[derive(Debug, Default)]
+pub(super) struct Found {
+    pub(super) said: Option<Said>,
+    /// A ClientHello was dealt with; its answer is of interest.
+    pub(super) hello: bool,
+    /// The stream is nothing known here.
+    pub(super) foreign: bool,
+}
+
+impl Half {
+    /// A direction that begins like this.
+    pub(super) fn new(stage: Stage) -> Self {
+        Self { stage, ..Self::default() }
+    }
+
+    /// Octets come in. `lost`: why what follows them will not.
+    pub(super) fn feed(
+        &mut self,
+        scene: &Scene<'_>,
+        sequence: u32,
+        payload: &[u8],
+        lost: Option<HandshakeOutcome>,
+        emitter: &mut Emitter,
+        out: &mut impl Sink,
+    ) -> Found {
+        match self.stage {
+            Stage::Ignored => return Found::default(),
+            Stage::Done => {
+                let behind = self.segments.next().is_some_and(|next| {
+                    next.wrapping_sub(sequence).wrapping_sub(1) < Segments::WINDOW
+                });
+                emitter.ledger.copies.add(u64::from(behind));
+                return Found::default();
+            }
+            Stage::Beginning | Stage::Reading(_) => {}
+        }
+        let brought = self.segments.push(sequence, payload);
+        let mut found = Found::default();
+        let consumed = match brought {
+            Brought::InPlace(range) => {
+                let octets = &payload[range];
+                let consumed = self.inspect(scene, octets, &mut found, emitter, out);
+                if !matches!(self.stage, Stage::Done) {
+                    self.segments.hold(octets.get(consumed..).unwrap_or_default());
+                }
+                0
+            }
+            Brought::Ready => {
+                let ready = self.segments.take_ready();
+                let consumed = self.inspect(scene, &ready, &mut found, emitter, out);
+                self.segments.put_back(ready);
+                consumed
+            }
+            Brought::Early => 0,
+            Brought::Refused => {
+                self.resume(scene, &mut found, emitter, out);
+                0
+            }
+            Brought::Old => {
+                emitter.ledger.copies.add(1);
+                0
+            }
+        };
+        self.segments.consume(consumed);
+        if let Some(lost) = lost
+            && !matches!(self.stage, Stage::Done)
+        {
+            // The rest of the segment is gone: what is here is all there will be.
+            if matches!(self.stage, Stage::Reading(Stream::Tls(_))) {
+                let end = self.end(scene, lost, emitter, out);
+                found = end;
+                self.stage = Stage::Done;
+            }
+        }
+        if matches!(self.stage, Stage::Done) {
+            self.segments.clear();
+        }
+        found
+    }
+
+    /// Feeds the inspector, choosing one first where there is none; returns how much it consumed.
+    fn inspect(
+        &mut self,
+        scene: &Scene<'_>,
+        octets: &[u8],
+        found: &mut Found,
+        emitter: &mut Emitter,
+        out: &mut impl Sink,
+    ) -> usize {
+        let mut consumed = 0;
+        loop {
+            let rest = octets.get(consumed..).unwrap_or_default();
+            if rest.len() < self.need || rest.is_empty() {
+                return consumed;
+            }
+            match &mut self.stage {
+                Stage::Ignored | Stage::Done => return octets.len(),
+                Stage::Beginning => match Stream::probe(rest, scene.path.destination.port) {
+                    Choice::Stream(stream) => self.stage = Stage::Reading(stream),
+                    Choice::Unsure => {
+                        self.need = rest.len() + 1;
+                        return consumed;
+                    }
+                    Choice::NotOurs => {
+                        found.foreign = true;
+                        self.stage = Stage::Done;
+                        return octets.len();
+                    }
+                },
+                Stage::Reading(stream) => {
+                    let opened = &mut self.opened;
+                    let progress = stream.push(rest, &mut |observation| {
+                        observed(scene, &observation, None, opened, found, emitter, out);
+                    });
+                    match progress {
+                        Progress::More { consumed: more, need } => {
+                            self.need = need;
+                            opened.note(scene, stream, &rest[more.min(rest.len())..], emitter);
+                            return consumed + more;
+                        }
+                        Progress::Next { consumed: more } => {
+                            consumed += more;
+                            self.need = 0;
+                            self.stage = Stage::Beginning;
+                        }
+                        Progress::Done => {
+                            self.stage = Stage::Done;
+                            return octets.len();
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// Gives holes up in a stream that has further beginnings: DNS messages.
+    fn resume(
+        &mut self,
+        scene: &Scene<'_>,
+        found: &mut Found,
+        emitter: &mut Emitter,
+        out: &mut impl Sink,
+    ) {
+        let Stage::Reading(Stream::Dns(framing)) = &mut self.stage else { return };
+        if !self.segments.has_hole() {
+            return;
+        }
+        let (opened, lost) = (&mut self.opened, Some(HandshakeOutcome::Gap));
+        framing.end(self.segments.ready(), &mut |observation| {
+            observed(scene, &observation, lost, opened, found, emitter, out);
+        });
+        while self.segments.skip_hole() {
+            let ready = self.segments.take_ready();
+            self.need = 0;
+            // Segments mostly begin where messages do.
+            self.stage = Stage::Beginning;
+            let consumed = self.inspect(scene, &ready, found, emitter, out);
+            self.segments.put_back(ready);
+            self.segments.consume(consumed);
+        }
+        if !matches!(self.stage, Stage::Reading(_)) {
+            self.stage = Stage::Beginning;
+        }
+        self.need = 0;
+    }
+
+    /// Nothing more will come.
+    pub(super) fn end(
+        &mut self,
+        scene: &Scene<'_>,
+        lost: HandshakeOutcome,
+        emitter: &mut Emitter,
+        out: &mut impl Sink,
+    ) -> Found {
+        let mut found = Found::default();
+        self.resume(scene, &mut found, emitter, out);
+        if let Stage::Reading(stream) = &mut self.stage {
+            let opened = &mut self.opened;
+            stream.end(self.segments.ready(), &mut |observation| {
+                observed(scene, &observation, Some(lost), opened, &mut found, emitter, out);
+            });
+        }
+        self.segments.clear();
+        found
+    }
+
+    /// Hellos and DNS messages that have begun and have no outcome yet.
+    pub(super) fn pending(&self) -> (usize, usize) {
+        let hello = self.opened.hello == Opening::Begun;
+        (usize::from(hello), usize::from(self.opened.dns_message))
+    }
+
+    /// Octets on the heap.
+    pub(super) fn heap(&self) -> usize {
+        let stream = match &self.stage {
+            Stage::Reading(stream) => stream.heap(),
+            _ => 0,
+        };
+        self.segments.heap() + stream
+    }
+}
+
+/// Hands an inspector's observation to those who know what it means.
+fn observed(
+    scene: &Scene<'_>,
+    observation: &Observation<'_>,
+    lost: Option<HandshakeOutcome>,
+    opened: &mut Opened,
+    found: &mut Found,
+    emitter: &mut Emitter,
+    out: &mut impl Sink,
+) {
+    match *observation {
+        Observation::ClientHello(hello) => {
+            found.hello = true;
+            let opening = core::mem::take(&mut opened.hello);
+            found.said = tls::client_hello(emitter, scene, hello, opening, lost, out);
+        }
+        Observation::NoClientHello(_) => {
+            found.hello = true;
+            found.said = Some(Said::default());
+            let outcome = lost.unwrap_or(HandshakeOutcome::Malformed);
+            tls::no_client_hello(emitter, core::mem::take(&mut opened.hello), outcome);
+        }
+        Observation::ServerHello(_) => {}
+        Observation::Host { signal, host } => {
+            let identity = emitter.hasher.octets(scene.identity, host);
+            let indicator = emitter.host(scene, signal, host, identity, None, out);
+            let vendor = indicator.map(|indicator| indicator.vendor.clone());
+            found.said = Some(Said { named: true, vendor, ..Said::default() });
+        }
+        Observation::Dns(message) => opened.dns(scene, message, None, emitter, out),
+        Observation::DnsCut(message) => {
+            let cut = match lost {
+                Some(HandshakeOutcome::Timeout) => DnsOutcome::Timeout,
+                Some(HandshakeOutcome::Evicted) => DnsOutcome::Evicted,
+                Some(HandshakeOutcome::Truncated) => DnsOutcome::Truncated,
+                _ => DnsOutcome::Gap,
+            };
+            opened.dns(scene, message, Some(cut), emitter, out);
+        }
+    }
+}
+
+impl Opened {
+    /// After a step of inspection these octets are left unconsumed: has something begun?
+    fn note(&mut self, scene: &Scene<'_>, stream: &Stream, left: &[u8], emitter: &mut Emitter) {
+        match stream {
+            Stream::Tls(hello) if self.hello == Opening::Unknown => {
+                if let Some(random) = hello.random(left) {
+                    self.hello = tls::begin(emitter, scene, random);
+                }
+            }
+            Stream::Dns(_) if !left.is_empty() && !self.dns_message => {
+                emitter.ledger.dns_begun(DnsTransport::Tcp);
+                self.dns_message = true;
+            }
+            _ => {}
+        }
+    }
+
+    fn dns(
+        &mut self,
+        scene: &Scene<'_>,
+        message: &[u8],
+        cut: Option<DnsOutcome>,
+        emitter: &mut Emitter,
+        out: &mut impl Sink,
+    ) {
+        if !core::mem::take(&mut self.dns_message) {
+            emitter.ledger.dns_begun(DnsTransport::Tcp);
+        }
+        let path = scene.direction();
+        dns::message(emitter, scene.seen, &path, DnsTransport::Tcp, message, cut, out);
+    }
+}

@@ -1,0 +1,196 @@
+//! Connections whose beginning is not dealt with yet.
+//!
+//! A connection is here from its SYN, or from a payload that begins like something known, until
+//! its client's first payload is classified and read; TLS stays for the ServerHello, DNS until it
+//! closes. Everything else about TCP passes by untouched.
+
+mod connection;
+mod half;
+
+use core::time::Duration;
+
+use self::connection::{Connection, End};
+use super::emitter::{Emitter, Scene};
+use super::tls;
+use super::{FlowFilter, Sink};
+use crate::decode::{Packet, TcpFlags};
+use crate::flow::{Removed, Slot, Table};
+use crate::inspect::dns::PORT as DNS_PORT;
+use crate::inspect::stream::{Stream, is_server_hello};
+use crate::net::{FlowKey, Path, Wish};
+
+/// The connections of one worker.
+#[derive(Debug)]
+pub(super) struct Connections {
+    table: Table<Connection>,
+}
+
+impl Connections {
+    /// How long a connection may stay silent before its client's first payload.
+    pub(super) const IDLE: Duration = Duration::from_secs(30);
+
+    pub(super) fn new(max_bytes: usize) -> Self {
+        Self { table: Table::new(max_bytes) }
+    }
+
+    /// A TCP packet that the filter or its content speaks for. Returns the vendor of a listed name
+    /// it completed.
+    pub(super) fn packet(
+        &mut self,
+        packet: &Packet<'_>,
+        hash: u64,
+        filter: &mut FlowFilter,
+        emitter: &mut Emitter,
+        out: &mut impl Sink,
+    ) -> Option<Listed> {
+        let (key, forward) = packet.path.key();
+        let slot = match self.table.find(hash, &key) {
+            Some(slot) => {
+                self.table.touch(slot, emitter.now);
+                slot
+            }
+            None => self.begin(packet, hash, (key, forward), filter, emitter, out)?,
+        };
+        let slot = self.renew(slot, packet, hash, (key, forward), filter, emitter, out);
+        let connection = self.table.get_mut(slot)?;
+        let before = connection.heap();
+        let path = connection.path(&key);
+        let listed = connection.packet(packet, forward, path, emitter, out);
+        let (after, done) = (connection.heap(), connection.is_done());
+        self.table.charge(before, after);
+        if done {
+            self.remove(slot, filter);
+            out.wish(&path, Wish::Done);
+        }
+        listed.map(|vendor| Listed { path, vendor })
+    }
+
+    /// Ends what has been silent for too long.
+    pub(super) fn expire(
+        &mut self,
+        filter: &mut FlowFilter,
+        emitter: &mut Emitter,
+        out: &mut impl Sink,
+    ) {
+        let deadline = emitter.now.minus(Self::IDLE);
+        while let Some(removed) = self.table.expired(deadline) {
+            self.end(removed, End::Timeout, filter, emitter, out);
+        }
+    }
+
+    /// The input ends.
+    pub(super) fn finish(
+        &mut self,
+        filter: &mut FlowFilter,
+        emitter: &mut Emitter,
+        out: &mut impl Sink,
+    ) {
+        while let Some(removed) = self.table.pop_oldest() {
+            self.end(removed, End::Finished, filter, emitter, out);
+        }
+    }
+
+    /// Hellos and DNS messages that have begun and have no outcome yet.
+    pub(super) fn pending(&self) -> (usize, usize) {
+        self.table
+            .values()
+            .map(Connection::pending)
+            .fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1))
+    }
+
+    /// Entries, octets, evictions.
+    pub(super) fn usage(&self) -> (usize, usize, u64) {
+        (self.table.len(), self.table.bytes(), self.table.evicted())
+    }
+
+    /// Makes an entry, when this packet begins something.
+    fn begin(
+        &mut self,
+        packet: &Packet<'_>,
+        hash: u64,
+        (key, forward): (FlowKey, bool),
+        filter: &mut FlowFilter,
+        emitter: &mut Emitter,
+        out: &mut impl Sink,
+    ) -> Option<Slot> {
+        let flags = packet.tcp.flags;
+        let (source, destination) = (packet.path.source.port, packet.path.destination.port);
+        let from_client = if flags.has(TcpFlags::SYN) {
+            !flags.has(TcpFlags::ACK)
+        } else if !Stream::may_begin(packet.payload, source, destination) {
+            return None;
+        } else if is_server_hello(packet.payload) {
+            let path = packet.path.reversed();
+            let identity = emitter.identity(&path);
+            let scene = Scene { seen: &packet.seen, path, from_client: false, identity };
+            tls::orphaned_server_hello(emitter, &scene);
+            return None;
+        } else {
+            source != DNS_PORT
+        };
+        while let Some(removed) = self.table.overfull() {
+            self.end(removed, End::Evicted, filter, emitter, out);
+        }
+        let connection = Connection::new(packet, forward == from_client);
+        filter.add(hash);
+        Some(self.table.insert(hash, key, emitter.now, connection))
+    }
+
+    /// A SYN with another sequence number begins another connection on the same ports.
+    #[expect(clippy::too_many_arguments, reason = "the arguments of `packet`")]
+    fn renew(
+        &mut self,
+        slot: Slot,
+        packet: &Packet<'_>,
+        hash: u64,
+        key: (FlowKey, bool),
+        filter: &mut FlowFilter,
+        emitter: &mut Emitter,
+        out: &mut impl Sink,
+    ) -> Slot {
+        let flags = packet.tcp.flags;
+        let syn = flags.has(TcpFlags::SYN) && !flags.has(TcpFlags::ACK);
+        let known = self.table.get_mut(slot).and_then(|connection| connection.syn);
+        if !syn || known.is_none_or(|known| known == packet.tcp.sequence) {
+            return slot;
+        }
+        if let Some(removed) = self.table.remove(slot) {
+            self.end(removed, End::Closed, filter, emitter, out);
+        }
+        self.begin(packet, hash, key, filter, emitter, out).unwrap_or(slot)
+    }
+
+    fn remove(&mut self, slot: Slot, filter: &mut FlowFilter) {
+        if let Some(removed) = self.table.remove(slot) {
+            filter.remove(removed.hash);
+            self.table.charge(removed.value.heap(), 0);
+        }
+    }
+
+    /// Gives a connection up and says what is known of it.
+    fn end(
+        &mut self,
+        removed: Removed<Connection>,
+        end: End,
+        filter: &mut FlowFilter,
+        emitter: &mut Emitter,
+        out: &mut impl Sink,
+    ) {
+        let Removed { key, hash, value: mut connection } = removed;
+        filter.remove(hash);
+        self.table.charge(connection.heap(), 0);
+        let mut seen = connection.seen;
+        if end == End::Timeout {
+            seen.at = seen.at.plus(Self::IDLE);
+        }
+        connection.end(&seen, connection.path(&key), end, emitter, out);
+    }
+}
+
+/// A connection turned out to go to a listed vendor.
+#[derive(Clone, Debug)]
+pub(super) struct Listed {
+    /// From client to server.
+    pub(super) path: Path,
+    pub(super) vendor: std::sync::Arc<str>,
+}
