@@ -23,6 +23,7 @@ pub struct Head<'a> {
     ip_len: u32,
     /// The outermost VLAN id in the frame.
     vlan: Option<u16>,
+    tagged: bool,
 }
 
 impl<'a> Head<'a> {
@@ -47,11 +48,12 @@ impl<'a> Head<'a> {
             ethertype = be16(data, at)?;
         }
         let ip = data.get(at + 2..)?;
-        match ethertype {
+        let head = match ethertype {
             ETHERTYPE_IPV4 => Self::v4(ip, vlan),
             ETHERTYPE_IPV6 => Self::v6(ip, vlan),
             _ => None,
-        }
+        };
+        head.map(|head| Self { tagged: at > ETHERNET - 2, ..head })
     }
 
     #[inline]
@@ -114,7 +116,7 @@ impl<'a> Head<'a> {
         if payload > ip.len() {
             return None;
         }
-        Some(Self { ip, v6, tcp, transport, payload, ip_len: length as u32, vlan })
+        Some(Self { ip, v6, tcp, transport, payload, ip_len: length as u32, vlan, tagged: false })
     }
 
     /// Is this TCP (else UDP)?
@@ -186,11 +188,12 @@ impl<'a> Head<'a> {
         (Endpoint { addr: a, port: source }, Endpoint { addr: b, port: destination })
     }
 
-    /// The outermost VLAN id in the frame itself.
+    /// Does the frame bear a VLAN tag, or did it before the capture took it out? Then a declared
+    /// tenant may be behind it, and the general decoder looks.
     #[inline]
     #[must_use]
-    pub const fn vlan_tag(&self) -> Option<u16> {
-        self.vlan
+    pub const fn is_tagged(&self, frame: &Frame<'_>) -> bool {
+        self.tagged || frame.vlan.is_some()
     }
 
     /// The whole packet, for those who want it.

@@ -181,8 +181,10 @@ impl Pipeline {
         }
         let frame = Frame { at: tick.at, ..*frame };
         match Head::of(&frame) {
-            Some(head) => self.head(&frame, &head, out),
-            None => self.general(&frame, out),
+            Some(head) if self.tenants.is_empty() || !head.is_tagged(&frame) => {
+                self.head(&frame, &head, out);
+            }
+            _ => self.general(&frame, out),
         }
     }
 
