@@ -149,15 +149,19 @@ impl<'a> Prometheus<'a> {
     }
 }
 
-/// What `vendorwatch read --format json` says of captures.
-pub(super) fn read(captures: &[&Path]) -> Value {
+/// What `vendorwatch read --format json` says of captures: one object a line.
+pub(super) fn read(captures: &[&Path]) -> Vec<Value> {
     let output = std::process::Command::new(env!("CARGO_BIN_EXE_vendorwatch"))
         .args(["read", "--format", "json"])
         .args(captures)
         .output()
         .unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    serde_json::from_slice(&output.stdout).unwrap()
+    String::from_utf8(output.stdout)
+        .unwrap()
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect()
 }
 
 /// Percent-encodes everything but letters and digits.
