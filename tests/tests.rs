@@ -4,6 +4,7 @@ mod bpf;
 mod corpus;
 mod decode;
 mod live;
+mod ops;
 mod rooms;
 mod signatures;
 mod support;

@@ -1,0 +1,40 @@
+//! What operators install: rules, unit, dashboard. Checked by the tools that will read them.
+
+use std::process::{Command, Output};
+
+use crate::support::repository;
+
+fn run(program: &str, args: &[&str]) -> Output {
+    Command::new(program)
+        .args(args)
+        .current_dir(repository("."))
+        .output()
+        .unwrap_or_else(|error| panic!("{program}: {error} (`make deps` installs it)"))
+}
+
+fn text(output: &Output) -> String {
+    format!(
+        "{}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    )
+}
+
+#[test]
+fn rules_are_sound_and_fire_when_they_must_and_only_then() {
+    let rules = run("promtool", &["check", "rules", "prometheus/vendorwatch.rules.yml"]);
+    assert!(rules.status.success(), "{}", text(&rules));
+    let cases = run("promtool", &["test", "rules", "prometheus/tests/vendorwatch.test.yml"]);
+    assert!(cases.status.success(), "{}", text(&cases));
+}
+
+#[test]
+fn the_unit_exposes_no_more_than_a_sensor_must() {
+    // Sixteen tenths; the command fails above.
+    let unit = "systemd/vendorwatch.service";
+    let exposure = run(
+        "systemd-analyze",
+        &["security", "--offline=yes", "--threshold=16", "--no-pager", unit],
+    );
+    assert!(exposure.status.success(), "{}", text(&exposure));
+}
