@@ -1,0 +1,201 @@
+#!/usr/bin/env python3
+"""`make bench-live`: what capturing costs, beside the bare limits, on a veth pair of its own.
+
+Needs root, two cores and a namespace; touches nothing outside it, and ends by itself. Two paths:
+
+  skb    frames sent with sendmmsg, as a virtual interface delivers them: the processor time per
+         packet of the receiving process. The reference is a bare TPACKET_V3 loop that classifies
+         (benches/limits/tpv3.c); ours captures and runs the whole core.
+  frame  raw frames with no skb, as a driver with XDP hands them over: processor time of the
+         kernel thread that receives them, and of the process, per packet on the wire. The
+         reference is the same bare loop behind a program that passes everything.
+
+Ours and the reference alternate; ratios are taken inside a round, their median is printed.
+
+    benches/live/live.py [--rounds N] [--seconds S] [--pps N] [--work DIR]
+"""
+import argparse
+import os
+import pathlib
+import re
+import shutil
+import statistics
+import subprocess
+import sys
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+LIMITS = ROOT / "benches/limits"
+NAMESPACE = f"ring-bench-{os.getpid()}"[:15]
+INSIDE = ["ip", "netns", "exec", NAMESPACE]
+CORES = sorted(os.sched_getaffinity(0))
+SENDER, RECEIVER = str(CORES[0]), str(CORES[-1])
+
+
+def run(*words, **more):
+    return subprocess.run([str(word) for word in words], check=True, text=True, **more)
+
+
+def build(work):
+    for name, command, libs in [
+        ("mkload.rs", ["rustc", "--edition", "2021", "-O", "-A", "warnings"], []),
+        ("send.c", ["cc", "-O2", "-w"], []),
+        ("tpv3.c", ["cc", "-O2", "-march=native", "-w"], ["-lpcap"]),
+        ("xdprun.c", ["cc", "-O2", "-w"], ["-lbpf"]),
+        ("xdpgen.c", ["cc", "-O2", "-w"], ["-lbpf"]),
+    ]:
+        source, out = LIMITS / name, work / pathlib.Path(name).stem
+        if not out.exists() or out.stat().st_mtime < source.stat().st_mtime:
+            run(*command, "-o", out, source, *libs)
+    include = f"/usr/include/{os.uname().machine}-linux-gnu"
+    run(shutil.which("clang-14") or "clang", "-O2", "-g", "-target", "bpf", f"-I{include}",
+        "-c", LIMITS / "xdp.bpf.c", "-o", work / "xdp.bpf.o")
+    if not (work / "mix-1m.pcap").exists():
+        run(work / "mkload", "--out", work / "mix-1m.pcap", "--packets", 1_000_000, "--seed", 1,
+            stdout=subprocess.DEVNULL)
+    made = run("cargo", "bench", "--locked", "--bench", "receiver", "--no-run", cwd=ROOT,
+               stderr=subprocess.PIPE).stderr
+    receiver = re.search(r"\((\S*receiver-\S+)\)", made).group(1)
+    return work, ROOT / receiver
+
+
+def lab():
+    run("ip", "netns", "add", NAMESPACE)
+    run(*INSIDE, "ip", "link", "add", "wire", "type", "veth", "peer", "name", "span")
+    for end in ["wire", "span"]:
+        run(*INSIDE, "ip", "link", "set", end, "addrgenmode", "none")
+        run(*INSIDE, "ip", "link", "set", end, "up", "promisc", "on")
+        run(*INSIDE, "ethtool", "-K", end, "gro", "off", stderr=subprocess.DEVNULL)
+
+
+def start(*words, core=RECEIVER, env=None):
+    command = [*INSIDE, "taskset", "-c", core, *[str(word) for word in words]]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True,
+                            env={**os.environ, **(env or {})})
+
+
+def receive(receiver, seconds, backend):
+    process = start(receiver, "span", seconds, backend)
+    assert process.stdout.readline() == "ready\n", "the receiver did not start"
+    return process
+
+
+def ours(process):
+    """the receiver's figures by name"""
+    words = process.communicate()[0].split("\n")[0].split()
+    figures = {"backend": words[1]}
+    figures.update((word, int(value)) for word, value in zip(words[2::2], words[3::2]))
+    return figures
+
+
+def bare(process):
+    """the bare loop's figures by the same names"""
+    text = process.communicate()[0]
+    figure = lambda pattern: float(re.search(pattern, text).group(1))
+    packets = int(figure(r"packets (\d+)"))
+    return {"packets": packets, "dropped": int(figure(r"kernel-drops (\d+)")),
+            "cpu_ns": figure(r"\(([\d.]+) s\)") * 1e9}
+
+
+def threads():
+    """the kernel threads that receive for the interface, and their time"""
+    total, found = 0, []
+    for entry in pathlib.Path("/proc").iterdir():
+        try:
+            if entry.name.isdigit() and (entry / "comm").read_text().startswith("napi/span"):
+                total += int((entry / "schedstat").read_text().split()[0])
+                found.append(entry.name)
+        except OSError:
+            pass
+    return total, found
+
+
+def skb_path(work, receiver, options):
+    """processor time per packet of the process: (bare, ring, filtered ring)"""
+    def one(process, figures):
+        run(*INSIDE, "taskset", "-c", SENDER, work / "send", "wire", work / "mix-1m.pcap",
+            options.send_pps, options.seconds, stdout=subprocess.DEVNULL)
+        got = figures(process)
+        wire = got["packets"] + got.get("skipped", 0)
+        return got["cpu_ns"] / max(wire, 1), got
+    lasting = options.seconds + 2
+    loop = start(work / "tpv3", "span", lasting, "classify")
+    time.sleep(0.5)
+    reference = one(loop, bare)
+    return reference, *[one(receive(receiver, lasting, kind), ours) for kind in ["ring", "auto"]]
+
+
+def frame_path(work, receiver, options):
+    """kernel and process time per packet on the wire: (bare without filter, XDP and ring)"""
+    env = {"XDP_OBJ": str(work / "xdp.bpf.o"), "CORE": RECEIVER}
+
+    def generate():
+        before, found = threads()
+        assert found, "no threaded NAPI"
+        for thread in found:
+            run("taskset", "-p", "-c", RECEIVER, thread, stdout=subprocess.DEVNULL)
+        run(*INSIDE, "taskset", "-c", SENDER, "env", f"XDP_OBJ={env['XDP_OBJ']}", work / "xdpgen",
+            "wire", work / "mix-1m.pcap", options.seconds, options.pps, stdout=subprocess.DEVNULL)
+        return threads()[0] - before
+
+    lasting = options.seconds + 3
+    everything = start(work / "xdprun", "span", "xdp_pass", lasting, env=env)
+    time.sleep(0.5)
+    loop = start(work / "tpv3", "span", lasting - 1, "classify")
+    time.sleep(0.5)
+    kernel, got = generate(), bare(loop)
+    wire = int(re.search(r"packets (\d+)", everything.communicate()[0]).group(1))
+    reference = (kernel / wire, got["cpu_ns"] / wire, {**got, "wire": wire})
+
+    process = receive(receiver, lasting, "xdp")
+    run(*INSIDE, "sh", "-c", "echo 1 > /sys/class/net/span/threaded")
+    time.sleep(0.3)
+    kernel, got = generate(), ours(process)
+    assert got["backend"] == "xdp", "XDP was refused"
+    wire = got["packets"] + got["skipped"] + got["dropped"]
+    return reference, (kernel / wire, got["cpu_ns"] / wire, {**got, "wire": wire})
+
+
+def main():
+    words = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    words.add_argument("--rounds", type=int, default=5)
+    words.add_argument("--seconds", type=int, default=3)
+    words.add_argument("--pps", type=int, default=300_000, help="on the frame path")
+    words.add_argument("--send-pps", type=int, default=300_000, help="on the skb path; 0: all out")
+    words.add_argument("--work", type=pathlib.Path, default=ROOT / "target/bench-live")
+    options = words.parse_args()
+    if os.geteuid() != 0 or len(CORES) < 2:
+        sys.exit("needs root (packet sockets, a namespace, XDP) and two cores")
+    options.work.mkdir(parents=True, exist_ok=True)
+    work, receiver = build(options.work)
+    skb, frame = [], []
+    try:
+        lab()
+        for number in range(options.rounds):
+            skb.append(skb_path(work, receiver, options))
+            (loop, _), (ring, _), (filtered, figures) = skb[-1]
+            print(f"round {number + 1}  skb    process ns a packet: bare loop {loop:.0f}, ring "
+                  f"{ring:.0f}, filtered ring {filtered:.0f} a packet on the wire; dropped "
+                  f"{[got['dropped'] for _, got in skb[-1]]}", flush=True)
+            frame.append(frame_path(work, receiver, options))
+            (kernel, process, got), (our_kernel, our_process, figures) = frame[-1]
+            print(f"         frame  kernel + process ns a packet on the wire: bare loop "
+                  f"{kernel:.0f} + {process:.0f}, xdp {our_kernel:.0f} + {our_process:.0f}; "
+                  f"passed {figures['packets'] / figures['wire']:.1%}; dropped "
+                  f"{[got['dropped'], figures['dropped']]}", flush=True)
+    finally:
+        subprocess.run(["ip", "netns", "delete", NAMESPACE], check=False)
+    middle = statistics.median
+    ring = middle(ring / loop for (loop, _), (ring, _), _ in skb)
+    filtered = middle(filtered / loop for (loop, _), _, (filtered, _) in skb)
+    xdp = middle((b[0] + b[1]) / (a[0] + a[1]) for a, b in frame)
+    passed = middle(b[2]["packets"] / b[2]["wire"] for _, b in frame)
+    print(f"\nmedians of {options.rounds} rounds")
+    print(f"  ring, process / bare classify loop            {ring:.2f}   (goal 1.5)")
+    print(f"  filtered ring, process / bare classify loop   {filtered:.2f}")
+    print(f"  XDP + ring, all / bare loop without a filter  {xdp:.2f}   (goal 0.40), "
+          f"{passed:.1%} passed")
+
+
+if __name__ == "__main__":
+    main()

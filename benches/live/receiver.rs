@@ -1,0 +1,118 @@
+//! One worker on one interface, for `make bench-live`: capture and the whole core, and nothing
+//! else. Prints what it received and the processor time of its thread.
+//!
+//! `receiver INTERFACE SECONDS ring|auto|xdp [FILE]`: with FILE it writes every name it saw there,
+//! as `read --names` prints them, and takes the time that costs.
+
+use std::collections::BTreeSet;
+use std::io::Write;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use vendorwatch::capture::live::{Backend, Options, open_live};
+use vendorwatch::capture::{Batch, Source};
+use vendorwatch::detect::Record;
+use vendorwatch::frame::SourceId;
+use vendorwatch::net::{Path, Wish};
+use vendorwatch::pipeline::{Pipeline, Sighting, Sink};
+use vendorwatch::signature::Set;
+use vendorwatch::visibility::{Ledger, PacketOutcome};
+
+#[derive(Default)]
+struct Findings {
+    records: u64,
+    wishes: Vec<(Path, Wish)>,
+    names: Option<BTreeSet<String>>,
+}
+
+impl Sink for Findings {
+    fn sighting(&mut self, sighting: &Sighting<'_>) {
+        if let Some(names) = &mut self.names {
+            names.insert(format!("{}\t{}", sighting.signal.kind(), sighting.name));
+        }
+    }
+
+    fn record(&mut self, _record: Record) {
+        self.records += 1;
+    }
+
+    fn wish(&mut self, path: &Path, wish: Wish) {
+        self.wishes.push((*path, wish));
+    }
+}
+
+/// Nanoseconds that this thread has run.
+fn ran() -> u64 {
+    let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+    text.split(' ').next().and_then(|word| word.parse().ok()).unwrap_or_default()
+}
+
+fn main() {
+    let words: Vec<_> = std::env::args().skip(1).filter(|word| word != "--bench").collect();
+    let [interface, seconds, backend, rest @ ..] = words.as_slice() else {
+        eprintln!("not run: `make bench-live` runs this with an interface");
+        return;
+    };
+    let backend = match backend.as_str() {
+        "ring" => Backend::Ring,
+        "xdp" => Backend::Xdp,
+        _ => Backend::Auto,
+    };
+    let options = Options { backend, ring_bytes: 256 << 20, ..Options::default() };
+    let mut opened = open_live(interface, SourceId(0), &options).expect("an open interface");
+    for notice in &opened.notices {
+        eprintln!("{notice}");
+    }
+    let source = &mut opened.sources[0];
+    let ledger = Arc::new(Ledger::default());
+    let mut pipeline = Pipeline::new(Arc::new(Set::default()), Arc::clone(&ledger));
+    let mut findings =
+        Findings { names: (!rest.is_empty()).then(BTreeSet::new), ..Findings::default() };
+    let mut wishes = Vec::new();
+    println!("ready");
+    std::io::stdout().flush().expect("stdout");
+
+    let end = Instant::now() + Duration::from_secs_f64(seconds.parse().expect("seconds"));
+    let (before, mut wished) = (ran(), 0_u64);
+    while Instant::now() < end {
+        let batch = source.batch(Duration::from_millis(50), &mut |frame| {
+            pipeline.frame(frame, &mut findings);
+        });
+        if let Err(error) = batch {
+            eprintln!("{error}");
+            break;
+        }
+        core::mem::swap(&mut wishes, &mut findings.wishes);
+        for (path, wish) in wishes.drain(..) {
+            source.wish(&path, wish);
+            wished += 1;
+        }
+        if batch.is_ok_and(|batch| batch == Batch::End) {
+            break;
+        }
+    }
+    let time = ran() - before;
+    pipeline.finish(&mut findings);
+    let counters = source.counters();
+    println!(
+        "backend {} packets {} skipped {} dropped {} freezes {} decoded {} records {} wishes {} cpu_ns {}",
+        opened.backend.label(),
+        counters.packets,
+        counters.skipped_in_kernel,
+        counters.dropped_kernel,
+        counters.freezes,
+        ledger.packets[PacketOutcome::Decoded as usize].value(),
+        findings.records,
+        wished,
+        time,
+    );
+    for (reason, volume) in
+        vendorwatch::capture::bpf::SkipReason::ALL.iter().zip(counters.skipped.0)
+    {
+        println!("  left in the kernel, {}: {}", reason.label(), volume.packets);
+    }
+    if let ([file], Some(names)) = (rest, &findings.names) {
+        let text: String = names.iter().map(|name| format!("{name}\n")).collect();
+        std::fs::write(file, text).expect("a file for the names");
+    }
+}
