@@ -49,6 +49,10 @@ bench-peers: ## beside the bare limits and the peers that are installed: ratios
 	@scripts/deps.sh bench
 	benches/peers.py
 
+bench-live: ## capture beside the bare limits on a veth pair of its own (root): ratios
+	@scripts/deps.sh bench
+	benches/live/live.py
+
 record: ## record the project's own captures again
 	@scripts/deps.sh test
 	scripts/record.sh
