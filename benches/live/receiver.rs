@@ -1,8 +1,9 @@
 //! One worker on one interface, for `make bench-live`: capture and the whole core, and nothing
 //! else. Prints what it received and the processor time of its thread.
 //!
-//! `receiver INTERFACE SECONDS ring|auto|xdp [FILE]`: with FILE it writes every name it saw there,
-//! as `read --names` prints them, and takes the time that costs.
+//! `receiver INTERFACE SECONDS ring|auto|xdp [FILE|-]`: with FILE it writes every name it saw
+//! there, as `read --names` prints them, and takes the time that costs; with `-` it leaves the
+//! core out, so that capture alone is measured.
 
 use std::collections::BTreeSet;
 use std::io::Write;
@@ -69,6 +70,7 @@ fn main() {
     let mut findings =
         Findings { names: (!rest.is_empty()).then(BTreeSet::new), ..Findings::default() };
     let mut wishes = Vec::new();
+    let capture_only = matches!(rest, [word] if word == "-");
     println!("ready");
     std::io::stdout().flush().expect("stdout");
 
@@ -76,7 +78,11 @@ fn main() {
     let (before, mut wished) = (ran(), 0_u64);
     while Instant::now() < end {
         let batch = source.batch(Duration::from_millis(50), &mut |frame| {
-            pipeline.frame(frame, &mut findings);
+            if capture_only {
+                findings.records += u64::from(frame.data.first().copied().unwrap_or_default() & 1);
+            } else {
+                pipeline.frame(frame, &mut findings);
+            }
         });
         if let Err(error) = batch {
             eprintln!("{error}");
@@ -112,7 +118,7 @@ fn main() {
         println!("  left in the kernel, {}: {}", reason.label(), volume.packets);
     }
     if let ([file], Some(names)) = (rest, &findings.names) {
-        let text: String = names.iter().map(|name| format!("{name}\n")).collect();
-        std::fs::write(file, text).expect("a file for the names");
+        let text = names.iter().map(String::as_str).collect::<Vec<_>>().join("\n");
+        std::fs::write(file, text + "\n").expect("a file for the names");
     }
 }
