@@ -49,11 +49,27 @@ pub(super) struct SourceArgs {
         action = clap::ArgAction::Set
     )]
     built_in: bool,
+    /// Public key that signed packs are held against, as minisign prints it
+    #[arg(long = "signatures.keys", value_name = "KEY", value_delimiter = ',')]
+    keys: Vec<String>,
+    /// Refuse packs without a signature
+    #[arg(
+        long = "signatures.require-signed",
+        value_name = "BOOL",
+        default_value_t = false,
+        action = clap::ArgAction::Set
+    )]
+    require_signed: bool,
 }
 
 impl SourceArgs {
     pub(super) fn sources(&self) -> Sources {
-        Sources { built_in: self.built_in, directories: self.directories.clone() }
+        Sources {
+            built_in: self.built_in,
+            directories: self.directories.clone(),
+            keys: self.keys.clone(),
+            require_signed: self.require_signed,
+        }
     }
 
     /// The compiled set.
