@@ -55,11 +55,17 @@ keys! {
     /// Processors that the workers are pinned to, in turn. None: the scheduler decides.
     CAPTURE_CPUS = "capture.cpus", "capture.cpus", Kind::List, "", restart;
 
-    /// Directories with signature files, added to the built-in ones; a file of a built-in vendor
-    /// replaces it.
+    /// Directories with signature files and packs, added to the built-in ones; a file of a built-in
+    /// vendor replaces it.
     SIGNATURES_DIRECTORIES = "signatures.directories", "signatures", Kind::List, "";
     /// Use the signatures that are built into the program.
     SIGNATURES_BUILT_IN = "signatures.built_in", "signatures.built-in", Kind::Switch, "true";
+    /// Public keys, in minisign's form, that signed packs must be signed with. None: signatures of
+    /// packs are not looked at.
+    SIGNATURES_KEYS = "signatures.keys", "signatures.keys", Kind::List, "";
+    /// Refuse packs that are not signed with one of the keys.
+    SIGNATURES_REQUIRE_SIGNED = "signatures.require_signed", "signatures.require-signed",
+        Kind::Switch, "false";
     /// Vendors to look for although their file says off by default.
     SIGNATURES_ENABLE = "signatures.enable", "signatures.enable", Kind::List, "";
     /// Vendors not to look for.

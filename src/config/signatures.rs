@@ -8,6 +8,7 @@ use std::{fmt, fs, io};
 
 use minisign::{PublicKey, SignatureBox};
 
+use super::{Config, keys};
 use crate::signature::pack::{self, PackError};
 use crate::signature::{Fault, File, Pack, Set, embedded, format, lint};
 
@@ -89,6 +90,21 @@ pub struct Contents {
 }
 
 impl Sources {
+    /// As a configuration says.
+    #[must_use]
+    pub fn configured(config: &Config) -> Self {
+        Self {
+            built_in: config.switch(&keys::SIGNATURES_BUILT_IN),
+            directories: config
+                .list(&keys::SIGNATURES_DIRECTORIES)
+                .iter()
+                .map(PathBuf::from)
+                .collect(),
+            keys: config.list(&keys::SIGNATURES_KEYS).to_vec(),
+            require_signed: config.switch(&keys::SIGNATURES_REQUIRE_SIGNED),
+        }
+    }
+
     /// Reads, checks and compiles. A set with one error is refused whole.
     pub fn load(&self) -> Result<Set, LoadError> {
         let Contents { files, packs, mut faults } = self.read()?;
