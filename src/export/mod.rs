@@ -6,3 +6,4 @@ pub mod events;
 pub mod findings;
 pub mod metrics;
 pub mod names;
+pub mod web;
