@@ -163,11 +163,7 @@ impl Fragments {
     }
 
     /// The next datagram that took too long by `now`.
-    pub fn overdue<'s>(
-        &mut self,
-        now: Timestamp,
-        scratch: &'s mut Vec<u8>,
-    ) -> Option<GivenUp<'s>> {
+    pub fn overdue<'s>(&mut self, now: Timestamp, scratch: &'s mut Vec<u8>) -> Option<GivenUp<'s>> {
         let removed = self.table.expired(now.minus(Self::TIMEOUT))?;
         Some(self.settle(&removed, scratch))
     }
