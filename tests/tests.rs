@@ -3,7 +3,6 @@
 mod bpf;
 mod corpus;
 mod decode;
-mod generated;
 mod live;
 mod ops;
 mod rooms;

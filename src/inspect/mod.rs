@@ -8,9 +8,12 @@
 pub mod dns;
 pub mod dtls;
 pub mod error;
+pub mod http;
+pub mod proxy;
 pub mod quic;
 pub mod reader;
 pub mod reassembly;
+pub mod starttls;
 pub mod stream;
 pub mod tls;
 

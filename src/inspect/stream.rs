@@ -5,6 +5,9 @@
 //! reads it; [`Stream::push`] feeds it. A new protocol is a variant here and a file beside this.
 
 use super::dns::Framing;
+use super::http::{Http1, Http2};
+use super::proxy::{Header, Socks};
+use super::starttls::Starttls;
 use super::tls::{
     ClientHello, Hello, HelloStep, ServerFlight, ServerHello, content_type, handshake_type,
 };
@@ -45,14 +48,17 @@ pub enum Progress {
 /// Something that an inspector read.
 #[derive(Debug)]
 pub enum Observation<'a> {
-    /// A host as on the wire, without its port.
-    Host { signal: Signal, host: &'a [u8] },
+    /// The hosts that a request names, as on the wire and without their ports: one event.
+    /// `number`: of the request in its stream.
+    Names { number: u32, names: &'a [(Signal, &'a [u8])] },
     /// A ClientHello, whole or cut.
     ClientHello(&'a ClientHello<'a>),
     /// What began like a ClientHello was none, or broke off before anything could be read.
     NoClientHello(Malformed),
     /// What the server of a ClientHello chose.
     ServerHello(ServerHello),
+    /// The server's own certificate (X.509, DER), the first of its chain.
+    Certificate(&'a [u8]),
     /// A whole DNS message.
     Dns(&'a [u8]),
     /// A DNS message that ends before its length says.
@@ -66,6 +72,12 @@ pub enum Stream {
     /// The answer to a ClientHello; never probed for, since only who saw that expects it.
     TlsServer(ServerFlight),
     Dns(Framing),
+    Http1(Box<Http1>),
+    Http2(Box<Http2>),
+    Socks,
+    /// The PROXY protocol.
+    ProxyHeader,
+    Starttls(Starttls),
 }
 
 impl Stream {
@@ -83,6 +95,24 @@ impl Stream {
         if port == super::dns::PORT && is(Framing::probe(octets)) {
             return Choice::Stream(Self::Dns(Framing));
         }
+        if is(Http1::probe(octets)) {
+            // Its first line may be that of HTTP/2, whose preface is longer.
+            return match Http2::probe(octets) {
+                Probe::Certain => Choice::Stream(Self::Http2(Box::default())),
+                Probe::Unsure => Choice::Unsure,
+                Probe::NotOurs => Choice::Stream(Self::Http1(Box::default())),
+            };
+        }
+        if is(Header::probe(octets)) {
+            return Choice::Stream(Self::ProxyHeader);
+        }
+        if is(Socks::probe(octets)) {
+            return Choice::Stream(Self::Socks);
+        }
+        match Starttls::choose(octets) {
+            Ok(starttls) => return Choice::Stream(Self::Starttls(starttls)),
+            Err(probe) => unsure |= probe == Probe::Unsure,
+        }
         if unsure { Choice::Unsure } else { Choice::NotOurs }
     }
 
@@ -96,8 +126,19 @@ impl Stream {
             Some(_) if source_port == super::dns::PORT || destination_port == super::dns::PORT => {
                 Framing::probe(octets) == Probe::Certain
             }
+            Some(b'A'..=b'Z') => Http1::may_begin(octets),
             _ => false,
         }
+    }
+
+    /// May something new begin behind octets that were never seen? The inspector forgets what it
+    /// was about, and says what it has of it.
+    pub fn break_off(&mut self, octets: &[u8], observe: &mut impl FnMut(Observation<'_>)) -> bool {
+        let again = matches!(self, Self::Dns(_) | Self::Http1(_));
+        if again {
+            self.end(octets, observe);
+        }
+        again
     }
 
     /// Looks at the stream from its first unconsumed octet on.
@@ -110,6 +151,11 @@ impl Stream {
             },
             Self::TlsServer(flight) => return flight.push(octets, observe),
             Self::Dns(framing) => return framing.push(octets, observe),
+            Self::Http1(http) => return http.push(octets, observe),
+            Self::Http2(http) => return http.push(octets, observe),
+            Self::Socks => return Socks::push(octets, observe),
+            Self::ProxyHeader => return Header::push(octets),
+            Self::Starttls(starttls) => return starttls.push(octets),
         }
         Progress::Done
     }
@@ -121,8 +167,13 @@ impl Stream {
                 Ok(hello) => observe(Observation::ClientHello(&hello)),
                 Err(fault) => observe(Observation::NoClientHello(fault)),
             },
-            Self::TlsServer(_) => {}
             Self::Dns(framing) => framing.end(octets, observe),
+            Self::Http1(http) => http.end(octets, observe),
+            Self::TlsServer(_)
+            | Self::Http2(_)
+            | Self::Socks
+            | Self::ProxyHeader
+            | Self::Starttls(_) => {}
         }
     }
 
@@ -131,7 +182,10 @@ impl Stream {
     pub fn heap(&self) -> usize {
         match self {
             Self::Tls(hello) => hello.heap(),
-            Self::TlsServer(_) | Self::Dns(_) => 0,
+            Self::Http1(http) => size_of_val(&**http) + http.heap(),
+            Self::Http2(http) => http.heap(),
+            Self::TlsServer(flight) => flight.heap(),
+            Self::Dns(_) | Self::Socks | Self::ProxyHeader | Self::Starttls(_) => 0,
         }
     }
 }

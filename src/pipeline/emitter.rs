@@ -76,6 +76,45 @@ impl Emitter {
         Some(Arc::clone(hit.indicator))
     }
 
+    /// Reports the hosts of one request: each is seen, and the first that is listed is detected.
+    pub(super) fn names(
+        &mut self,
+        scene: &Scene<'_>,
+        names: &[(Signal, &[u8])],
+        identity: u64,
+        out: &mut impl Sink,
+    ) -> Option<Arc<Indicator>> {
+        let mut found = None;
+        let mut text = core::mem::take(&mut self.text);
+        for (signal, host) in names {
+            normalise_host(&mut text, host);
+            let named = Named { signal: *signal, name: &text, identity, ech: None };
+            if found.is_none() {
+                found = self.name(scene, &named, out);
+            } else {
+                scene.sighting(&named, out);
+            }
+        }
+        self.text = text;
+        found
+    }
+
+    /// Reports hosts as seen, without asking whose they are.
+    pub(super) fn sightings(
+        &mut self,
+        scene: &Scene<'_>,
+        names: &[(Signal, &[u8])],
+        out: &mut impl Sink,
+    ) {
+        for (signal, host) in names {
+            normalise_host(&mut self.text, host);
+            scene.sighting(
+                &Named { signal: *signal, name: &self.text, identity: 0, ech: None },
+                out,
+            );
+        }
+    }
+
     /// Reports a host as it is on the wire.
     pub(super) fn host(
         &mut self,

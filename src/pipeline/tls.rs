@@ -8,7 +8,7 @@ use super::emitter::{Emitter, Scene, ech_hello};
 use super::handshake::outcome;
 use crate::detect::{EchHello, EncryptedDns};
 use crate::inspect::Signal;
-use crate::inspect::tls::ClientHello;
+use crate::inspect::tls::{ClientHello, certificate};
 use crate::visibility::{HandshakeOutcome, HandshakeProtocol};
 
 /// What a hello said about its connection.
@@ -79,6 +79,31 @@ pub(super) fn client_hello(
         ech,
         vendor: indicator.map(|indicator| indicator.vendor.clone()),
     })
+}
+
+/// A server's certificate in the clear: each name is seen, and the first that is listed is
+/// detected.
+pub(super) fn certificate(
+    emitter: &mut Emitter,
+    scene: &Scene<'_>,
+    der: &[u8],
+    out: &mut impl Sink,
+) -> Option<std::sync::Arc<str>> {
+    let identity = emitter.hasher.octets(scene.identity, der);
+    if emitter.recent.note(identity, emitter.now, COPY).is_some() {
+        emitter.ledger.copies.add(1);
+        return None;
+    }
+    let mut listed = None;
+    certificate::names(der, |name| {
+        let names = &[(Signal::TlsCert, name)];
+        if listed.is_none() {
+            listed = emitter.names(scene, names, identity, out);
+        } else {
+            emitter.sightings(scene, names, out);
+        }
+    });
+    listed.map(|indicator| indicator.vendor.clone())
 }
 
 /// What began like a hello ended without one.

@@ -5,6 +5,7 @@
 //! cut is read as far as it goes: a name in front of the cut is a name seen. Limits: a hello of
 //! [`Hello::LIMIT`] octets, in any number of records and segments.
 
+pub mod certificate;
 pub mod client_hello;
 pub mod hello;
 pub mod server_flight;
@@ -29,6 +30,7 @@ pub mod handshake_type {
     /// Of DTLS (RFC 6347 §4.3.2).
     pub const HELLO_VERIFY_REQUEST: u8 = 3;
     pub const CERTIFICATE: u8 = 11;
+    pub const CERTIFICATE_STATUS: u8 = 22;
 }
 
 /// A protocol version as it is on the wire. Unknown is a value.

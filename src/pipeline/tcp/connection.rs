@@ -127,13 +127,13 @@ impl Connection {
         }
         // A copy of a hello needs no second report, and DNS is no nameless connection.
         self.reported |= found.hello || matches!(self.client.stage, Stage::Reading(Stream::Dns(_)));
-        None
+        found.listed
     }
 
     /// From here on the server's octets are of interest, until it has chosen a version.
     fn expect_server_hello(&mut self, packet: &Packet<'_>) {
         if matches!(self.server.stage, Stage::Ignored) {
-            self.server.stage = Stage::Reading(Stream::TlsServer(ServerFlight));
+            self.server.stage = Stage::Reading(Stream::TlsServer(ServerFlight::default()));
             if packet.tcp.flags.has(TcpFlags::ACK) {
                 self.server.segments = Segments::default();
                 self.server.segments.anchor(packet.tcp.acknowledgment);

@@ -46,6 +46,8 @@ pub(super) struct Found {
     pub(super) hello: bool,
     /// The stream is nothing known here.
     pub(super) foreign: bool,
+    /// The vendor that a certificate names; its connection is reported already.
+    pub(super) listed: Option<std::sync::Arc<str>>,
 }
 
 impl Half {
@@ -174,7 +176,7 @@ impl Half {
         }
     }
 
-    /// Gives holes up in a stream that has further beginnings: DNS messages.
+    /// Gives holes up in a stream that has further beginnings: DNS messages, HTTP requests.
     fn resume(
         &mut self,
         scene: &Scene<'_>,
@@ -182,14 +184,17 @@ impl Half {
         emitter: &mut Emitter,
         out: &mut impl Sink,
     ) {
-        let Stage::Reading(Stream::Dns(framing)) = &mut self.stage else { return };
+        let Stage::Reading(stream) = &mut self.stage else { return };
         if !self.segments.has_hole() {
             return;
         }
         let (opened, lost) = (&mut self.opened, Some(HandshakeOutcome::Gap));
-        framing.end(self.segments.ready(), &mut |observation| {
+        let again = stream.break_off(self.segments.ready(), &mut |observation| {
             observed(scene, &observation, lost, opened, found, emitter, out);
         });
+        if !again {
+            return;
+        }
         while self.segments.skip_hole() {
             let ready = self.segments.take_ready();
             self.need = 0;
@@ -264,9 +269,12 @@ fn observed(
             tls::no_client_hello(emitter, core::mem::take(&mut opened.hello), outcome);
         }
         Observation::ServerHello(_) => {}
-        Observation::Host { signal, host } => {
-            let identity = emitter.hasher.octets(scene.identity, host);
-            let indicator = emitter.host(scene, signal, host, identity, None, out);
+        Observation::Certificate(der) => found.listed = tls::certificate(emitter, scene, der, out),
+        Observation::Names { number, names } => {
+            let host = names.first().map_or(&[][..], |(_, host)| host);
+            let identity = emitter.hasher.word(scene.identity, u64::from(number));
+            let identity = emitter.hasher.octets(identity, host);
+            let indicator = emitter.names(scene, names, identity, out);
             let vendor = indicator.map(|indicator| indicator.vendor.clone());
             found.said = Some(Said { named: true, vendor, ..Said::default() });
         }

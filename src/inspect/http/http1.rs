@@ -1,0 +1,450 @@
+//! HTTP/1 (RFC 9112): request after request, each line when it is whole.
+
+use memchr::{memchr, memmem, memrchr};
+
+use super::{Names, authority};
+use crate::inspect::Signal;
+use crate::inspect::stream::{Observation, Probe, Progress};
+
+/// The requests of one connection.
+#[derive(Debug, Default)]
+pub struct Http1 {
+    state: State,
+    /// Of the request that is being read.
+    names: Names,
+    connect: bool,
+    length: Option<u64>,
+    chunked: bool,
+    /// How many requests came before it.
+    number: u32,
+}
+
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+enum State {
+    #[default]
+    RequestLine,
+    Fields,
+    /// Of a field that is longer than [`Http1::MAX_LINE`].
+    RestOfLine,
+    Body(u64),
+    ChunkSize,
+    /// The chunk's data and the line end behind it.
+    Chunk(u64),
+    Trailers,
+}
+
+/// What a line was, or why the stream is left.
+enum Step {
+    On,
+    /// The next stream begins here.
+    Tunnel,
+    /// Another protocol begins with this very line.
+    Other,
+    Leave,
+}
+
+impl Http1 {
+    /// The longest line that is kept for its end to come. Servers take 8 KiB (RFC 9112 §3).
+    pub const MAX_LINE: usize = 16 * 1024;
+
+    /// Could a client's stream that begins with `octets` begin with a request?
+    #[must_use]
+    pub fn probe(octets: &[u8]) -> Probe {
+        let octets = octets.strip_prefix(b"\r\n").unwrap_or(octets);
+        let method = octets.iter().position(|octet| !is_method(*octet)).unwrap_or(octets.len());
+        if method > MAX_METHOD {
+            return Probe::NotOurs;
+        }
+        let Some(&after) = octets.get(method) else { return Probe::Unsure };
+        if after != b' ' || method < 3 {
+            return Probe::NotOurs;
+        }
+        match memchr(b'\n', octets) {
+            Some(end) if is_version(octets[..end].trim_ascii_end()) => Probe::Certain,
+            None if octets.len() <= Self::MAX_LINE
+                && octets.iter().all(|&octet| is_text(octet)) =>
+            {
+                Probe::Unsure
+            }
+            _ => Probe::NotOurs,
+        }
+    }
+
+    /// Is a payload that begins like this worth a look in the middle of a connection? Methods in
+    /// use, by their first octets.
+    #[inline]
+    #[must_use]
+    pub fn may_begin(octets: &[u8]) -> bool {
+        matches!(
+            octets.first_chunk(),
+            Some(
+                b"GET "
+                    | b"POST"
+                    | b"HEAD"
+                    | b"PUT "
+                    | b"CONN"
+                    | b"OPTI"
+                    | b"DELE"
+                    | b"PATC"
+                    | b"PROP"
+                    | b"PRI "
+            )
+        ) && Self::probe(octets) != Probe::NotOurs
+    }
+
+    /// Looks at the stream from its first unconsumed octet on.
+    pub fn push(&mut self, octets: &[u8], observe: &mut impl FnMut(Observation<'_>)) -> Progress {
+        let mut at = 0;
+        while at < octets.len() {
+            let rest = &octets[at..];
+            match self.state {
+                State::Body(left) | State::Chunk(left) => {
+                    let here = left.min(rest.len() as u64);
+                    // No more than `rest`.
+                    at += usize::try_from(here).unwrap_or(rest.len());
+                    self.state = match self.state {
+                        State::Body(_) if here == left => self.next_request(),
+                        State::Body(_) => State::Body(left - here),
+                        _ if here == left => State::ChunkSize,
+                        _ => State::Chunk(left - here),
+                    };
+                    continue;
+                }
+                State::RestOfLine => {
+                    match memchr(b'\n', rest) {
+                        Some(end) => {
+                            at += end + 1;
+                            self.state = State::Fields;
+                        }
+                        None => at = octets.len(),
+                    }
+                    continue;
+                }
+                State::RequestLine | State::Fields | State::ChunkSize | State::Trailers => {}
+            }
+            let Some(mut end) = memchr(b'\n', rest) else {
+                if rest.len() <= Self::MAX_LINE {
+                    return Progress::More { consumed: at, need: rest.len() + 1 };
+                }
+                if self.state != State::Fields {
+                    return Progress::Done;
+                }
+                self.state = State::RestOfLine;
+                continue;
+            };
+            if self.state == State::Fields && !rest[..end].trim_ascii().is_empty() {
+                // A line that begins with a blank continues the one before it (RFC 9112 §5.2), so
+                // a field is whole when the next line has begun.
+                loop {
+                    match rest.get(end + 1) {
+                        None if rest.len() <= Self::MAX_LINE => {
+                            return Progress::More { consumed: at, need: rest.len() + 1 };
+                        }
+                        Some(b' ' | b'\t') if end <= Self::MAX_LINE => {
+                            match memchr(b'\n', &rest[end + 1..]) {
+                                Some(more) => end += 1 + more,
+                                None if rest.len() <= Self::MAX_LINE => {
+                                    return Progress::More { consumed: at, need: rest.len() + 1 };
+                                }
+                                None => break,
+                            }
+                        }
+                        _ => break,
+                    }
+                }
+            }
+            match self.line(&rest[..end], observe) {
+                Step::On => at += end + 1,
+                Step::Tunnel => return Progress::Next { consumed: at + end + 1 },
+                Step::Other => return Progress::Next { consumed: at },
+                Step::Leave => return Progress::Done,
+            }
+        }
+        Progress::More { consumed: at, need: 1 }
+    }
+
+    /// The stream ends, or cannot be followed, with `octets` unconsumed. What comes later begins
+    /// anew.
+    pub fn end(&mut self, octets: &[u8], observe: &mut impl FnMut(Observation<'_>)) {
+        if self.state == State::Fields {
+            self.field(octets);
+        }
+        self.report(observe);
+        self.state = State::RequestLine;
+    }
+
+    /// Octets kept on the heap.
+    #[must_use]
+    pub fn heap(&self) -> usize {
+        self.names.heap()
+    }
+
+    /// A whole line without its line feed, with those that continue it.
+    fn line(&mut self, line: &[u8], observe: &mut impl FnMut(Observation<'_>)) -> Step {
+        let text = line.trim_ascii();
+        match self.state {
+            // Empty lines before a request are robustness (RFC 9112 §2.2).
+            State::RequestLine if text.is_empty() => Step::On,
+            State::RequestLine => self.request_line(text),
+            State::Fields if text.is_empty() => {
+                self.report(observe);
+                if self.connect {
+                    self.next_request();
+                    return Step::Tunnel;
+                }
+                self.state = match self.length {
+                    _ if self.chunked => State::ChunkSize,
+                    Some(length) if length > 0 => State::Body(length),
+                    _ => self.next_request(),
+                };
+                Step::On
+            }
+            State::Fields => {
+                self.field(line);
+                Step::On
+            }
+            State::ChunkSize => {
+                // chunk-size [ chunk-ext ] (RFC 9112 §7.1)
+                let digits = text.iter().take_while(|octet| octet.is_ascii_hexdigit()).count();
+                let size = str::from_utf8(&text[..digits]).ok();
+                match size.and_then(|size| u64::from_str_radix(size, 16).ok()) {
+                    Some(0) => self.state = State::Trailers,
+                    Some(size) => self.state = State::Chunk(size.saturating_add(CRLF)),
+                    None => return Step::Leave,
+                }
+                Step::On
+            }
+            State::Trailers => {
+                if text.is_empty() {
+                    self.state = self.next_request();
+                }
+                Step::On
+            }
+            State::RestOfLine | State::Body(_) | State::Chunk(_) => Step::On,
+        }
+    }
+
+    fn request_line(&mut self, line: &[u8]) -> Step {
+        if line == b"PRI * HTTP/2.0" {
+            return Step::Other;
+        }
+        let (Some(method), true) = (memchr(b' ', line), is_version(line)) else {
+            return Step::Leave;
+        };
+        let target = &line[method + 1..memrchr(b' ', line).unwrap_or(line.len()).max(method + 1)];
+        self.connect = line[..method].eq_ignore_ascii_case(b"CONNECT");
+        if self.connect {
+            // Only the authority form names a host (RFC 9112 §3.2.3).
+            if !target.starts_with(b"/") {
+                self.names.push(Signal::ProxyConnect, target);
+                self.names.push(Signal::HttpTarget, target);
+            }
+        } else if let Some(authority) = authority(target) {
+            self.names.push(Signal::HttpTarget, authority);
+        }
+        self.state = State::Fields;
+        Step::On
+    }
+
+    /// A field line (RFC 9112 §5).
+    fn field(&mut self, line: &[u8]) {
+        let Some(colon) = memchr(b':', line) else { return };
+        let (name, value) = (line[..colon].trim_ascii(), line[colon + 1..].trim_ascii());
+        if name.eq_ignore_ascii_case(b"host") {
+            self.names.push(Signal::HttpHost, value);
+        } else if name.eq_ignore_ascii_case(b"content-length") {
+            let digits = str::from_utf8(value).ok().and_then(|value| value.parse().ok());
+            self.length = self.length.or(digits);
+        } else if name.eq_ignore_ascii_case(b"transfer-encoding") {
+            self.chunked = memmem::find(&value.to_ascii_lowercase(), b"chunked").is_some();
+        }
+    }
+
+    fn report(&mut self, observe: &mut impl FnMut(Observation<'_>)) {
+        let number = self.number;
+        self.names.give(|names| observe(Observation::Names { number, names }));
+        self.number = self.number.wrapping_add(1);
+    }
+
+    /// Forgets the request that has ended.
+    fn next_request(&mut self) -> State {
+        (self.connect, self.chunked, self.length) = (false, false, None);
+        self.state = State::RequestLine;
+        State::RequestLine
+    }
+}
+
+/// A token as methods are in practice (RFC 9110 §9.1).
+const fn is_method(octet: u8) -> bool {
+    octet.is_ascii_uppercase() || octet == b'-' || octet == b'_'
+}
+
+/// May it be in a request line? Targets with raw UTF-8 in them are sent.
+const fn is_text(octet: u8) -> bool {
+    octet >= 0x20 && octet != 0x7f || octet == b'\r' || octet == b'\n' || octet == b'\t'
+}
+
+/// Does a request line end with a version of HTTP/1?
+fn is_version(line: &[u8]) -> bool {
+    matches!(line, [.., b' ', b'H', b'T', b'T', b'P', b'/', b'1', b'.', b'0'..=b'9'])
+        || line == b"PRI * HTTP/2.0"
+}
+
+/// The longest registered method has 17 octets (UPDATEREDIRECTREF).
+const MAX_METHOD: usize = 24;
+/// Behind a chunk's data.
+const CRLF: u64 = 2;
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use proptest::prelude::*;
+    use proptest::sample::Index;
+
+    use super::*;
+
+    pub(crate) type Seen = Vec<(u32, Vec<(Signal, String)>)>;
+
+    /// Feeds a stream cut at `cuts`, as the pipeline does; gives what was seen and how it ended.
+    pub(crate) fn run(stream: &[u8], cuts: &[usize]) -> (Seen, Progress, usize) {
+        let mut http = Http1::default();
+        let mut seen = Vec::new();
+        let mut observe = |observation: Observation<'_>| {
+            let Observation::Names { number, names } = observation else { panic!("not names") };
+            let text = |octets: &[u8]| String::from_utf8_lossy(octets).into_owned();
+            seen.push((number, names.iter().map(|(signal, name)| (*signal, text(name))).collect()));
+        };
+        let (mut start, mut wanted) = (0, 0);
+        for &end in cuts.iter().chain([&stream.len()]) {
+            if end < start + wanted || end == start {
+                continue;
+            }
+            match http.push(&stream[start..end], &mut observe) {
+                Progress::More { consumed, need } => {
+                    start += consumed;
+                    wanted = need;
+                }
+                progress @ Progress::Next { consumed } => {
+                    return (seen, progress, start + consumed);
+                }
+                Progress::Done => return (seen, Progress::Done, start),
+            }
+        }
+        http.end(&stream[start..], &mut observe);
+        (seen, Progress::More { consumed: 0, need: wanted }, start)
+    }
+
+    fn names(stream: &[u8]) -> Vec<String> {
+        let (seen, ..) = run(stream, &[]);
+        seen.into_iter().flat_map(|(_, names)| names).map(|(_, name)| name).collect()
+    }
+
+    const SESSION: &[u8] = b"GET / HTTP/1.1\r\nHost: a.example:80\r\nAccept: */*\r\n\r\n\
+        POST /x HTTP/1.1\r\nhost:\r\n b.example\r\nContent-Length: 23\r\n\r\nGET / HTTP/1.1\r\nHost: n\
+        \r\nPUT http://c.example/y HTTP/1.1\r\nHost: d.example\r\nTransfer-Encoding: chunked\r\n\r\n\
+        5;x=y\r\nHost:\r\n1B\r\n\r\n\r\nGET / HTTP/1.1\r\nHost: n\r\n0\r\nTrailer: Host: n\r\n\r\n\
+        OPTIONS * HTTP/1.0\nHost: e.example\n\n\
+        CONNECT f.example:443 HTTP/1.1\r\nHost: f.example\r\n\r\n\x16\x03\x01";
+
+    fn expected() -> Seen {
+        let host = |name: &str| (Signal::HttpHost, name.to_owned());
+        let target = |name: &str| (Signal::HttpTarget, name.to_owned());
+        vec![
+            (0, vec![host("a.example")]),
+            (1, vec![host("b.example")]),
+            (2, vec![target("c.example"), host("d.example")]),
+            (3, vec![host("e.example")]),
+            (
+                4,
+                vec![
+                    (Signal::ProxyConnect, "f.example".into()),
+                    target("f.example"),
+                    host("f.example"),
+                ],
+            ),
+        ]
+    }
+
+    #[test]
+    fn requests_follow_each_other_past_their_bodies() {
+        let (seen, progress, at) = run(SESSION, &[]);
+        assert_eq!(seen, expected());
+        assert!(matches!(progress, Progress::Next { .. }));
+        assert_eq!(SESSION[at..], *b"\x16\x03\x01");
+    }
+
+    #[test]
+    fn what_is_not_a_request_is_left() {
+        for stream in [
+            &b"EHLO a.example\r\n"[..],
+            b"SSH-2.0-OpenSSH_9.2\r\n",
+            b"OPTIONS sip:a.example SIP/2.0\r\n",
+            b"HTTP/1.1 200 OK\r\n",
+            b"get / HTTP/1.1\r\n",
+            b"\x16\x03\x01\x00\x10",
+            b"GET \x01\x02",
+        ] {
+            assert_eq!(Http1::probe(stream), Probe::NotOurs, "{stream:?}");
+            assert!(!Http1::may_begin(stream));
+        }
+        for len in 0..16 {
+            let stream = &b"GET / HTTP/1.1\r\n"[..len];
+            assert_eq!(Http1::probe(stream), Probe::Unsure, "{len}");
+        }
+        assert_eq!(Http1::probe(b"M-SEARCH * HTTP/1.1\r\n"), Probe::Certain);
+    }
+
+    #[test]
+    fn a_head_that_breaks_off_gives_what_was_there() {
+        assert_eq!(names(b"GET / HTTP/1.1\r\nHost: a.example"), ["a.example"]);
+        assert_eq!(names(b"GET http://a.example/ HTTP/1.1\r\nHo"), ["a.example"]);
+        assert_eq!(names(b"GET / HTTP/1.1\r\nHost:"), [""; 0]);
+    }
+
+    #[test]
+    fn a_long_line_is_passed_over() {
+        let mut stream = b"GET / HTTP/1.1\r\nCookie: ".to_vec();
+        stream.extend(vec![b'c'; 100_000]);
+        stream.extend(b"\r\nHost: a.example\r\n\r\n");
+        let cuts: Vec<_> = (0..stream.len()).step_by(1_000).collect();
+        let (seen, ..) = run(&stream, &cuts);
+        assert_eq!(seen, [(0, vec![(Signal::HttpHost, "a.example".into())])]);
+    }
+
+    #[test]
+    fn http_2_is_handed_on_with_its_preface() {
+        let (_, progress, at) =
+            run(b"GET / HTTP/1.1\r\nUpgrade: h2c\r\n\r\nPRI * HTTP/2.0\r\n\r\n", &[]);
+        assert!(matches!(progress, Progress::Next { .. }));
+        assert_eq!(at, 32);
+    }
+
+    proptest! {
+        /// However the stream is cut into segments: the same requests.
+        #[test]
+        fn cuts_do_not_matter(cuts in prop::collection::vec(any::<Index>(), 0..40)) {
+            let mut cuts: Vec<_> = cuts.iter().map(|cut| cut.index(SESSION.len())).collect();
+            cuts.sort_unstable();
+            let (seen, _, at) = run(SESSION, &cuts);
+            prop_assert_eq!(seen, expected());
+            prop_assert_eq!(at, SESSION.len() - 3);
+        }
+
+        #[test]
+        fn garbage_is_survived(
+            stream in prop::collection::vec(prop_oneof![
+                any::<u8>().prop_map(|octet| vec![octet]),
+                Just(b"\r\n".to_vec()),
+                Just(b"GET / HTTP/1.1\r\n".to_vec()),
+                Just(b"Transfer-Encoding: chunked\r\n\r\n".to_vec()),
+                Just(b"Content-Length: 9\r\n".to_vec()),
+                Just(b"ffffffffffffffff\r\n".to_vec()),
+            ], 0..60),
+            cuts in prop::collection::vec(any::<Index>(), 0..20),
+        ) {
+            let stream = stream.concat();
+            let mut cuts: Vec<_> = cuts.iter().map(|cut| cut.index(stream.len() + 1)).collect();
+            cuts.sort_unstable();
+            run(&stream, &cuts);
+        }
+    }
+}
