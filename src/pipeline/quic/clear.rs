@@ -44,11 +44,22 @@ impl Flights {
             return true;
         }
         let mut taken = false;
-        let mut fill = |stream: &mut Reassembly| {
+        let mut fill = |stream: &mut Reassembly, base: &mut u64| {
             let mut step = Ok(());
             for piece in clear.crypto() {
                 taken = true;
-                step = step.and(stream.insert(piece.offset, piece.data).map(|_| ()));
+                if piece.offset != *base
+                    && stream.prefix().is_empty()
+                    && piece.data.starts_with(b"CHLO")
+                {
+                    // The second hello follows the first on the same stream, which may not have
+                    // been seen.
+                    *base = piece.offset;
+                    stream.clear();
+                }
+                if let Some(offset) = piece.offset.checked_sub(*base) {
+                    step = step.and(stream.insert(offset, piece.data).map(|_| ()));
+                }
             }
             match step {
                 Ok(()) => progress(stream, Kind::Clear),
@@ -70,14 +81,15 @@ impl Flights {
             flight.samples.rotate_right(1);
             flight.samples[0] = clear.sample();
             let before = flight.stream.footprint();
-            let step = fill(&mut flight.stream);
+            let step = fill(&mut flight.stream, &mut flight.base);
             let after = flight.stream.footprint();
             self.unfinished.charge(before, after);
             self.step(slot, step, packet, ledger, out);
             return true;
         }
         let mut stream = self.spare.pop().unwrap_or_default();
-        let step = fill(&mut stream);
+        let mut base = 0;
+        let step = fill(&mut stream, &mut base);
         if !taken {
             self.give_back(stream);
             return true;
@@ -90,6 +102,7 @@ impl Flights {
             second: None,
             server: None,
             stream,
+            base,
             samples: [clear.sample(), 0, 0, 0],
         };
         if step == Step::More {

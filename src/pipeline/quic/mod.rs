@@ -102,6 +102,8 @@ struct Flight {
     /// The SCID of the server's Initials: the client's next DCID, with the keys of the first.
     server: Option<ConnectionId>,
     stream: Reassembly,
+    /// Where in the connection's handshake octets `stream` begins.
+    base: u64,
     /// Of the last packets opened.
     samples: [u32; 4],
 }
@@ -362,6 +364,7 @@ impl Flights {
             second: None,
             server: None,
             stream,
+            base: 0,
             samples: [initial.sample(), 0, 0, 0],
         };
         if step == Step::More {

@@ -354,6 +354,13 @@ fn google_versions_without_initials_are_read() {
 }
 
 #[test]
+fn a_second_google_hello_is_read_where_the_first_was_not_seen() {
+    let mut bench = Bench::default();
+    bench.datagram(path(50_000), &q043(*b"12345678", 1_024, &chlo(b"www.example.com", 1_000)));
+    assert_eq!(bench.names(), ["www.example.com"]);
+}
+
+#[test]
 fn other_datagrams_are_left_to_others() {
     let mut bench = Bench::default();
     let dns = b"\x9a\x00\x00\x00\x00\x01\0\0\0\0\0\0\x07example\x03com\0\0\x01\0\x01";

@@ -40,6 +40,7 @@ impl Flights {
             second: None,
             server: None,
             stream: Reassembly::default(),
+            base: 0,
             samples: [0; 4],
         };
         self.keep(flight, ledger, out);
