@@ -7,6 +7,7 @@ pub mod bpf;
 pub mod classic;
 pub mod file;
 mod filter;
+pub mod interfaces;
 pub mod live;
 pub mod netlink;
 pub mod ring;

@@ -563,7 +563,7 @@ fn geometry(ring_bytes: u64, retire: Duration) -> Geometry {
 }
 
 /// How the interface's frames begin.
-fn link_type(link: &Link) -> io::Result<LinkType> {
+pub(super) fn link_type(link: &Link) -> io::Result<LinkType> {
     match link.hardware {
         // Ethernet, and the loopback interface, which pretends to be.
         1 | 772 => Ok(LinkType::ETHERNET),

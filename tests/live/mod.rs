@@ -3,6 +3,7 @@
 
 mod fanout;
 mod filter;
+mod interfaces;
 mod lab;
 mod packets;
 mod ring;

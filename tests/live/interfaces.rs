@@ -1,0 +1,27 @@
+//! What `interfaces` says of an interface of our own.
+
+use vendorwatch::capture::interfaces::{Distortion, State, interfaces};
+
+use super::lab::{Lab, ip};
+
+#[test]
+#[ignore = "needs root"]
+fn settings_that_distort_a_mirror_are_named() {
+    let _lab = Lab::new();
+    let span = || interfaces().unwrap().into_iter().find(|found| found.name == "span").unwrap();
+    let before = span();
+    assert_eq!(before.state, State::Up);
+    assert_eq!(before.driver.as_deref(), Some("veth"));
+    assert_eq!(before.addresses, [] as [std::net::IpAddr; 0]);
+    assert_eq!((before.no_ring, before.no_xdp), (None, None));
+    assert!(before.distortions.contains(&Distortion::SmallMtu(1_500)));
+
+    ip(&["link", "set", "span", "mtu", "9000"]);
+    ip(&["address", "add", "192.0.2.1/24", "dev", "span"]);
+    ip(&["link", "set", "wire", "down"]);
+    let after = span();
+    assert_eq!(after.state, State::NoCarrier);
+    assert!(!after.distortions.contains(&Distortion::SmallMtu(9_000)));
+    assert_eq!(after.addresses.len(), 1);
+    assert!(after.no_xdp.unwrap().contains("192.0.2.1"));
+}
