@@ -73,9 +73,9 @@ struct {
 	__type(value, struct windows);
 } flows6 SEC(".maps");
 
-/* Ports of which every packet passes: DNS and its kin, tunnels. One bit a port. */
+/* UDP ports of which every packet passes: DNS and its kin, tunnels. One bit a port. */
 struct ports {
-	__u8 udp[8192], tcp[8192];
+	__u8 udp[8192];
 };
 
 struct {
@@ -88,6 +88,7 @@ struct {
 /* Addresses whose volume is counted although their packets stay here. The bits answer "no" for
  * nearly every other address without a look-up. */
 struct bits {
+	__u32 any;		/* 0 while no address is attributed */
 	__u8 bit[8192];
 };
 
@@ -141,6 +142,8 @@ struct packet {
 	__u16 source_port, destination_port;
 	__u8 ipv6, tcp, flags;
 };
+
+#define DNS 53
 
 #define FIN 0x01
 #define SYN 0x02
@@ -385,24 +388,32 @@ static __always_inline int tcp_verdict(context *frame, const struct packet *pack
 
 static __always_inline int udp_verdict(context *frame, const struct packet *packet)
 {
-	__u8 head[8] __attribute__((aligned(8)));
+	__u8 head[12] __attribute__((aligned(8)));
 
 	if (packet->length < sizeof(head) || LOAD(frame, packet->payload, head, sizeof(head)))
+		return PASS;
+	/* DNS on another port: opcode 0, one question. */
+	if ((head[2] & 0x78) == 0 && head[4] == 0 && head[5] == 1)
 		return PASS;
 	if (packet->source_port == 443 || packet->destination_port == 443)
 		/* Only what is certainly a short header stays: a long one has the highest bit,
 		 * gQUIC and a greased fixed bit lack the second. */
 		return (head[0] & 0xc0) == 0x40 ? SKIP_QUIC_SHORT : PASS;
 	__u32 version = be32(head) << 8 | head[4];
+	/* Elsewhere, by its version: 1 and 2 (RFC 9369), negotiation, the reserved ones, drafts, and
+	 * those of Google and Meta; gQUIC of old has it behind a connection id. */
 	if ((head[0] & 0x80) &&
 	    (version == 0 || version == 1 || version == 0x6b3343cf || version >> 8 == 0xff0000 ||
+	     version >> 8 == 0xfaceb0 || (version & 0x0f0f0f0f) == 0x0a0a0a0a ||
 	     version >> 24 == 'Q' || version >> 24 == 'T'))
 		return PASS;
-	/* DNS on another port: opcode 0, one question. */
-	if ((head[2] & 0x78) == 0 && head[4] == 0 && head[5] == 1)
+	if (head[9] == 'Q' && head[10] == '0')
 		return PASS;
-	/* Handshake records of DTLS 1.0 to 1.3 (RFC 9147, 4). */
-	if (head[0] == 22 && head[1] == 0xfe)
+	/* Handshake records of DTLS (RFC 9147, 4), those of its first draft too. */
+	if (head[0] == 22 && (head[1] == 0xfe || head[1] == 1))
+		return PASS;
+	/* A whole IPv6 packet: Teredo between peers, on any port (RFC 4380). */
+	if (head[0] >> 4 == 6 && (__u32)be16(head + 4) + 40 == packet->length)
 		return PASS;
 	return SKIP_UDP;
 }
@@ -427,7 +438,7 @@ static __always_inline void count_attributed(const struct packet *packet)
 {
 	__u32 zero = 0;
 	const struct bits *bits = bpf_map_lookup_elem(&attributed_bits, &zero);
-	if (!bits)
+	if (!bits || !bits->any)
 		return;
 	int sent = is_attributed(bits, &packet->destination);
 	if (!sent && !is_attributed(bits, &packet->source))
@@ -460,14 +471,15 @@ static __always_inline int wanted(context *frame)
 
 	if (read_packet(frame, &packet))
 		return 1;
-	const struct ports *open = bpf_map_lookup_elem(&ports, &zero);
-	if (!open)
-		return 1;
-	if (packet.tcp ? is_port(open->tcp, packet.source_port) ||
-				 is_port(open->tcp, packet.destination_port)
-		       : is_port(open->udp, packet.source_port) ||
-				 is_port(open->udp, packet.destination_port))
-		return 1;
+	if (packet.tcp) {
+		if (packet.source_port == DNS || packet.destination_port == DNS)
+			return 1;
+	} else {
+		const struct ports *open = bpf_map_lookup_elem(&ports, &zero);
+		if (!open || is_port(open->udp, packet.source_port) ||
+		    is_port(open->udp, packet.destination_port))
+			return 1;
+	}
 	__u32 reason = packet.tcp ? tcp_verdict(frame, &packet) : udp_verdict(frame, &packet);
 	if (reason == (__u32)PASS || is_sampled(&packet))
 		return 1;

@@ -18,7 +18,7 @@ mod tunnel;
 mod wlan;
 
 pub use tenant::{IdSpace, Tenants};
-pub use tunnel::may_be_tunnel;
+pub use tunnel::{PORTS as TUNNEL_PORTS, may_be_tunnel};
 
 use self::ip::Ends;
 use self::octets::Octets;

@@ -27,6 +27,13 @@ impl Lab {
         let namespace = File::open(format!("/run/netns/{}", lab.name)).unwrap();
         // This thread only; what it opens and the commands it runs belong to the namespace.
         move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Network)).unwrap();
+        // No address, no neighbours, no multicast reports: what is sent is all there is.
+        for which in ["all", "default"] {
+            let setting = format!("/proc/sys/net/ipv6/conf/{which}/disable_ipv6");
+            if let Err(error) = std::fs::write(&setting, "1") {
+                assert_eq!(error.kind(), std::io::ErrorKind::NotFound, "{setting}");
+            }
+        }
         Self::plug();
         lab
     }
@@ -35,7 +42,6 @@ impl Lab {
     pub(super) fn plug() {
         ip(&["link", "add", "wire", "type", "veth", "peer", "name", "span"]);
         for end in ["wire", "span"] {
-            // No address, no neighbours: what is sent is all there is.
             ip(&["link", "set", end, "addrgenmode", "none"]);
             ip(&["link", "set", end, "up"]);
         }

@@ -6,4 +6,5 @@ mod filter;
 mod interfaces;
 mod lab;
 mod packets;
+mod parity;
 mod ring;

@@ -12,7 +12,8 @@ use aya::programs::{SocketFilter, XdpFlags};
 use aya::{Ebpf, EbpfLoader, include_bytes_aligned};
 
 use super::wire::{self, FlowKey};
-use super::{ATTRIBUTED, Control, Exchange, NAME_PORTS, Setup, Skipped, TUNNEL_PORTS, Volume};
+use super::{ATTRIBUTED, Control, Exchange, NAME_PORTS, Setup, Skipped, Volume};
+use crate::decode::TUNNEL_PORTS;
 use crate::net::{Addr, Path, Wish};
 
 const FANOUT: &[u8] = include_bytes_aligned!("../../../bpf/fanout.bpf.o");
@@ -109,7 +110,7 @@ pub struct Maps {
     flows6: HashMap<MapData, [u8; 36], [u8; WINDOWS]>,
     skipped: PerCpuArray<MapData, [u8; 16]>,
     attributed: HashMap<MapData, [u8; 16], u32>,
-    attributed_bits: Array<MapData, [u8; 8192]>,
+    attributed_bits: Array<MapData, [u8; wire::BITS]>,
     exchanges: HashMap<MapData, [u8; 32], [u8; 32]>,
     uncounted: PerCpuArray<MapData, [u8; 16]>,
 }
@@ -132,13 +133,11 @@ const EXISTING: u64 = 2;
 impl Maps {
     fn take(object: &mut Ebpf, setup: &Setup) -> io::Result<Self> {
         let ports = MapData::from_fd(handle(object, "ports")?).map_err(told)?;
-        let mut ports: Array<MapData, [u8; 16_384]> = Map::Array(ports).try_into().map_err(told)?;
-        let mut bits = [0; 16_384];
-        let (udp, tcp) = bits.split_at_mut(8192);
+        let mut ports: Array<MapData, [u8; 8192]> = Map::Array(ports).try_into().map_err(told)?;
+        let mut bits = [0; 8192];
         for port in NAME_PORTS.iter().chain(&TUNNEL_PORTS).chain(&setup.udp_ports) {
-            wire::set_port(udp, *port);
+            wire::set_port(&mut bits, *port);
         }
-        wire::set_port(tcp, NAME_PORTS[0]);
         ports.set(0, bits, 0).map_err(told)?;
         let handles: Result<Arc<[_]>, io::Error> =
             NAMES.into_iter().map(|name| Ok((name, handle(object, name)?))).collect();
@@ -218,7 +217,7 @@ impl Control for Maps {
         for gone in known.iter().filter(|words| !wanted.contains(*words)) {
             let _ = self.attributed.remove(gone);
         }
-        let mut bits = [0; 8192];
+        let mut bits = [0; wire::BITS];
         let mut refused = addresses.len().saturating_sub(ATTRIBUTED);
         for words in wanted {
             match self.attributed.insert(words, 1, 0) {

@@ -111,16 +111,13 @@ pub struct Exchange {
 pub struct Setup {
     /// Flow states remembered over IPv4, and a quarter as many over IPv6.
     pub flows: u32,
-    /// UDP ports whose every packet passes, besides [`NAME_PORTS`] and [`TUNNEL_PORTS`].
+    /// UDP ports whose every packet passes, besides [`NAME_PORTS`] and
+    /// [`TUNNEL_PORTS`](crate::decode::TUNNEL_PORTS).
     pub udp_ports: Vec<u16>,
 }
 
-/// Ports where every packet may carry a name: DNS, mDNS, LLMNR. On TCP, DNS only.
+/// UDP ports where every packet may carry a name: DNS, mDNS, LLMNR. (On TCP, port 53 passes.)
 pub const NAME_PORTS: [u16; 3] = [53, 5353, 5355];
-
-/// UDP ports of tunnels, whose contents the filter does not look into: L2TP, GTP-U, Teredo,
-/// GRE-in-UDP, VXLAN, Geneve, MPLS-in-UDP, VXLAN as Linux first had it, TZSP.
-pub const TUNNEL_PORTS: [u16; 9] = [1701, 2152, 3544, 4754, 4789, 6081, 6635, 8472, 37008];
 
 /// How many addresses can be attributed at a time.
 pub const ATTRIBUTED: usize = 16_384;

@@ -65,10 +65,14 @@ pub(super) fn addr(words: [u8; 16]) -> Addr {
     Addr::from_bits(bits)
 }
 
+/// The size of `struct bits`: a word that says whether any bit is set, and the bits.
+pub(super) const BITS: usize = 4 + 8192;
+
 /// Sets the bit of `addr` in `struct bits`, as `is_attributed` looks for it.
-pub(super) fn set_bit(bits: &mut [u8; 8192], addr: Addr) {
+pub(super) fn set_bit(bits: &mut [u8; BITS], addr: Addr) {
     let mixed = fold(addr).wrapping_mul(0x9e37_79b1) >> 16;
-    bits[(mixed >> 3) as usize & 8191] |= 1 << (mixed & 7);
+    bits[..4].copy_from_slice(&1_u32.to_ne_bytes());
+    bits[4 + ((mixed >> 3) as usize & 8191)] |= 1 << (mixed & 7);
 }
 
 /// The words of an address, exclusive-ored.

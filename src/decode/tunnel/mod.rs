@@ -41,6 +41,22 @@ mod port {
     pub(super) const TZSP: u16 = 37_008;
 }
 
+/// The ports of [`may_be_tunnel`], for filters that must not look past them.
+pub const PORTS: [u16; 12] = [
+    port::L2TP,
+    port::GTP_U,
+    port::TEREDO,
+    port::LISP,
+    port::GRE,
+    port::VXLAN,
+    port::VXLAN_GPE,
+    port::CAPWAP_DATA,
+    port::GENEVE,
+    port::MPLS,
+    port::VXLAN_LINUX,
+    port::TZSP,
+];
+
 /// May UDP between these ports carry a tunnel? For those who want to know quickly that it does
 /// not: then, and only then, is the payload the application's.
 #[inline]
@@ -183,4 +199,16 @@ fn checksum(octets: &[u8], from: u64) -> u16 {
     }
     // Folded above.
     u16::try_from(sum).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_list_of_ports_is_complete() {
+        for port in 0..=u16::MAX {
+            assert_eq!(may_be_tunnel(40_000, port, &[]), PORTS.contains(&port), "{port}");
+        }
+    }
 }
