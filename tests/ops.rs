@@ -1,6 +1,10 @@
 //! What operators install: rules, unit, dashboard. Checked by the tools that will read them.
 
+use std::collections::BTreeSet;
+use std::fs;
 use std::process::{Command, Output};
+
+use vendorwatch::export::metrics::families;
 
 use crate::support::repository;
 
@@ -37,4 +41,27 @@ fn the_unit_exposes_no_more_than_a_sensor_must() {
         &["security", "--offline=yes", "--threshold=16", "--no-pager", unit],
     );
     assert!(exposure.status.success(), "{}", text(&exposure));
+}
+
+/// Names that look like families of ours.
+fn families_in(text: &str) -> BTreeSet<&str> {
+    text.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_' || c == ':'))
+        .filter(|word| word.starts_with("vendorwatch_") || word.starts_with("process_"))
+        .collect()
+}
+
+#[test]
+fn rules_and_dashboard_name_only_families_that_exist() {
+    let known: BTreeSet<&str> = families::ALL.iter().map(|family| family.name).collect();
+    for path in [
+        "prometheus/vendorwatch.rules.yml",
+        "prometheus/tests/vendorwatch.test.yml",
+        "grafana/vendorwatch.json",
+    ] {
+        let text = fs::read_to_string(repository(path)).unwrap();
+        let named = families_in(&text);
+        assert!(named.len() > 5, "{path} names families");
+        let unknown: Vec<_> = named.difference(&known).collect();
+        assert!(unknown.is_empty(), "{path}: no such families: {unknown:?}");
+    }
 }

@@ -3,6 +3,7 @@
 mod bpf;
 mod corpus;
 mod decode;
+mod generated;
 mod live;
 mod ops;
 mod rooms;

@@ -16,6 +16,12 @@ enum What {
     Man,
     /// A configuration file with every key, its default and the reason for it
     Config,
+    /// The Grafana dashboard
+    Dashboards,
+    /// The Prometheus recording and alert rules
+    Rules,
+    /// The systemd unit
+    Unit,
     /// A completion script
     Completions {
         /// For which shell
@@ -28,6 +34,12 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     match &args.what {
         What::Man => man(&mut text)?,
         What::Config => text.extend_from_slice(crate::config::default_file().as_bytes()),
+        What::Dashboards => {
+            serde_json::to_writer_pretty(&mut text, &crate::export::dashboard::dashboard())?;
+            text.push(b'\n');
+        }
+        What::Rules => text.extend_from_slice(RULES),
+        What::Unit => text.extend_from_slice(UNIT),
         What::Completions { shell } => {
             clap_complete::generate(*shell, &mut super::command(), "vendorwatch", &mut text);
         }
@@ -48,3 +60,6 @@ fn man(out: &mut Vec<u8>) -> io::Result<()> {
     }
     Ok(())
 }
+
+const RULES: &[u8] = include_bytes!("../../prometheus/vendorwatch.rules.yml");
+const UNIT: &[u8] = include_bytes!("../../systemd/vendorwatch.service");

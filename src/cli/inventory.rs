@@ -57,16 +57,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     };
     // Only JSON quotes the evidence.
     let set = match args.format {
-        Format::Json => Sources {
-            built_in: config.switch(&keys::SIGNATURES_BUILT_IN),
-            directories: config
-                .list(&keys::SIGNATURES_DIRECTORIES)
-                .iter()
-                .map(Into::into)
-                .collect(),
-        }
-        .load()
-        .map_err(Failure::usage)?,
+        Format::Json => Sources::configured(&config).load().map_err(Failure::usage)?,
         Format::Table | Format::Csv => Set::default(),
     };
     let query = Query {

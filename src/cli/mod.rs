@@ -8,6 +8,7 @@ mod generate;
 mod inventory;
 mod logging;
 mod read;
+mod run;
 mod signatures;
 
 use std::ffi::{OsStr, OsString};
@@ -40,6 +41,8 @@ enum Command {
     Match(explain::Args),
     /// Check, show and exchange signatures
     Signatures(signatures::Args),
+    /// Capture from interfaces and serve what is found
+    Run(run::Args),
     /// Read capture files and say which listed vendors were contacted, by whom and when
     Read(read::Args),
     /// List what was found, from the database of the daemon
@@ -89,6 +92,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let done = match &cli.command {
         Command::Match(args) => explain::run(args),
         Command::Signatures(args) => signatures::run(args),
+        Command::Run(args) => run::run(args),
         Command::Read(args) => read::run(args),
         Command::Inventory(args) => inventory::run(args),
         Command::Config(args) => config::run(args),

@@ -14,7 +14,6 @@ use crate::detect::summary::{by_client, by_endpoint};
 use crate::detect::{Event, Finding};
 use crate::export::account::{Account, Tally};
 use crate::export::findings::{self, Format};
-use crate::pipeline::Settings;
 use crate::time::Timestamp;
 
 #[derive(Debug, clap::Args)]
@@ -55,7 +54,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let mut files = Files::new(&args.inputs, filter.as_deref()).map_err(blame)?;
     let plan = Plan {
         policy,
-        settings: Settings::default(),
+        settings: crate::daemon::settings(&config),
         limits: Limits::default(),
         names: args.names,
     };

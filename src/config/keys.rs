@@ -39,10 +39,6 @@ keys! {
     /// Capture filter in tcpdump's syntax. None: every frame is looked at, for a name can travel
     /// on any port.
     CAPTURE_FILTER = "capture.filter", "filter", Kind::Text, "", restart;
-    /// Octets taken of each frame. The default is more than any frame has, because a
-    /// hello that is cut has no name.
-    CAPTURE_SNAPLEN = "capture.snaplen", "snaplen",
-        Kind::Number { min: 64, max: 262_144 }, "262144", restart;
     /// Also take frames that are not addressed to this host, which is what a mirror port delivers.
     CAPTURE_PROMISCUOUS = "capture.promiscuous", "promiscuous", Kind::Switch, "true", restart;
     /// Kernel buffer of each worker. A burst that does not fit is lost: with 2 MiB nine tenths of
@@ -52,14 +48,34 @@ keys! {
     /// Workers for each interface. 0: one for each core, shared among the interfaces.
     CAPTURE_WORKERS = "capture.workers", "workers",
         Kind::Number { min: 0, max: 1_024 }, "0", restart;
+    /// Leave out what this machine sends through the interface. Off, so that a host that is watched
+    /// on its own interface is seen whole.
+    CAPTURE_IGNORE_OUTGOING = "capture.ignore_outgoing", "capture.ignore-outgoing",
+        Kind::Switch, "false", restart;
+    /// Ask the card for its own timestamps. Off, because the card's clock is only right where
+    /// something keeps it so.
+    CAPTURE_HARDWARE_TIME = "capture.hardware_time", "capture.hardware-time",
+        Kind::Switch, "false", restart;
+    /// Spin in the driver for this long before sleeping: lower delay for a core's full time. 0s:
+    /// do not, because a mirror is in no hurry.
+    CAPTURE_BUSY_POLL = "capture.busy_poll", "capture.busy-poll", Kind::Span, "0s", restart;
+    /// Flows that the in-kernel filter remembers for each ring, or for the interface with xdp.
+    CAPTURE_KERNEL_FLOWS = "capture.kernel_flows", "capture.kernel-flows",
+        Kind::Number { min: 1_024, max: 16_777_216 }, "65536", restart;
     /// Processors that the workers are pinned to, in turn. None: the scheduler decides.
     CAPTURE_CPUS = "capture.cpus", "capture.cpus", Kind::List, "", restart;
 
-    /// Directories with signature files, added to the built-in ones; a file of a built-in vendor
-    /// replaces it.
+    /// Directories with signature files and packs, added to the built-in ones; a file of a built-in
+    /// vendor replaces it.
     SIGNATURES_DIRECTORIES = "signatures.directories", "signatures", Kind::List, "";
     /// Use the signatures that are built into the program.
     SIGNATURES_BUILT_IN = "signatures.built_in", "signatures.built-in", Kind::Switch, "true";
+    /// Public keys, in minisign's form, that signed packs must be signed with. None: signatures of
+    /// packs are not looked at.
+    SIGNATURES_KEYS = "signatures.keys", "signatures.keys", Kind::List, "";
+    /// Refuse packs that are not signed with one of the keys.
+    SIGNATURES_REQUIRE_SIGNED = "signatures.require_signed", "signatures.require-signed",
+        Kind::Switch, "false";
     /// Vendors to look for although their file says off by default.
     SIGNATURES_ENABLE = "signatures.enable", "signatures.enable", Kind::List, "";
     /// Vendors not to look for.
@@ -91,9 +107,9 @@ keys! {
         Kind::Number { min: 16, max: 1_000_000 }, "8192", restart;
     /// A finding that goes on is written again after this time: often enough to see that it goes
     /// on, rarely enough for a busy network.
-    EVENTS_REPEAT = "events.repeat", "events.repeat", Kind::Span, "1h";
+    EVENTS_REPEAT = "events.repeat", "events.repeat", Kind::Span, "1h", restart;
     /// Write first-seen events as `alert`, so that existing alert pipelines act on them.
-    EVENTS_ALERT = "events.alert", "events.alert", Kind::Switch, "true";
+    EVENTS_ALERT = "events.alert", "events.alert", Kind::Switch, "true", restart;
 
     /// Database of findings. auto: inventory.sqlite in the directory that the service manager
     /// gives (STATE_DIRECTORY), or none where there is no such directory. off: none.
@@ -113,9 +129,21 @@ keys! {
     METRICS_CLIENT_WINDOW = "metrics.client_window", "metrics.client-window",
         Kind::Span, "24h", restart;
 
+    /// Octets for connections whose first payload is unfinished, for each worker.
+    BUDGETS_CONNECTIONS = "budgets.connections", "budgets.connections",
+        Kind::Size { min: MIB, max: 16 * GIB }, "24MiB", restart;
     /// Records that may wait between a worker and the correlator; more are dropped and counted.
     BUDGETS_RECORDS = "budgets.records", "budgets.records",
         Kind::Number { min: 1_024, max: 16_777_216 }, "65536", restart;
+    /// Octets for what clients were told by DNS, by which connections without a name get one.
+    BUDGETS_ANSWERS = "budgets.answers", "budgets.answers",
+        Kind::Size { min: MIB, max: 16 * GIB }, "32MiB", restart;
+    /// Findings in memory. The one seen least recently makes room; the inventory keeps it.
+    BUDGETS_FINDINGS = "budgets.findings", "budgets.findings",
+        Kind::Number { min: 1_024, max: 16_777_216 }, "65536", restart;
+    /// Pairs of client and server whose volume is counted though no name was seen.
+    BUDGETS_ATTRIBUTED = "budgets.attributed", "budgets.attributed",
+        Kind::Number { min: 64, max: 1_048_576 }, "4096", restart;
 
     /// User to become after the sockets are open, where no service manager does it. None: stay.
     DAEMON_USER = "daemon.user", "user", Kind::Text, "", restart;

@@ -241,13 +241,14 @@ mod tests {
 
     #[test]
     fn flags_win_over_environment_over_file_over_defaults() {
-        let variable = |name: &str| (name == "VENDORWATCH_CAPTURE_SNAPLEN").then(|| "200".into());
-        let file = "[capture]\nsnaplen = 100\nbuffer = \"64MiB\"\n";
+        let variable =
+            |name: &str| (name == "VENDORWATCH_CAPTURE_KERNEL_FLOWS").then(|| "4096".into());
+        let file = "[capture]\nkernel_flows = 2048\nbuffer = \"64MiB\"\n";
         let flags = Flags::from_pairs([(&keys::CAPTURE_BUFFER, "128MiB")]);
         let config = Config::read(None, file, variable, &flags).unwrap();
         assert_eq!(
-            config.value(&keys::CAPTURE_SNAPLEN),
-            Some(&(Value::Number(200), Origin::Environment))
+            config.value(&keys::CAPTURE_KERNEL_FLOWS),
+            Some(&(Value::Number(4096), Origin::Environment))
         );
         assert_eq!(
             config.value(&keys::CAPTURE_BUFFER),
@@ -255,8 +256,8 @@ mod tests {
         );
         let config = Config::read(None, file, |_| None, &Flags::default()).unwrap();
         assert_eq!(
-            config.value(&keys::CAPTURE_SNAPLEN),
-            Some(&(Value::Number(100), Origin::File { line: 2 }))
+            config.value(&keys::CAPTURE_KERNEL_FLOWS),
+            Some(&(Value::Number(2048), Origin::File { line: 2 }))
         );
         assert_eq!(config.text(&keys::CAPTURE_BACKEND), "auto");
     }
@@ -264,8 +265,14 @@ mod tests {
     #[test]
     fn every_fault_is_named_with_its_line() {
         for (text, want) in [
-            ("[capture]\nsnaplen_ = 1\n", "v.toml:2: unknown key `capture.snaplen_`; known: "),
-            ("[capture]\nsnaplen = 1\n", "v.toml:2: capture.snaplen: 1 is not between 64"),
+            (
+                "[capture]\nkernel_flows_ = 1\n",
+                "v.toml:2: unknown key `capture.kernel_flows_`; known: ",
+            ),
+            (
+                "[capture]\nkernel_flows = 1\n",
+                "v.toml:2: capture.kernel_flows: 1 is not between 1024",
+            ),
             ("\n[captures]\n", "v.toml:2: unknown `captures`; known: [capture]"),
             ("[capture\n", "v.toml:1: "),
             (
@@ -313,9 +320,9 @@ mod tests {
         let old = read("").unwrap();
         let live = read("[signatures]\nmin_strength = \"strong\"\n").unwrap();
         assert!(old.admits(&live).is_ok());
-        let new =
-            read("[capture]\nsnaplen = 100\n[[network]]\nname = \"a\"\nvlans = [1]\n").unwrap();
+        let new = read("[capture]\nkernel_flows = 2048\n[[network]]\nname = \"a\"\nvlans = [1]\n")
+            .unwrap();
         let refusal = old.admits(&new).unwrap_err().to_string();
-        assert_eq!(refusal, "only a restart can change capture.snaplen, [[network]]");
+        assert_eq!(refusal, "only a restart can change capture.kernel_flows, [[network]]");
     }
 }

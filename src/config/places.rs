@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 use super::file::{Faults, Table};
+use crate::decode::IdSpace;
 use crate::detect::Role;
 
 /// `[[network]]`: an operator's name for clients. It holds a client when each kind that is given
@@ -27,9 +28,20 @@ pub struct Network {
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Tenant {
     pub name: String,
-    pub vlans: Vec<u16>,
-    pub vnis: Vec<u32>,
-    pub teids: Vec<u32>,
+    pub ids: Vec<(IdSpace, u32)>,
+}
+
+impl Tenant {
+    /// The keys under which ids are declared.
+    pub const KEYS: [(&'static str, IdSpace); 7] = [
+        ("vlans", IdSpace::Vlan),
+        ("vnis", IdSpace::Vni),
+        ("teids", IdSpace::Teid),
+        ("gre_keys", IdSpace::GreKey),
+        ("erspan_sessions", IdSpace::ErspanSession),
+        ("mpls_labels", IdSpace::MplsLabel),
+        ("l2tp_sessions", IdSpace::L2tpSession),
+    ];
 }
 
 /// `[[exception]]`: a finding that is known and accepted until a day.
@@ -89,12 +101,19 @@ impl Places {
                     role,
                 });
             }
-            "tenant" => self.tenants.push(Tenant {
-                name: table.name(faults),
-                vlans: table.items("vlans", faults, parse_vlan),
-                vnis: table.items("vnis", faults, parse_vni),
-                teids: table.items("teids", faults, parse_tunnel_id),
-            }),
+            "tenant" => {
+                let name = table.name(faults);
+                let mut ids = Vec::new();
+                for (key, space) in Tenant::KEYS {
+                    let parse = |text: &str| match space {
+                        IdSpace::Vlan => parse_vlan(text).map(u32::from),
+                        IdSpace::Vni => parse_vni(text),
+                        _ => parse_tunnel_id(text),
+                    };
+                    ids.extend(table.items(key, faults, parse).into_iter().map(|id| (space, id)));
+                }
+                self.tenants.push(Tenant { name, ids });
+            }
             _ => {
                 let vendor = table.required("vendor", faults);
                 let network = table.text("network", faults).map(Place::Network);
@@ -146,6 +165,9 @@ impl Places {
         }
         let mut tenants = BTreeSet::new();
         for tenant in &self.tenants {
+            if tenant.ids.is_empty() {
+                faults.add(None, format!("[[tenant]] `{}` declares no id", tenant.name));
+            }
             if !tenants.insert(&tenant.name) {
                 faults.add(None, format!("[[tenant]] `{}` is there twice", tenant.name));
             }

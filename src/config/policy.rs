@@ -1,6 +1,5 @@
 //! What is looked for and reported: the part of a configuration that a reload may change.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::signatures::{LoadError, Sources};
@@ -44,15 +43,7 @@ impl Policy {
         interfaces: &[Arc<str>],
         now: Timestamp,
     ) -> Result<Self, PolicyError> {
-        let sources = Sources {
-            built_in: config.switch(&keys::SIGNATURES_BUILT_IN),
-            directories: config
-                .list(&keys::SIGNATURES_DIRECTORIES)
-                .iter()
-                .map(PathBuf::from)
-                .collect(),
-        };
-        let set = Arc::new(sources.load()?);
+        let set = Arc::new(Sources::configured(config).load()?);
         let selection = selection(config)?;
         let unknown = selection.unknown_words(set.vendors());
         if !unknown.is_empty() {

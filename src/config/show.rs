@@ -3,7 +3,7 @@
 use core::fmt::Write;
 
 use super::key::Origin;
-use super::{Config, Place, keys};
+use super::{Config, Place, Tenant, keys};
 use crate::detect::Role;
 
 /// The default file: every key with what it does, its default, and other ways to set it.
@@ -55,9 +55,11 @@ pub fn show(config: &Config) -> String {
     }
     for tenant in &config.places.tenants {
         let _ = writeln!(out, "\n[[tenant]]\nname = {:?}", tenant.name);
-        list(&mut out, "vlans", &tenant.vlans);
-        list(&mut out, "vnis", &tenant.vnis);
-        list(&mut out, "teids", &tenant.teids);
+        for (key, space) in Tenant::KEYS {
+            let ids: Vec<u32> =
+                tenant.ids.iter().filter(|(of, _)| *of == space).map(|(_, id)| *id).collect();
+            list(&mut out, key, &ids);
+        }
     }
     for network in &config.places.networks {
         out.push_str("\n[[network]]\n");
@@ -113,6 +115,10 @@ const LISTS: &str = r#"
 #vlans = [110]
 #vnis = [5001]
 #teids = []
+#gre_keys = []
+#erspan_sessions = []
+#mpls_labels = []
+#l2tp_sessions = []
 
 # Names for parts of the network; they become the label `network`. A network holds a client when
 # each kind that is given holds it. Of several the one wins that names the tenant, then the longest

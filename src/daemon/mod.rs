@@ -1,4 +1,46 @@
 //! What makes a process of the parts: workers and the correlator behind them, over files or live;
 //! reload, shutdown, privileges.
+//!
+//! In: a checked configuration. Out: an exit, with a reason. Threads: one a worker, one that
+//! correlates, one each for events and inventory, and the control plane, which alone has signals,
+//! HTTP and the service manager.
 
+mod control;
+mod correlate;
+mod live;
+mod privileges;
 pub mod replay;
+mod shared;
+mod worker;
+
+pub use live::{DaemonError, Reread, run};
+
+use std::sync::Arc;
+
+use crate::config::{Config, keys};
+use crate::decode::Tenants;
+use crate::net::TenantId;
+use crate::pipeline::{Budgets, Settings};
+
+/// What pipelines are told at their start.
+#[must_use]
+pub fn settings(config: &Config) -> Settings {
+    let tenants = config.places.tenants.iter().zip(1_u16..).flat_map(|(tenant, number)| {
+        tenant.ids.iter().map(move |(space, id)| (*space, *id, TenantId(number)))
+    });
+    Settings {
+        seed: seed(),
+        budgets: Budgets {
+            connections: config.size(&keys::BUDGETS_CONNECTIONS),
+            ..Budgets::default()
+        },
+        tenants: Arc::new(Tenants::new(tenants)),
+        ..Settings::default()
+    }
+}
+
+/// Table seeds that whoever sends packets cannot know.
+fn seed() -> u64 {
+    use std::hash::{BuildHasher, Hasher};
+    std::hash::RandomState::new().build_hasher().finish()
+}

@@ -11,8 +11,8 @@ use super::event::{ConnectionOutcome, Detected, Event};
 use super::ledger::{Ledger, Seen, VendorKey};
 use super::order::Order;
 use super::{
-    Connection, Detection, EchHello, Exceptions, Finding, FindingKey, Networks, Origin, Record,
-    Volume,
+    Connection, Detection, EchHello, EncryptedDns, Exceptions, Finding, FindingKey, Networks,
+    Origin, Record, Volume,
 };
 use crate::inspect::Signal;
 use crate::name::Name;
@@ -79,6 +79,8 @@ pub struct Correlator {
 #[derive(Debug)]
 struct Judge {
     set: Arc<Set>,
+    /// Resolvers that speak DNS over HTTPS, by name and address.
+    resolvers: Arc<Set>,
     networks: Arc<Networks>,
     exceptions: Arc<Exceptions>,
     duplicates: Duplicates,
@@ -120,6 +122,7 @@ impl Correlator {
             order: Order::new(lanes, limits.records),
             judge: Judge {
                 set,
+                resolvers: Arc::default(),
                 networks,
                 exceptions: Arc::default(),
                 duplicates: Duplicates::new(limits.identities),
@@ -149,6 +152,11 @@ impl Correlator {
     /// From now on keeps what changes, for [`take_changes`](Self::take_changes).
     pub fn keep_changes(&mut self) {
         self.judge.ledger.keep_changes();
+    }
+
+    /// The resolvers that speak DNS over HTTPS, by name and address.
+    pub fn set_resolvers(&mut self, resolvers: Arc<Set>) {
+        self.judge.resolvers = resolvers;
     }
 
     /// From now on judges by this configuration. What was counted stays counted.
@@ -192,7 +200,8 @@ impl Correlator {
     /// The servers that workers should count volume for, when they changed since this was last
     /// asked.
     pub fn take_attributed(&mut self) -> Option<Attributed> {
-        self.judge.pairs.publish(self.judge.now)
+        let now = self.now();
+        self.judge.pairs.publish(now)
     }
 
     /// The findings in memory, the one seen least recently first.
@@ -297,13 +306,28 @@ impl Judge {
         // is as hidden as if none had been shown.
         let named = connection.named && ech.map(EchRule::verdict) != Some(Ech::Real);
         let outcome = if named { ConnectionOutcome::Named } else { self.nameless(connection, out) };
-        if let Some(kind) = connection.encrypted_dns {
+        if let Some(kind) = connection.encrypted_dns.or_else(|| self.encrypted_dns(connection)) {
             out(Event::EncryptedDns { network, kind });
         }
         let server = connection.server.addr;
         let never_resolved = outcome == ConnectionOutcome::Nameless
             && !self.answers.was_given(client.tenant, server);
         out(Event::Connection { network, outcome, never_resolved });
+    }
+
+    /// Does a connection go to a resolver, by what only its server's address tells?
+    fn encrypted_dns(&self, connection: &Connection) -> Option<EncryptedDns> {
+        let Connection { origin, client, server, named, .. } = connection;
+        if server.port != HTTPS_PORT {
+            return None;
+        }
+        let by_address = self.resolvers.lookup_addr(server.addr).is_some();
+        let by_name = || {
+            let mut known =
+                self.answers.candidates(client.tenant, client.addr, server.addr, origin.at);
+            !named && known.any(|known| self.resolvers.lookup(known.name).is_some())
+        };
+        (by_address || by_name()).then_some(EncryptedDns::Doh)
     }
 
     /// A connection whose name cannot be read: what its client resolved before, and whose address
@@ -443,6 +467,9 @@ impl Judge {
     }
 }
 
+/// Where DNS over HTTPS is served (RFC 8484 §8.1); elsewhere an address says nothing.
+const HTTPS_PORT: u16 = 443;
+
 /// An attribution rests on an answer: what may be recognised by DNS may be recognised by it.
 fn bears_attribution(indicator: &Indicator) -> bool {
     [Signal::DnsAttributed, Signal::DnsAnswer, Signal::DnsQuery]
@@ -468,3 +495,6 @@ impl Inference {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

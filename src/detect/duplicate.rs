@@ -45,20 +45,20 @@ impl Duplicates {
         identity: u64,
         at: Timestamp,
     ) -> Verdict {
-        while self
-            .counted
-            .oldest()
-            .is_some_and(|(_, (_, counted))| at.since(*counted) > QUESTION_WINDOW)
-        {
+        while self.counted.oldest().is_some_and(|(_, (_, counted))| at.since(*counted) >= LONGEST) {
             self.counted.pop_oldest();
         }
-        let window = if kind == Kind::Dns { QUESTION_WINDOW } else { COPY_WINDOW };
         let key = (kind, identity);
         // Looked up without touching: entries stay in the order in which they counted.
         if let Some((first, counted)) = self.counted.get(&key) {
             let gap = at.since(*counted);
-            if gap <= window {
-                let copy = *first == signal && gap <= COPY_WINDOW;
+            let window = match (kind, signal) {
+                (Kind::Dns, Signal::DnsAnswer) if *first != signal => ANSWER_WINDOW,
+                (Kind::Dns, _) => QUESTION_WINDOW,
+                (Kind::Name | Kind::Connection, _) => COPY_WINDOW,
+            };
+            if gap < window {
+                let copy = *first == signal && gap < COPY_WINDOW;
                 return if copy { Verdict::Copy } else { Verdict::Repeat };
             }
         }
@@ -83,11 +83,17 @@ impl Kind {
     }
 }
 
-/// Copies of one packet by several mirrors arrive within this, the moment itself included.
+/// Copies of one packet by several mirrors arrive within this.
 const COPY_WINDOW: Duration = Duration::from_secs(1);
 
 /// The same question from the same port with the same id is the same question for this long.
 const QUESTION_WINDOW: Duration = Duration::from_secs(5);
+
+/// An answer belongs to its question, and counts with it, for this long.
+const ANSWER_WINDOW: Duration = Duration::from_secs(10);
+
+/// Nothing older than this matters.
+const LONGEST: Duration = ANSWER_WINDOW;
 
 #[cfg(test)]
 mod tests {
@@ -104,8 +110,8 @@ mod tests {
         let mut seen = Duplicates::new(8);
         assert_eq!(judge(&mut seen, Signal::TlsSni, 7, SECOND), Verdict::First);
         assert_eq!(judge(&mut seen, Signal::TlsSni, 7, SECOND), Verdict::Copy);
-        assert_eq!(judge(&mut seen, Signal::TlsSni, 7, 2 * SECOND), Verdict::Copy);
-        assert_eq!(judge(&mut seen, Signal::TlsSni, 7, 2 * SECOND + 1), Verdict::First);
+        assert_eq!(judge(&mut seen, Signal::TlsSni, 7, 2 * SECOND - 1), Verdict::Copy);
+        assert_eq!(judge(&mut seen, Signal::TlsSni, 7, 2 * SECOND), Verdict::First);
         assert_eq!(judge(&mut seen, Signal::TlsSni, 8, 2 * SECOND), Verdict::First);
     }
 
@@ -115,8 +121,12 @@ mod tests {
         assert_eq!(judge(&mut seen, Signal::DnsQuery, 7, 0), Verdict::First);
         assert_eq!(judge(&mut seen, Signal::DnsQuery, 7, 10), Verdict::Copy);
         assert_eq!(judge(&mut seen, Signal::DnsAnswer, 7, 20), Verdict::Repeat);
-        assert_eq!(judge(&mut seen, Signal::DnsQuery, 7, 5 * SECOND), Verdict::Repeat);
-        assert_eq!(judge(&mut seen, Signal::DnsQuery, 7, 5 * SECOND + 1), Verdict::First);
+        assert_eq!(judge(&mut seen, Signal::DnsQuery, 7, 5 * SECOND - 1), Verdict::Repeat);
+        assert_eq!(judge(&mut seen, Signal::DnsAnswer, 7, 10 * SECOND - 1), Verdict::Repeat);
+        assert_eq!(judge(&mut seen, Signal::DnsQuery, 7, 5 * SECOND), Verdict::First);
+        assert_eq!(judge(&mut seen, Signal::DnsAnswer, 8, 10 * SECOND), Verdict::First);
+        assert_eq!(judge(&mut seen, Signal::DnsAnswer, 8, 15 * SECOND - 1), Verdict::Repeat);
+        assert_eq!(judge(&mut seen, Signal::DnsAnswer, 8, 15 * SECOND), Verdict::First);
     }
 
     #[test]
@@ -127,7 +137,7 @@ mod tests {
                 judge(&mut seen, Signal::QuicSni, 1, tenth * SECOND / 10) == Verdict::First
             })
             .count();
-        assert_eq!(firsts, 10, "one for each 1.1 s begun");
+        assert_eq!(firsts, 10, "one a second");
     }
 
     #[test]

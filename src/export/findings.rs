@@ -263,6 +263,11 @@ fn hide(table: &mut Table, columns: &[&str], name: &str) {
 }
 
 /// To the second, for people.
+#[must_use]
+pub fn moment(at: Timestamp) -> String {
+    brief(at)
+}
+
 fn brief(at: Timestamp) -> String {
     show(at, "%Y-%m-%d %H:%M:%SZ")
 }

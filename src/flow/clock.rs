@@ -19,7 +19,7 @@ pub struct Clock {
 #[derive(Clone, Copy, Debug, Default)]
 struct Source {
     now: Timestamp,
-    /// A stamp that jumped and waits to be confirmed.
+    /// A stamp that jumped and waits for a second one like it.
     suspect: Option<Timestamp>,
     /// What is added to this source's time to give the tables' time. Wraps: it may be negative.
     offset: u64,

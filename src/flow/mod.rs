@@ -4,12 +4,14 @@
 
 pub mod clock;
 pub mod filter;
+pub mod fragments;
 pub mod hash;
 pub mod segments;
 pub mod table;
 
 pub use clock::Clock;
 pub use filter::Filter;
+pub use fragments::{Fragments, GivenUp, Taken};
 pub use hash::FlowHasher;
 pub use segments::{Brought, Segments};
 pub use table::{Removed, Slot, Table};

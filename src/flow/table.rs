@@ -15,8 +15,8 @@ pub struct Slot(u32);
 
 /// See the [module](self).
 #[derive(Debug)]
-pub struct Table<V> {
-    slab: Vec<Entry<V>>,
+pub struct Table<V, K = FlowKey> {
+    slab: Vec<Entry<V, K>>,
     /// Slots by hash, linear probing, at most half full. Length is a power of two.
     index: Vec<Bucket>,
     free: u32,
@@ -31,9 +31,9 @@ pub struct Table<V> {
 }
 
 #[derive(Debug)]
-struct Entry<V> {
+struct Entry<V, K> {
     hash: u64,
-    key: FlowKey,
+    key: K,
     touched: Timestamp,
     older: u32,
     newer: u32,
@@ -49,18 +49,18 @@ struct Bucket {
 
 /// What a removed entry was.
 #[derive(Debug)]
-pub struct Removed<V> {
-    pub key: FlowKey,
+pub struct Removed<V, K = FlowKey> {
+    pub key: K,
     pub hash: u64,
     pub value: V,
 }
 
-impl<V> Table<V> {
+impl<V, K: Copy + PartialEq> Table<V, K> {
     /// An empty table that may use `max_bytes` in all.
     #[must_use]
     pub fn new(max_bytes: usize) -> Self {
         // An index that just doubled has four buckets an entry.
-        let entry = size_of::<Entry<V>>() + 4 * size_of::<Bucket>();
+        let entry = size_of::<Entry<V, K>>() + 4 * size_of::<Bucket>();
         let max_entries = (max_bytes / entry).clamp(16, 1 << 24);
         Self {
             slab: Vec::new(),
@@ -79,7 +79,7 @@ impl<V> Table<V> {
     /// Where the flow is, if it is here.
     #[inline]
     #[must_use]
-    pub fn find(&self, hash: u64, key: &FlowKey) -> Option<Slot> {
+    pub fn find(&self, hash: u64, key: &K) -> Option<Slot> {
         let mask = self.index.len() - 1;
         let mut at = low(hash) & mask;
         loop {
@@ -95,7 +95,7 @@ impl<V> Table<V> {
     }
 
     /// Puts a flow in that is not here yet. Ask [`Self::overfull`] first.
-    pub fn insert(&mut self, hash: u64, key: FlowKey, now: Timestamp, value: V) -> Slot {
+    pub fn insert(&mut self, hash: u64, key: K, now: Timestamp, value: V) -> Slot {
         if (self.len + 1) * 2 > self.index.len() {
             self.grow_index();
         }
@@ -116,17 +116,26 @@ impl<V> Table<V> {
     }
 
     /// The flow that was silent longest, taken out, when there is no room for another.
-    pub fn overfull(&mut self) -> Option<Removed<V>> {
-        if self.len < self.max_entries && self.bytes() + size_of::<Entry<V>>() <= self.max_bytes {
-            return None;
-        }
+    pub fn overfull(&mut self) -> Option<Removed<V, K>> {
+        if self.is_full() { self.evict_oldest() } else { None }
+    }
+
+    /// Is there no room for another flow?
+    #[must_use]
+    pub const fn is_full(&self) -> bool {
+        self.len >= self.max_entries
+            || self.bytes() + size_of::<Entry<V, K>>() > self.max_bytes && self.len > 0
+    }
+
+    /// The flow that was silent longest, taken out for want of room.
+    pub fn evict_oldest(&mut self) -> Option<Removed<V, K>> {
         let removed = self.remove(Slot(self.oldest))?;
         self.evicted += 1;
         Some(removed)
     }
 
     /// The flow that was silent longest, taken out, when it was last heard of before `deadline`.
-    pub fn expired(&mut self, deadline: Timestamp) -> Option<Removed<V>> {
+    pub fn expired(&mut self, deadline: Timestamp) -> Option<Removed<V, K>> {
         if self.oldest == NONE || self.entry(self.oldest).touched >= deadline {
             return None;
         }
@@ -134,12 +143,12 @@ impl<V> Table<V> {
     }
 
     /// The flow that was silent longest, taken out.
-    pub fn pop_oldest(&mut self) -> Option<Removed<V>> {
+    pub fn pop_oldest(&mut self) -> Option<Removed<V, K>> {
         self.remove(Slot(self.oldest))
     }
 
     /// Takes a flow out.
-    pub fn remove(&mut self, slot: Slot) -> Option<Removed<V>> {
+    pub fn remove(&mut self, slot: Slot) -> Option<Removed<V, K>> {
         let Slot(slot) = slot;
         let entry = self.slab.get_mut(slot as usize)?;
         let value = entry.value.take()?;
@@ -175,7 +184,7 @@ impl<V> Table<V> {
     }
 
     /// Every flow's key and value, in the order of their slots.
-    pub fn iter_mut(&mut self) -> impl Iterator<Item = (Slot, &FlowKey, &mut V)> {
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = (Slot, &K, &mut V)> {
         self.slab
             .iter_mut()
             .zip(0..)
@@ -202,7 +211,7 @@ impl<V> Table<V> {
     /// Octets in use: slab, index and what the values keep on the heap.
     #[must_use]
     pub const fn bytes(&self) -> usize {
-        self.len * size_of::<Entry<V>>() + self.index.len() * size_of::<Bucket>() + self.heap
+        self.len * size_of::<Entry<V, K>>() + self.index.len() * size_of::<Bucket>() + self.heap
     }
 
     /// How many flows were given up for room.
@@ -212,12 +221,12 @@ impl<V> Table<V> {
     }
 
     #[inline]
-    fn entry(&self, slot: u32) -> &Entry<V> {
+    fn entry(&self, slot: u32) -> &Entry<V, K> {
         &self.slab[slot as usize]
     }
 
     #[inline]
-    fn entry_mut(&mut self, slot: u32) -> &mut Entry<V> {
+    fn entry_mut(&mut self, slot: u32) -> &mut Entry<V, K> {
         &mut self.slab[slot as usize]
     }
 

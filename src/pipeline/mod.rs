@@ -10,6 +10,7 @@
 mod dns;
 mod dtls;
 mod emitter;
+mod general;
 pub mod handshake;
 pub mod quic;
 mod recent;
@@ -25,9 +26,9 @@ use self::recent::Recent;
 use self::tcp::{Connections, Listed};
 use self::volume::Volumes;
 use crate::decode::fast::Head;
-use crate::decode::{self, Decoded, NotDecoded, Packet, TcpFlags, Tenants};
+use crate::decode::{NotDecoded, Packet, TcpFlags, Tenants};
 use crate::detect::{Attributed, EchHello, Origin, Record};
-use crate::flow::{Clock, Filter, FlowHasher};
+use crate::flow::{Clock, Filter, FlowHasher, Fragments};
 use crate::frame::Frame;
 use crate::inspect::dns::{Header, Message};
 use crate::inspect::stream::Stream;
@@ -90,6 +91,8 @@ pub struct Budgets {
     pub volumes: usize,
     /// Hellos of DTLS in fragments.
     pub dtls: usize,
+    /// Datagrams in fragments.
+    pub fragments: usize,
 }
 
 impl Default for Budgets {
@@ -100,6 +103,7 @@ impl Default for Budgets {
             quic: quic::Limits::default(),
             volumes: 4 << 20,
             dtls: 1 << 20,
+            fragments: 8 << 20,
         }
     }
 }
@@ -113,6 +117,9 @@ pub struct Pipeline {
     connections: Connections,
     quic: quic::Flights,
     dtls: dtls::Hellos,
+    fragments: Fragments,
+    /// Where datagrams are put together.
+    scratch: Vec<u8>,
     ledger: Arc<Ledger>,
     volumes: Volumes,
     next_sweep: Timestamp,
@@ -147,6 +154,8 @@ impl Pipeline {
             connections: Connections::new(settings.budgets.connections),
             quic: quic::Flights::new(hasher, &settings.budgets.quic),
             dtls: dtls::Hellos::new(settings.budgets.dtls),
+            fragments: Fragments::new(settings.budgets.fragments, hasher),
+            scratch: Vec::new(),
             volumes: Volumes::new(settings.budgets.volumes),
             next_sweep: Timestamp::ZERO,
             tenants: settings.tenants,
@@ -198,6 +207,7 @@ impl Pipeline {
 
     /// The input has ended: everything unfinished gets its outcome.
     pub fn finish(&mut self, out: &mut impl Sink) {
+        self.finish_fragments(out);
         self.connections.finish(&mut self.filter, &mut self.emitter, out);
         let (emitter, volumes) = (&mut self.emitter, &mut self.volumes);
         self.dtls.finish(&mut dtls::To { emitter: &mut *emitter, volumes: &mut *volumes, out });
@@ -215,6 +225,12 @@ impl Pipeline {
             HandshakeProtocol::Tls => self.connections.pending().0,
             _ => self.quic.pending(protocol),
         }
+    }
+
+    /// How many frames have no outcome yet, because their datagrams are not whole.
+    #[must_use]
+    pub const fn pending_frames(&self) -> u64 {
+        self.fragments.waiting()
     }
 
     /// How many DNS messages have begun and have no outcome yet.
@@ -262,29 +278,6 @@ impl Pipeline {
             let (source, destination) = head.ends();
             self.emitter.hasher.pair(source.addr, destination.addr)
         }
-    }
-
-    /// A frame of any other kind.
-    fn general(&mut self, frame: &Frame<'_>, out: &mut impl Sink) {
-        let outcome = match decode::frame(frame, &self.tenants) {
-            Decoded::Packet(packet) => {
-                let (source, destination) = (packet.path.source, packet.path.destination);
-                let pair = self.emitter.hasher.pair(source.addr, destination.addr);
-                if !self.volumes.is_empty() && self.volumes.may_count(pair) {
-                    self.count(pair, &packet);
-                }
-                if packet.is_tcp() {
-                    let hash = self.emitter.hasher.flow(pair, source.port, destination.port);
-                    self.tcp(&packet, hash, out);
-                } else {
-                    self.udp(&packet, out);
-                }
-                PacketOutcome::Decoded
-            }
-            Decoded::Fragment(_) => PacketOutcome::FragmentLost,
-            Decoded::Not(not) => outcome(not),
-        };
-        self.emitter.ledger.packet(outcome);
     }
 
     #[cold]
@@ -341,6 +334,7 @@ impl Pipeline {
     #[cold]
     fn sweep(&mut self, out: &mut impl Sink) {
         self.next_sweep = self.emitter.now.plus(SWEEP);
+        self.settle_fragments(out);
         self.connections.expire(&mut self.filter, &mut self.emitter, out);
         let now = self.emitter.now;
         let (emitter, volumes) = (&mut self.emitter, &mut self.volumes);
@@ -361,6 +355,9 @@ impl Pipeline {
         ledger.table(TableName::Volumes, entries, bytes, evicted);
         let recent = &self.emitter.recent;
         ledger.table(TableName::Recent, recent.capacity(), recent.bytes(), recent.evicted());
+        let (entries, bytes, evicted) = self.fragments.usage();
+        ledger.table(TableName::Fragments, entries, bytes, evicted);
+        ledger.fragments_waiting.set(self.fragments.waiting());
         let quic = &self.quic;
         let (entries, bytes, evicted) = self.dtls.usage();
         ledger.table(TableName::Dtls, entries, bytes, evicted);

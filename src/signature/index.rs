@@ -60,7 +60,7 @@ impl Names {
             .filter_map(|(pattern, rule)| match pattern {
                 Pattern::Exact(name) => Some((name.as_str(), true, rule)),
                 Pattern::Suffix(name) => Some((name.as_str(), false, rule)),
-                Pattern::Prefix { .. } | Pattern::Listed(_) => None,
+                Pattern::Prefix { .. } | Pattern::Listed { .. } => None,
             })
             .collect();
         sorted.sort_by_key(|&(name, ..)| name);

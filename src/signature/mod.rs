@@ -12,6 +12,7 @@ pub mod format;
 mod index;
 mod labels;
 pub mod lint;
+pub mod pack;
 pub mod pattern;
 pub mod resolvers;
 pub mod selection;
@@ -21,6 +22,7 @@ mod words;
 
 pub use fault::{Fault, Severity};
 pub use format::File;
+pub use pack::Pack;
 pub use pattern::Pattern;
 pub use selection::Selection;
 pub use set::{Hit, Set, Source, Verdict};

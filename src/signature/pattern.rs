@@ -18,13 +18,14 @@ pub enum Pattern {
     Suffix(String),
     /// Addresses of this prefix; the host bits of `address` are zero. File word: `prefix`.
     Prefix { address: IpAddr, length: u8 },
-    /// The names of a list, and every name below them. File word: `list`, with the list's name.
-    Listed(Arc<str>),
+    /// The names of a list, by the list's name. File words: `list`, or `host-list` when names
+    /// below the listed ones are not meant.
+    Listed { list: Arc<str>, exact: bool },
 }
 
 impl Pattern {
     /// The words that a file may use for the kind of a match.
-    pub const KINDS: [&'static str; 4] = ["suffix", "host", "prefix", "list"];
+    pub const KINDS: [&'static str; 5] = ["suffix", "host", "prefix", "list", "host-list"];
 
     /// From the two words of a file.
     pub fn parse(kind: &str, value: &str) -> Result<Self, BadPattern> {
@@ -32,8 +33,10 @@ impl Pattern {
             "suffix" => canonical_name(value).map(Self::Suffix),
             "host" => canonical_name(value).map(Self::Exact),
             "prefix" => parse_prefix(value),
-            "list" if is_list_name(value) => Ok(Self::Listed(value.into())),
-            "list" => Err(BadPattern::ListName),
+            "list" | "host-list" if is_list_name(value) => {
+                Ok(Self::Listed { list: value.into(), exact: kind == "host-list" })
+            }
+            "list" | "host-list" => Err(BadPattern::ListName),
             _ => Err(BadPattern::Kind),
         }
     }
@@ -45,7 +48,8 @@ impl Pattern {
             Self::Suffix(_) => "suffix",
             Self::Exact(_) => "host",
             Self::Prefix { .. } => "prefix",
-            Self::Listed(_) => "list",
+            Self::Listed { exact: false, .. } => "list",
+            Self::Listed { exact: true, .. } => "host-list",
         }
     }
 
@@ -55,7 +59,7 @@ impl Pattern {
         match self {
             Self::Suffix(name) | Self::Exact(name) => name.clone(),
             Self::Prefix { address, length } => format!("{address}/{length}"),
-            Self::Listed(list) => list.to_string(),
+            Self::Listed { list, .. } => list.to_string(),
         }
     }
 
@@ -64,7 +68,7 @@ impl Pattern {
     pub fn name(&self) -> Option<&str> {
         match self {
             Self::Suffix(name) | Self::Exact(name) => Some(name),
-            Self::Prefix { .. } | Self::Listed(_) => None,
+            Self::Prefix { .. } | Self::Listed { .. } => None,
         }
     }
 }
@@ -120,7 +124,7 @@ impl BadPattern {
     #[must_use]
     pub const fn advice(self) -> &'static str {
         match self {
-            Self::Kind => "write one of suffix, host, prefix, list",
+            Self::Kind => "write one of suffix, host, prefix, list, host-list",
             Self::Empty => "write the name that the source documents",
             Self::EmptyLabel => "take the extra dot out",
             Self::LongLabel | Self::TooLong => {

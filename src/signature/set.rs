@@ -10,6 +10,7 @@ use sha2::{Digest, Sha256};
 use super::fault::{Fault, Severity};
 use super::format::{File, Located};
 use super::index::{Found, Names, Prefixes, Rule};
+use super::pack::Pack;
 use super::{Excluded, Indicator, Pattern, Vendor};
 use crate::net::Addr;
 
@@ -22,6 +23,15 @@ pub struct Set {
     sources: Vec<Source>,
     names: Names,
     prefixes: Prefixes,
+    packs: Vec<Lists>,
+}
+
+/// A pack, and the indicators of its lists.
+#[derive(Debug)]
+struct Lists {
+    pack: Arc<Pack>,
+    /// By the number of the list: the indicator's place in the set.
+    indicators: Vec<u32>,
 }
 
 /// Where records came from: a file, or a pack.
@@ -56,7 +66,13 @@ pub enum Verdict<'a> {
 impl Set {
     /// Compiles files. Ids, numbers and patterns that two records share are refused.
     pub fn build(files: Vec<File>) -> Result<Self, Vec<Fault>> {
-        let faults = duplicates(&files);
+        Self::with_packs(files, Vec::new())
+    }
+
+    /// Compiles files, among them those of the packs whose lists they describe.
+    pub fn with_packs(files: Vec<File>, packs: Vec<Arc<Pack>>) -> Result<Self, Vec<Fault>> {
+        let mut faults = duplicates(&files);
+        faults.extend(lists_without_names(&files, &packs));
         if !faults.is_empty() {
             return Err(faults);
         }
@@ -71,6 +87,14 @@ impl Set {
             set.indicators.extend(file.indicators.into_iter().map(|located| located.record));
             set.excluded.extend(file.excluded.into_iter().map(|located| located.record));
         }
+        for pack in &packs {
+            let manifest = pack.manifest();
+            set.sources.push(Source {
+                name: manifest.name.as_str().into(),
+                version: manifest.version.clone(),
+                hash: hex(pack.digest()),
+            });
+        }
         set.sources.sort();
         set.vendors.sort_by(|a, b| a.id.cmp(&b.id));
         set.indicators.sort_by(|a, b| a.id.cmp(&b.id));
@@ -81,7 +105,15 @@ impl Set {
             excluded.zip((0..).map(Rule::Excluded)).chain(listed.zip((0..).map(Rule::Indicator)))
         };
         let (names, prefixes) = (Names::build(patterns()), Prefixes::build(patterns()));
-        Ok(Self { names, prefixes, ..set })
+        let packs = packs
+            .into_iter()
+            .map(|pack| {
+                let indicators =
+                    pack.manifest().lists.iter().map(|list| set.place(&list.indicator));
+                Lists { indicators: indicators.collect(), pack }
+            })
+            .collect();
+        Ok(Self { names, prefixes, packs, ..set })
     }
 
     /// The indicator of the longest matching suffix of `name` (printed form, see
@@ -91,7 +123,7 @@ impl Set {
     #[must_use]
     #[inline]
     pub fn lookup<'a>(&'a self, name: &'a str) -> Option<Hit<'a>> {
-        let found = self.names.longest(name)?;
+        let found = self.longest(name)?;
         match found.rule {
             Rule::Indicator(at) => Some(Hit {
                 indicator: &self.indicators[at as usize],
@@ -114,7 +146,7 @@ impl Set {
     /// As [`Self::lookup`], but says when and why an exclusion wins.
     #[must_use]
     pub fn explain<'a>(&'a self, name: &'a str) -> Option<Verdict<'a>> {
-        let Found { rule, start, .. } = self.names.longest(name)?;
+        let Found { rule, start, .. } = self.longest(name)?;
         Some(self.verdict(rule, &name[start..]))
     }
 
@@ -170,6 +202,30 @@ impl Set {
         hex(&Sha256::digest(hashes.join("\n")).into())
     }
 
+    /// What holds the longest suffix of `name`. Where a file and a pack say it of the same suffix,
+    /// the file does: somebody wrote it by hand.
+    #[inline]
+    fn longest(&self, name: &str) -> Option<Found> {
+        let mut longest = self.names.longest(name);
+        for Lists { pack, indicators } in &self.packs {
+            if let Some(listed) = pack.longest(name)
+                && longest
+                    .is_none_or(|found| (listed.start, !listed.exact) < (found.start, !found.exact))
+                && let Some(&indicator) = indicators.get(listed.list)
+            {
+                let rule = Rule::Indicator(indicator);
+                longest = Some(Found { rule, start: listed.start, exact: listed.exact });
+            }
+        }
+        longest
+    }
+
+    /// The place of an indicator that is known to be there.
+    fn place(&self, id: &str) -> u32 {
+        let at = self.indicators.binary_search_by(|indicator| (*indicator.id).cmp(id));
+        at.ok().and_then(|at| u32::try_from(at).ok()).unwrap_or(u32::MAX)
+    }
+
     fn verdict<'a>(&'a self, rule: Rule, matched: &'a str) -> Verdict<'a> {
         match rule {
             Rule::Indicator(at) => {
@@ -183,11 +239,57 @@ impl Set {
 }
 
 /// Lower-case hexadecimal.
-pub(super) fn hex(octets: &[u8; 32]) -> String {
+pub(crate) fn hex(octets: &[u8; 32]) -> String {
     octets.iter().fold(String::with_capacity(64), |mut text, octet| {
         let _ = write!(text, "{octet:02x}");
         text
     })
+}
+
+/// Lists that are described but not there, and the reverse.
+fn lists_without_names(files: &[File], packs: &[Arc<Pack>]) -> Vec<Fault> {
+    let mut described = HashMap::new();
+    for file in files {
+        for located in &file.indicators {
+            if let Pattern::Listed { exact, .. } = &located.record.pattern {
+                described.insert(&*located.record.id, (file, located.line, *exact));
+            }
+        }
+    }
+    let mut faults = Vec::new();
+    let mut there = std::collections::HashSet::new();
+    for pack in packs {
+        let manifest = pack.manifest();
+        for list in &manifest.lists {
+            let known =
+                described.get(&*list.indicator).is_some_and(|&(.., exact)| exact == list.exact);
+            if !known || !there.insert(&*list.indicator) {
+                faults.push(Fault {
+                    file: manifest.name.as_str().into(),
+                    line: 1,
+                    severity: Severity::Error,
+                    key: "list".into(),
+                    problem: format!("no record describes the list of {:?} alone", list.indicator),
+                    advice: "build the pack anew, or take out the file that replaced its vendor"
+                        .into(),
+                });
+            }
+        }
+    }
+    for (id, (file, line, _)) in described {
+        if !there.contains(id) {
+            faults.push(Fault {
+                file: Arc::clone(&file.name),
+                line,
+                severity: Severity::Error,
+                key: "indicator.match".into(),
+                problem: format!("the list of {id:?} is not there"),
+                advice: "lists come in packs: see `vendorwatch signatures pack`".into(),
+            });
+        }
+    }
+    faults.sort();
+    faults
 }
 
 /// Two records that claim the same id, number or pattern.
@@ -220,7 +322,7 @@ pub(super) fn duplicates(files: &[File]) -> Vec<Fault> {
 /// Lists are named within their file; names and prefixes mean the same everywhere.
 fn pattern_key(pattern: &Pattern, file: &Arc<str>) -> String {
     match pattern {
-        Pattern::Listed(_) => format!("{pattern} of {file}"),
+        Pattern::Listed { .. } => format!("{pattern} of {file}"),
         _ => pattern.to_string(),
     }
 }

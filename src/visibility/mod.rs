@@ -19,6 +19,8 @@ pub struct Ledger {
     pub frames: Counter,
     /// One outcome for each frame.
     pub packets: [Counter; PacketOutcome::ALL.len()],
+    /// Frames without an outcome yet: fragments whose datagrams are not whole. A gauge.
+    pub fragments_waiting: Counter,
     pub handshakes_begun: [Counter; HandshakeProtocol::ALL.len()],
     pub handshakes: [[Counter; HandshakeOutcome::ALL.len()]; HandshakeProtocol::ALL.len()],
     pub dns_begun: [Counter; DnsTransport::ALL.len()],
@@ -61,6 +63,11 @@ impl Ledger {
     #[inline]
     pub fn dns(&self, transport: DnsTransport, outcome: DnsOutcome) {
         self.dns[transport as usize][outcome as usize].add(1);
+    }
+
+    /// Counts the outcome of several frames.
+    pub fn packets(&self, outcome: PacketOutcome, count: u64) {
+        self.packets[outcome as usize].add(count);
     }
 
     /// Shows how full a table is.

@@ -6,9 +6,10 @@
 
 use std::collections::HashSet;
 use std::fs;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
-use vendorwatch::signature::{Set, embedded, lint};
+use vendorwatch::signature::{Set, Strength, embedded, lint};
 
 fn shipped() -> Set {
     Set::build(embedded::files().unwrap()).unwrap()
@@ -62,6 +63,27 @@ fn no_negative_is_found() {
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     assert!(seen.len() >= 600, "{}", seen.len());
+}
+
+#[test]
+fn addresses_are_found_in_their_blocks_and_never_as_strong() {
+    let set = shipped();
+    let vendor = |text: &str| {
+        let address: IpAddr = text.parse().unwrap();
+        set.lookup_addr(address.into()).map(|indicator| {
+            assert_ne!(indicator.strength, Strength::Strong, "{text}");
+            &*indicator.vendor
+        })
+    };
+    for inside in ["77.74.181.1", "37.203.129.5", "79.133.169.139", "2a03:2480:8028::25"] {
+        assert_eq!(vendor(inside), Some("kaspersky"), "{inside}");
+    }
+    for inside in ["71.18.3.4", "130.44.213.9", "147.160.182.1"] {
+        assert_eq!(vendor(inside), Some("bytedance"), "{inside}");
+    }
+    for outside in ["8.8.8.8", "77.74.184.1", "71.19.0.1", "2a03:2481::1", "10.0.0.1", "::1"] {
+        assert_eq!(vendor(outside), None, "{outside}");
+    }
 }
 
 #[test]

@@ -6,7 +6,7 @@ use anyhow::anyhow;
 
 use super::super::Failure;
 use super::refusal;
-use crate::config::signatures::Sources;
+use crate::config::signatures::{Contents, LoadError, Sources};
 use crate::signature::{Fault, Set, lint};
 
 #[derive(Debug, clap::Args)]
@@ -19,8 +19,12 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
-    let sources = Sources { built_in: args.paths.is_empty(), directories: args.paths.clone() };
-    let (files, mut faults) = sources.read().map_err(refusal)?;
+    let sources = Sources {
+        built_in: args.paths.is_empty(),
+        directories: args.paths.clone(),
+        ..Sources::default()
+    };
+    let Contents { files, packs, mut faults } = sources.read().map_err(refusal)?;
     faults.extend(lint::check(&files));
     faults.extend(lint::overdue(&files, jiff::Zoned::now().date()));
     faults.sort();
@@ -32,9 +36,8 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
         let noun = if errors == 1 { "fault" } else { "faults" };
         return Err(Failure::Usage(anyhow!("{errors} {noun}: these signatures would be refused")));
     }
-    let set = Set::build(files).map_err(|faults: Vec<Fault>| {
-        Failure::Usage(anyhow!("{}", crate::config::signatures::Report(&faults)))
-    })?;
+    let set = Set::with_packs(files, packs)
+        .map_err(|faults: Vec<Fault>| Failure::usage(LoadError::Wrong(faults)))?;
     eprintln!(
         "{} indicators of {} vendors, {} exclusions: no fault",
         set.indicators().len(),

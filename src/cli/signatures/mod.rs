@@ -4,9 +4,9 @@ mod check;
 mod list;
 mod show;
 
-use std::path::PathBuf;
-
 use super::Failure;
+use super::config::FileArg;
+use crate::config::SignatureFlags;
 use crate::config::signatures::{LoadError, Sources};
 use crate::signature::Set;
 
@@ -34,31 +34,23 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     }
 }
 
-/// Where the signatures come from.
+/// Where the signatures come from: what the daemon with the same configuration would use.
 #[derive(Debug, clap::Args)]
 pub(super) struct SourceArgs {
-    /// Directory with signature files, added to the built-in ones; a file of a built-in vendor
-    /// replaces it. May be given more than once
-    #[arg(long = "signatures", value_name = "DIR", value_delimiter = ',')]
-    directories: Vec<PathBuf>,
-    /// Use the signatures that are built into the program
-    #[arg(
-        long = "signatures.built-in",
-        value_name = "BOOL",
-        default_value_t = true,
-        action = clap::ArgAction::Set
-    )]
-    built_in: bool,
+    #[command(flatten)]
+    file: FileArg,
+    #[command(flatten)]
+    flags: SignatureFlags,
 }
 
 impl SourceArgs {
-    pub(super) fn sources(&self) -> Sources {
-        Sources { built_in: self.built_in, directories: self.directories.clone() }
+    pub(super) fn sources(&self) -> Result<Sources, Failure> {
+        Ok(Sources::configured(&self.file.load(&self.flags.0)?))
     }
 
     /// The compiled set.
     pub(super) fn load(&self) -> Result<Set, Failure> {
-        self.sources().load().map_err(refusal)
+        self.sources()?.load().map_err(refusal)
     }
 }
 

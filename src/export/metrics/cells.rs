@@ -22,11 +22,13 @@ pub struct WorkerCells {
     last_packet: Counter,
     /// Turns of its loop: what the watchdog looks at.
     turns: Counter,
-    /// 1 while its source is in trouble.
+    /// 1 when the worker has ended.
     down: Counter,
-    /// Messages put into its channel.
+    /// 1 while its interface is down; the control plane writes it.
+    link_down: Counter,
+    /// Records put into its channel.
     sent: Counter,
-    /// Messages taken out of it; the correlator's side writes it.
+    /// Records taken out of it; the correlator's side writes it.
     taken: Counter,
 }
 
@@ -89,7 +91,17 @@ impl WorkerCells {
         self.turns.value()
     }
 
-    /// Whether its source is in trouble.
+    /// Whether its interface is down. For the control plane.
+    pub fn set_link_down(&self, down: bool) {
+        self.link_down.set(u64::from(down));
+    }
+
+    #[must_use]
+    pub fn is_link_down(&self) -> bool {
+        self.link_down.value() != 0
+    }
+
+    /// The worker has ended.
     pub fn set_down(&self, down: bool) {
         self.down.set(u64::from(down));
     }
@@ -99,17 +111,17 @@ impl WorkerCells {
         self.down.value() != 0
     }
 
-    /// A message went into its channel.
-    pub fn sent(&self) {
-        self.sent.add(1);
+    /// Records went into its channel.
+    pub fn sent(&self, count: u64) {
+        self.sent.add(count);
     }
 
-    /// Messages came out of its channel. For the correlator's thread.
+    /// Records came out of its channel. For the correlator's thread.
     pub fn taken(&self, count: u64) {
         self.taken.add(count);
     }
 
-    /// Messages in its channel, about.
+    /// Records in its channel, about.
     #[must_use]
     pub fn waiting(&self) -> u64 {
         self.sent.value().saturating_sub(self.taken.value())

@@ -18,17 +18,29 @@ use arc_swap::ArcSwap;
 use prometheus::{GaugeVec, IntCounter, IntCounterVec, IntGaugeVec, Registry, TextEncoder};
 
 use crate::config::Policy;
-use crate::detect::{ConnectionOutcome, Correlator, Ech, EncryptedDns, Event};
+use crate::detect::{ConnectionOutcome, Correlator, Ech, EncryptedDns, Event, Seen, VendorKey};
+use crate::export::account::Tally;
 use crate::inventory;
 use crate::signature::Strength;
 use crate::time::Timestamp;
 use scrape::Scrape;
 
-/// What the correlator's thread last said of its tables.
+/// What the correlator's thread last said of itself.
 #[derive(Clone, Debug, Default)]
 pub struct CorrelatorState {
     pub tables: Vec<crate::detect::TableUse>,
     pub counts: crate::detect::Counts,
+    pub tally: Tally,
+    pub vendors: Vec<VendorState>,
+}
+
+/// What was seen of a vendor at one strength in one network.
+#[derive(Clone, Debug)]
+pub struct VendorState {
+    pub key: VendorKey,
+    pub seen: Seen,
+    /// Distinct ones, within the window.
+    pub clients: u64,
 }
 
 /// Counts of the sinks behind the correlator.
@@ -210,23 +222,28 @@ impl Metrics {
     }
 
     /// Shows what only the correlator as a whole knows. For its thread, about once a second.
-    pub fn refresh(&self, correlator: &Correlator, clients_since: Timestamp) {
+    pub fn refresh(&self, correlator: &Correlator, tally: Tally, clients_since: Timestamp) {
         let policy = self.policy.load();
         let clients = correlator.clients(clients_since);
+        let mut vendors = Vec::new();
         for (key, seen) in correlator.vendors() {
+            let count = clients.get(key).copied().unwrap_or(0);
+            vendors.push(VendorState { key: key.clone(), seen, clients: count });
             let (vendor, strength, network) = key;
-            if !policy.takes(vendor, *strength) {
+            // A network of an earlier configuration is in the inventory, not in the exposition.
+            if !policy.takes(vendor, *strength) || !policy.networks.names().contains(network) {
                 continue;
             }
             let labels = [&**vendor, strength.label(), &**network];
             self.first_seen.with_label_values(&labels).set(seen.first.as_secs_f64());
             self.last_seen.with_label_values(&labels).set(seen.last.as_secs_f64());
-            let count = clients.get(key).copied().unwrap_or(0);
             self.clients.with_label_values(&labels).set(i64::try_from(count).unwrap_or(i64::MAX));
         }
         self.correlator.store(Arc::new(CorrelatorState {
             tables: correlator.tables().to_vec(),
             counts: correlator.counts(),
+            tally,
+            vendors,
         }));
     }
 

@@ -113,7 +113,10 @@ impl Scrape<'_> {
             dropped.count(&[interface, "interface"], sum.dropped_interface);
             freezes.count(&labels, sum.freezes);
             outages.count(&labels, sum.outages);
-            up.count(&labels, u64::from(!workers().any(|cells| cells.is_down())));
+            up.count(
+                &labels,
+                u64::from(!workers().any(|cells| cells.is_down() || cells.is_link_down())),
+            );
             let latest = workers().map(|cells| cells.last_packet()).max().unwrap_or_default();
             last.add(&labels, latest.as_secs_f64());
             let of_packets: u64 = workers().map(|cells| cells.ledger.copies.value()).sum();

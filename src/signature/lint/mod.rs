@@ -220,7 +220,7 @@ fn indicator_pattern(report: &mut Report<'_>, line: usize, pattern: &Pattern) {
     const KEY: &str = "indicator.match.value";
     let name = match pattern {
         Pattern::Prefix { address, length } => return prefix(report, line, *address, *length),
-        Pattern::Listed(_) => return,
+        Pattern::Listed { .. } => return,
         Pattern::Exact(name) | Pattern::Suffix(name) => name,
     };
     let is_suffix = matches!(pattern, Pattern::Suffix(_));
@@ -263,7 +263,7 @@ fn excluded_pattern(report: &mut Report<'_>, line: usize, pattern: &Pattern) {
             }
         }
         Pattern::Prefix { address, length } => prefix(report, line, *address, *length),
-        Pattern::Listed(list) => report.error(
+        Pattern::Listed { list, .. } => report.error(
             line,
             KEY,
             format!("list {list:?} cannot be excluded"),

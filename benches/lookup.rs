@@ -1,0 +1,93 @@
+//! What does a look-up cost? Names that are listed and names that are not, against the shipped
+//! set and against packs of a million and of eight million names.
+//!
+//! `VENDORWATCH_BENCH_NAMES` replaces the sizes of the packs.
+
+#[path = "support/mod.rs"]
+mod support;
+
+use std::hint::black_box;
+use std::sync::Arc;
+
+use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
+use vendorwatch::signature::{Pack, Pattern, Set, embedded, format};
+
+use self::support::names::Names;
+
+/// More than the caches hold, so that every look-up finds the world as a packet does.
+const ASKED: usize = 100_000;
+
+fn shipped(criterion: &mut Criterion) {
+    let set = Set::build(embedded::files().unwrap()).unwrap();
+    let listed: Vec<String> = set
+        .indicators()
+        .iter()
+        .filter_map(|indicator| match &indicator.pattern {
+            Pattern::Suffix(name) => Some(format!("edge-7.{name}")),
+            Pattern::Exact(name) => Some(name.clone()),
+            _ => None,
+        })
+        .cycle()
+        .take(ASKED)
+        .collect();
+    ask(criterion, "shipped", &set, &listed);
+}
+
+fn packs(criterion: &mut Criterion) {
+    let sizes = std::env::var("VENDORWATCH_BENCH_NAMES").unwrap_or("1000000,8000000".into());
+    for size in sizes.split(',') {
+        let count: usize = size.trim().parse().expect("VENDORWATCH_BENCH_NAMES holds numbers");
+        let pack = Pack::read(support::pack_of(count)).unwrap();
+        let mut listed: Vec<String> =
+            pack.names().step_by((count / ASKED).max(1)).map(|(name, _)| name).collect();
+        shuffle(&mut listed);
+        let mut files = embedded::files().unwrap();
+        files.push(format::parse("bench.toml", support::DESCRIPTION).unwrap());
+        let set = Set::with_packs(files, vec![Arc::new(pack)]).unwrap();
+        ask(criterion, &format!("pack/{count}"), &set, &listed);
+    }
+}
+
+fn ask(criterion: &mut Criterion, name: &str, set: &Set, listed: &[String]) {
+    assert!(
+        listed.iter().filter(|name| set.lookup(name).is_some()).count() * 100 > listed.len() * 95
+    );
+    let mut drawn = Names::seeded(2);
+    let mut others = Vec::new();
+    while others.len() < ASKED {
+        let name = drawn.next_name();
+        if set.lookup(&name).is_none() {
+            others.push(name);
+        }
+    }
+    let mut group = criterion.benchmark_group(name);
+    group.throughput(Throughput::Elements(1));
+    for (kind, names) in [("listed", listed), ("other", &others)] {
+        let mut at = 0;
+        group.bench_function(kind, |bencher| {
+            bencher.iter_batched(
+                || {
+                    at = (at + 1) % names.len();
+                    &names[at]
+                },
+                |name| black_box(set.lookup(black_box(name)).is_some()),
+                BatchSize::SmallInput,
+            );
+        });
+    }
+    group.finish();
+}
+
+/// In an order that no prefetcher guesses, always the same.
+fn shuffle(names: &mut [String]) {
+    let mut state: u64 = 88_172_645_463_325_252;
+    for at in (1..names.len()).rev() {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        names.swap(at, usize::try_from(state % (at as u64 + 1)).unwrap_or(0));
+    }
+}
+
+criterion_group!(benches, shipped, packs);
+criterion_main!(benches);

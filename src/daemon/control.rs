@@ -1,0 +1,307 @@
+//! The control plane: signals, the HTTP face, reload, the service manager. One thread.
+
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::thread::Thread;
+use std::time::{Duration, Instant};
+
+use sd_notify::NotifyState;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::{mpsc, watch};
+use tokio::time::{MissedTickBehavior, interval};
+
+use super::correlate::Command;
+use super::live::{DaemonError, Reread};
+use super::shared::Shared;
+use super::worker::clock;
+use crate::capture::{CaptureError, netlink};
+use crate::config::{Config, Policy};
+use crate::export::web::{self, Ask, Web, WorkerLoad};
+
+/// A worker's end.
+#[derive(Debug)]
+pub(super) struct Ended {
+    pub(super) interface: Arc<str>,
+    pub(super) error: Option<CaptureError>,
+}
+
+/// What it looks after.
+pub(super) struct Control {
+    pub(super) config: Config,
+    pub(super) reread: Reread,
+    pub(super) interfaces: Vec<Arc<str>>,
+    pub(super) shared: Arc<Shared>,
+    pub(super) web: Arc<Web>,
+    pub(super) commands: std::sync::mpsc::Sender<Command>,
+    pub(super) correlator: Thread,
+    pub(super) reopen: Option<Arc<AtomicBool>>,
+    pub(super) asked: mpsc::Receiver<Ask>,
+    pub(super) endings: mpsc::UnboundedReceiver<Ended>,
+    pub(super) workers: usize,
+}
+
+/// The signals that are obeyed.
+struct Signals {
+    hangup: Signal,
+    terminate: Signal,
+    interrupt: Signal,
+    reopen: Signal,
+}
+
+impl Signals {
+    fn new() -> std::io::Result<Self> {
+        Ok(Self {
+            hangup: signal(SignalKind::hangup())?,
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            reopen: signal(SignalKind::user_defined1())?,
+        })
+    }
+}
+
+impl Control {
+    /// How often load and interfaces are looked at.
+    const LOOK: Duration = Duration::from_secs(5);
+    /// How long answers that are under way may take when the process stops.
+    const FAREWELL: Duration = Duration::from_secs(2);
+
+    /// Serves until it is time to stop.
+    pub(super) fn run(self, listeners: Vec<TcpListener>) -> Result<(), DaemonError> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(DaemonError::Thread)?;
+        let outcome = runtime.block_on(self.serve(listeners));
+        runtime.shutdown_timeout(Self::FAREWELL);
+        outcome
+    }
+
+    async fn serve(mut self, listeners: Vec<TcpListener>) -> Result<(), DaemonError> {
+        let mut signals = Signals::new().map_err(DaemonError::Thread)?;
+        let (stop, stopped) = watch::channel(());
+        let mut servers = tokio::task::JoinSet::new();
+        for listener in listeners {
+            let listener =
+                tokio::net::TcpListener::from_std(listener).map_err(DaemonError::Thread)?;
+            if let Ok(address) = listener.local_addr() {
+                tracing::info!(%address, "listening");
+            }
+            let app = web::router(Arc::clone(&self.web))
+                .into_make_service_with_connect_info::<SocketAddr>();
+            let mut stopped = stopped.clone();
+            servers.spawn(async move {
+                let until = async move {
+                    // An error means that the sender is gone: stop as well.
+                    let _ = stopped.changed().await;
+                };
+                axum::serve(listener, app).with_graceful_shutdown(until).await
+            });
+        }
+        self.web.ready.store(true, Relaxed);
+        notify(&[NotifyState::Ready, NotifyState::Status("capturing")]);
+        let outcome = self.attend(&mut signals).await;
+        self.web.ready.store(false, Relaxed);
+        notify(&[NotifyState::Stopping]);
+        // Nobody waits for us any more: the page's questions get no answer from here on.
+        self.asked.close();
+        let _ = stop.send(());
+        let farewell = async { while servers.join_next().await.is_some() {} };
+        let _ = tokio::time::timeout(Self::FAREWELL, farewell).await;
+        outcome
+    }
+
+    async fn attend(&mut self, signals: &mut Signals) -> Result<(), DaemonError> {
+        let mut look = interval(Self::LOOK);
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let watchdog = sd_notify::watchdog_enabled().map(|limit| limit / 2);
+        let mut ping = interval(watchdog.unwrap_or(Duration::from_secs(3_600)));
+        let mut turns = vec![0; self.web.metrics.workers.len()];
+        let mut load = Load::new(&self.web);
+        let mut down = vec![false; self.interfaces.len()];
+        loop {
+            tokio::select! {
+                _ = signals.terminate.recv() => {
+                    tracing::info!("SIGTERM: stopping");
+                    return Ok(());
+                }
+                _ = signals.interrupt.recv() => {
+                    tracing::info!("SIGINT: stopping");
+                    return Ok(());
+                }
+                _ = signals.hangup.recv() => {
+                    // Said in the log, and by a gauge.
+                    let _ = self.reload();
+                }
+                _ = signals.reopen.recv() => {
+                    if let Some(reopen) = &self.reopen {
+                        reopen.store(true, Relaxed);
+                    }
+                }
+                Some(ask) = self.asked.recv() => match ask {
+                    Ask::Reload(answer) => {
+                        // Who asked may have gone.
+                        let _ = answer.send(self.reload());
+                    }
+                    Ask::Findings(answer) => {
+                        let _ = self.commands.send(Command::Findings(answer));
+                        self.correlator.unpark();
+                    }
+                },
+                Some(ended) = self.endings.recv() => {
+                    self.workers -= 1;
+                    match ended.error {
+                        Some(error) => tracing::error!(interface = &*ended.interface, %error, "a worker ended"),
+                        None => tracing::error!(interface = &*ended.interface, "a worker ended"),
+                    }
+                    if self.workers == 0 {
+                        return Err(DaemonError::AllEnded);
+                    }
+                }
+                _ = look.tick() => {
+                    load.look(&self.web);
+                    self.look_at_interfaces(&mut down);
+                    let status = load.status(&self.web, self.interfaces.len());
+                    notify(&[NotifyState::Status(&status)]);
+                }
+                _ = ping.tick(), if watchdog.is_some() => self.ping(&mut turns),
+            }
+        }
+    }
+
+    /// One way for SIGHUP and the page: build anew, check, swap whole. A bad one is refused and
+    /// the old one stays.
+    fn reload(&mut self) -> Result<(), String> {
+        let mut reloading = vec![NotifyState::Reloading];
+        reloading.extend(NotifyState::monotonic_usec_now().ok());
+        notify(&reloading);
+        let fresh = (self.reread)().map_err(|error| error.to_string()).and_then(|config| {
+            self.config.admits(&config).map_err(|error| error.to_string())?;
+            let policy = Policy::load(&config, &self.interfaces, clock())
+                .map_err(|error| error.to_string())?;
+            Ok((config, policy))
+        });
+        let sinks = &self.web.metrics.sinks;
+        let outcome = match fresh {
+            Ok((config, policy)) => {
+                let (vendors, indicators) =
+                    (policy.vendors().count(), policy.set.indicators().len());
+                self.shared.set_policy(policy);
+                self.web.metrics.announce();
+                self.web.config.store(Arc::new(crate::config::show(&config)));
+                self.config = config;
+                // The thread only ends after this one.
+                let _ = self.commands.send(Command::Configure);
+                self.correlator.unpark();
+                sinks.reload_failed.store(0, Relaxed);
+                tracing::info!(vendors, indicators, "reloaded");
+                Ok(())
+            }
+            Err(why) => {
+                sinks.reload_failed.store(1, Relaxed);
+                tracing::error!(reason = why, "reload refused; the old configuration stays");
+                Err(why)
+            }
+        };
+        notify(&[NotifyState::Ready]);
+        outcome
+    }
+
+    fn look_at_interfaces(&self, down: &mut [bool]) {
+        for (interface, was_down) in self.interfaces.iter().zip(down) {
+            let is_down = !matches!(netlink::link(interface), Ok(Some(link)) if link.is_up());
+            if is_down != *was_down {
+                *was_down = is_down;
+                if is_down {
+                    tracing::warn!(%interface, "the interface is down; waiting for it");
+                } else {
+                    tracing::info!(%interface, "the interface is up again");
+                }
+            }
+            for cells in self.web.metrics.workers.iter().filter(|c| c.interface == *interface) {
+                cells.set_link_down(is_down);
+            }
+        }
+    }
+
+    /// Tells the service manager that all is well, but only when every worker's loop went round
+    /// since the last time.
+    fn ping(&self, turns: &mut [u64]) {
+        let mut stuck = false;
+        for (cells, last) in self.web.metrics.workers.iter().zip(turns) {
+            let now = cells.turns();
+            stuck |= now == *last && !cells.is_down();
+            *last = now;
+        }
+        if stuck {
+            tracing::error!("a worker does not move; the watchdog is not told that all is well");
+        } else {
+            notify(&[NotifyState::Watchdog]);
+        }
+    }
+}
+
+/// How busy the workers are, from one look to the next.
+struct Load {
+    since: Instant,
+    before: Vec<(Duration, u64)>,
+    rate: f64,
+}
+
+impl Load {
+    fn new(web: &Web) -> Self {
+        Self { since: Instant::now(), before: Self::now(web), rate: 0.0 }
+    }
+
+    fn now(web: &Web) -> Vec<(Duration, u64)> {
+        let workers = web.metrics.workers.iter();
+        workers.map(|cells| (cells.busy(), cells.ledger.frames.value())).collect()
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "rates for people")]
+    fn look(&mut self, web: &Web) {
+        let span = self.since.elapsed().as_secs_f64().max(1e-3);
+        let now = Self::now(web);
+        let loads: Vec<WorkerLoad> = now
+            .iter()
+            .zip(&self.before)
+            .map(|((busy, frames), (busy_before, frames_before))| {
+                let busy = busy.saturating_sub(*busy_before).as_secs_f64();
+                let frames = frames.saturating_sub(*frames_before) as f64;
+                let cost = if frames > 0.0 { busy * 1e9 / frames } else { 0.0 };
+                WorkerLoad { busy: busy / span, rate: frames / span, cost }
+            })
+            .collect();
+        self.rate = loads.iter().map(|load| load.rate).sum();
+        web.load.store(Arc::new(loads));
+        self.before = now;
+        self.since = Instant::now();
+    }
+
+    /// A line for `systemctl status`.
+    #[expect(clippy::cast_precision_loss, reason = "a share for people")]
+    fn status(&self, web: &Web, interfaces: usize) -> String {
+        let mut sum = crate::capture::Counters::default();
+        web.metrics.workers.iter().for_each(|cells| sum.add(cells.capture()));
+        let dropped = sum.dropped_kernel + sum.dropped_interface;
+        let all = (sum.packets + sum.skipped_in_kernel + dropped).max(1);
+        let policy = web.policy.load();
+        let mut seen: Vec<_> =
+            web.metrics.correlator.load().vendors.iter().map(|v| v.key.0.clone()).collect();
+        seen.dedup();
+        format!(
+            "{interfaces} interfaces, {:.1} kpps, {:.2} % dropped, {} of {} vendors seen",
+            self.rate / 1_000.0,
+            dropped as f64 * 100.0 / all as f64,
+            seen.len(),
+            policy.vendors().count(),
+        )
+    }
+}
+
+/// Without a service manager this does nothing.
+fn notify(state: &[NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(state) {
+        tracing::debug!(%error, "cannot notify the service manager");
+    }
+}

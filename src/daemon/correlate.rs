@@ -1,0 +1,159 @@
+//! The correlator's thread: records of all workers in, metrics, events and inventory out.
+
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, TryRecvError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::oneshot;
+
+use super::shared::Shared;
+use super::worker::{Parcel, clock};
+use crate::detect::{Correlator, Event, Finding};
+use crate::export::account::Tally;
+use crate::export::events::{self, Log};
+use crate::export::metrics::Metrics;
+use crate::inventory;
+
+/// What the control plane asks of it.
+#[derive(Debug)]
+pub(super) enum Command {
+    /// Judge by the shared policy from now on.
+    Configure,
+    /// The findings in memory.
+    Findings(oneshot::Sender<Vec<Finding>>),
+}
+
+/// The thread's belongings.
+#[derive(Debug)]
+pub(super) struct Stage {
+    pub(super) correlator: Correlator,
+    /// One a worker; none when it has ended.
+    pub(super) lanes: Vec<Option<Receiver<Parcel>>>,
+    pub(super) commands: Receiver<Command>,
+    pub(super) shared: Arc<Shared>,
+    pub(super) sinks: Sinks,
+    /// How long a client counts after it was last seen.
+    pub(super) client_window: Duration,
+}
+
+/// Where events go.
+#[derive(Debug)]
+pub(super) struct Sinks {
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) interfaces: Vec<Arc<str>>,
+    pub(super) log: Option<Log>,
+    pub(super) alert: bool,
+    pub(super) inventory: Option<inventory::Writer>,
+    pub(super) tally: Tally,
+}
+
+/// Parcels taken of one lane before the next has its turn.
+const TURN: usize = 64;
+/// How long the thread sleeps when nobody wakes it.
+const PATIENCE: Duration = Duration::from_millis(100);
+/// How often what changed is shown and stored.
+const TICK: Duration = Duration::from_millis(500);
+
+impl Stage {
+    /// Runs until every worker has ended and everything it said is told.
+    pub(super) fn run(mut self) {
+        let mut told = Instant::now();
+        loop {
+            while let Ok(command) = self.commands.try_recv() {
+                self.obey(command);
+            }
+            let busy = self.take_parcels();
+            if told.elapsed() >= TICK {
+                self.tell();
+                told = Instant::now();
+            }
+            if self.lanes.iter().all(Option::is_none) {
+                break;
+            }
+            if !busy {
+                std::thread::park_timeout(PATIENCE);
+            }
+        }
+        let Self { correlator, sinks, shared, .. } = &mut self;
+        correlator.finish(|event| sinks.event(&event, shared));
+        self.tell();
+        if let Some(inventory) = &self.sinks.inventory {
+            inventory.flush();
+        }
+    }
+
+    fn take_parcels(&mut self) -> bool {
+        let Self { correlator, lanes, sinks, shared, .. } = self;
+        let mut busy = false;
+        for (number, lane) in lanes.iter_mut().enumerate() {
+            for _ in 0..TURN {
+                let Some(receiver) = lane else { break };
+                match receiver.try_recv() {
+                    Ok(Parcel { records, watermark }) => {
+                        busy |= !records.is_empty();
+                        sinks.metrics.workers[number].taken(records.len() as u64);
+                        for record in records {
+                            correlator.push(number, record, |event| sinks.event(&event, shared));
+                        }
+                        correlator.advance(number, watermark, |event| sinks.event(&event, shared));
+                    }
+                    Err(TryRecvError::Empty) => break,
+                    Err(TryRecvError::Disconnected) => {
+                        // Nothing will come: it holds nobody up any more.
+                        let end = crate::time::Timestamp::from_nanos(u64::MAX);
+                        correlator.advance(number, end, |event| sinks.event(&event, shared));
+                        *lane = None;
+                    }
+                }
+            }
+        }
+        busy
+    }
+
+    fn obey(&mut self, command: Command) {
+        match command {
+            Command::Configure => {
+                let policy = self.shared.policy.load();
+                self.correlator.configure(
+                    Arc::clone(&policy.set),
+                    Arc::clone(&policy.networks),
+                    Arc::clone(&policy.exceptions),
+                );
+            }
+            Command::Findings(answer) => {
+                // Who asked may have gone.
+                let _ = answer.send(self.correlator.findings().cloned().collect());
+            }
+        }
+    }
+
+    /// Shows and stores what changed.
+    fn tell(&mut self) {
+        if let Some(attributed) = self.correlator.take_attributed() {
+            self.shared.set_attributed(attributed);
+        }
+        let since = clock().minus(self.client_window);
+        self.sinks.metrics.refresh(&self.correlator, self.sinks.tally, since);
+        if let Some(inventory) = &self.sinks.inventory {
+            inventory.submit(self.correlator.take_changes());
+        }
+    }
+}
+
+impl Sinks {
+    fn event(&mut self, event: &Event<'_>, shared: &Shared) {
+        self.metrics.observe(event);
+        self.tally.observe(event);
+        if let (Event::Detected(detected), Some(log)) = (event, &self.log)
+            && detected.notice.is_some()
+        {
+            let policy = shared.policy.load();
+            let indicator = detected.indicator();
+            if policy.takes(&indicator.vendor, detected.strength) {
+                let source = usize::from(detected.detection.origin.source.0);
+                let interface = self.interfaces.get(source).map_or("", |name| &**name);
+                log.write(events::line(detected, &policy, interface, self.alert));
+            }
+        }
+    }
+}

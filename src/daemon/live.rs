@@ -1,0 +1,339 @@
+//! The daemon: opens everything, gives up privileges, starts the threads, and looks after them
+//! until it is told to stop.
+
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::sync::mpsc::sync_channel;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use tokio::sync::{Semaphore, mpsc};
+
+use super::control::{Control, Ended};
+use super::correlate::{Command, Sinks, Stage};
+use super::privileges::{self, PrivilegeError};
+use super::settings;
+use super::shared::Shared;
+use super::worker::{PARCELS, Parcel, Parts, Worker, clock};
+use crate::capture::CaptureError;
+use crate::capture::live::{Backend, Live, Options, open_live};
+use crate::config::{Config, ConfigError, Policy, PolicyError, keys};
+use crate::detect::{Correlator, Limits};
+use crate::export::account::Tally;
+use crate::export::events::{self, Log, LogError};
+use crate::export::metrics::{Metrics, WorkerCells};
+use crate::export::web::{self, ListenError, Web};
+use crate::frame::SourceId;
+use crate::inventory::{self, InventoryError, Location};
+use crate::pipeline::Pipeline;
+
+/// Why the daemon did not start, or ended.
+#[derive(Debug, thiserror::Error)]
+pub enum DaemonError {
+    #[error("no interface to capture from: give -i, or set capture.interfaces")]
+    NoInterface,
+    #[error("capture.cpus: `{0}` is not the number of a processor")]
+    Cpu(String),
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error(transparent)]
+    Policy(#[from] PolicyError),
+    #[error(transparent)]
+    Capture(#[from] CaptureError),
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    #[error(transparent)]
+    Privileges(#[from] PrivilegeError),
+    #[error(transparent)]
+    Events(#[from] LogError),
+    #[error(transparent)]
+    Inventory(#[from] InventoryError),
+    #[error("metrics: {0}")]
+    Metrics(#[from] prometheus::Error),
+    #[error("cannot start a thread: {0}")]
+    Thread(std::io::Error),
+    /// Every interface failed.
+    #[error("nothing is left to capture from")]
+    AllEnded,
+}
+
+impl DaemonError {
+    /// Is it a matter of usage, configuration or signatures?
+    #[must_use]
+    pub const fn is_usage(&self) -> bool {
+        matches!(
+            self,
+            Self::NoInterface
+                | Self::Cpu(_)
+                | Self::Config(_)
+                | Self::Policy(_)
+                | Self::Capture(CaptureError::Filter { .. })
+                | Self::Listen(ListenError::Address(_))
+                | Self::Privileges(PrivilegeError::NoUser(_))
+        )
+    }
+}
+
+/// Reads the configuration again, from where it was read first.
+pub type Reread = Box<dyn Fn() -> Result<Config, ConfigError>>;
+
+/// Runs until SIGTERM or SIGINT, or until nothing is left to capture from.
+pub fn run(config: Config, reread: Reread) -> Result<(), DaemonError> {
+    let interfaces = interfaces(&config)?;
+    let policy = Policy::load(&config, &interfaces, clock())?;
+    let opened = open_sources(&config, &interfaces)?;
+    let listeners = config
+        .list(&keys::WEB_LISTEN_ADDRESS)
+        .iter()
+        .map(|address| web::listen(address))
+        .collect::<Result<Vec<TcpListener>, _>>()?;
+    let user = Some(config.text(&keys::DAEMON_USER)).filter(|user| !user.is_empty());
+    let kernel_filter = matches!(opened.backend, Backend::Auto | Backend::Xdp);
+    privileges::give_up(user, kernel_filter)?;
+    if privileges::is_root() {
+        tracing::warn!(
+            "running as root, without its capabilities; --user, or the shipped unit, takes the rest"
+        );
+    }
+    let log = match config.text(&keys::EVENTS_PATH) {
+        "" => None,
+        path => Some(events::Output::parse(path).open()?),
+    };
+    let limits = limits(&config);
+    let inventory = open_inventory(&config, limits.findings)?;
+
+    let policy = Arc::new(ArcSwap::from_pointee(policy));
+    let cells: Vec<Arc<WorkerCells>> = opened
+        .sources
+        .iter()
+        .map(|(id, _)| Arc::new(WorkerCells::new(Arc::clone(&interfaces[usize::from(id.0)]))))
+        .collect();
+    let metrics = Arc::new(Metrics::new(
+        Arc::clone(&policy),
+        cells.clone(),
+        interfaces.clone(),
+        opened.backend.label(),
+    )?);
+    let log = log
+        .map(|opened| Log::start(opened, config.size(&keys::EVENTS_QUEUE), Arc::clone(&metrics)))
+        .transpose()?;
+    let reopen = log.as_ref().map(Log::reopener);
+    let shared = Arc::new(Shared::new(Arc::clone(&policy)));
+
+    let mut correlator = {
+        let policy = policy.load();
+        let (set, networks) = (Arc::clone(&policy.set), Arc::clone(&policy.networks));
+        let mut correlator =
+            Correlator::new(&limits, cells.len(), Arc::clone(&set), Arc::clone(&networks));
+        correlator.configure(set, networks, Arc::clone(&policy.exceptions));
+        correlator
+    };
+    let inventory = inventory.map(|opened| {
+        let inventory::Opened { writer, restored, .. } = opened;
+        tracing::info!(findings = restored.findings.len(), "the inventory is open");
+        correlator.restore(restored.findings, restored.vendors);
+        correlator.keep_changes();
+        // Set once, here.
+        let _ = metrics.inventory.set(Arc::clone(writer.stats()));
+        writer
+    });
+    metrics.refresh(&correlator, Tally::default(), clock());
+
+    let (commands, orders) = std::sync::mpsc::channel::<Command>();
+    let (senders, lanes): (Vec<_>, Vec<_>) =
+        cells.iter().map(|_| sync_channel::<Parcel>(PARCELS)).unzip();
+    let stage = Stage {
+        correlator,
+        lanes: lanes.into_iter().map(Some).collect(),
+        commands: orders,
+        shared: Arc::clone(&shared),
+        sinks: Sinks {
+            metrics: Arc::clone(&metrics),
+            interfaces: interfaces.clone(),
+            log,
+            alert: config.switch(&keys::EVENTS_ALERT),
+            inventory,
+            tally: Tally::default(),
+        },
+        client_window: config.span(&keys::METRICS_CLIENT_WINDOW),
+    };
+    let stage = spawn("correlate", move || stage.run())?;
+
+    let (ended, endings) = mpsc::unbounded_channel::<Ended>();
+    let settings = settings(&config);
+    let mut workers = Vec::new();
+    for (number, ((id, source), parcels)) in opened.sources.into_iter().zip(senders).enumerate() {
+        let set = Arc::clone(&policy.load().set);
+        let ledger = Arc::clone(&cells[number].ledger);
+        let worker = Worker::new(Parts {
+            source,
+            id,
+            pipeline: Pipeline::with(set, ledger, settings.clone()),
+            cells: Arc::clone(&cells[number]),
+            shared: Arc::clone(&shared),
+            parcels,
+            correlator: stage.thread().clone(),
+            most_waiting: config.number(&keys::BUDGETS_RECORDS),
+        });
+        let interface = Arc::clone(&interfaces[usize::from(id.0)]);
+        let ended = ended.clone();
+        workers.push(spawn(&format!("worker-{number}"), move || {
+            let outcome = worker.run();
+            // The control plane may have gone.
+            let _ = ended.send(Ended { interface, error: outcome.err() });
+        })?);
+    }
+    drop(ended);
+
+    let (asks, asked) = mpsc::channel(16);
+    let web = Arc::new(Web {
+        metrics,
+        policy,
+        ready: false.into(),
+        config: ArcSwap::from_pointee(crate::config::show(&config)),
+        load: ArcSwap::default(),
+        asks,
+        requests: Semaphore::new(config.size(&keys::WEB_MAX_REQUESTS)),
+    });
+    let control = Control {
+        config,
+        reread,
+        interfaces,
+        shared: Arc::clone(&shared),
+        web,
+        commands,
+        correlator: stage.thread().clone(),
+        reopen,
+        asked,
+        endings,
+        workers: workers.len(),
+    };
+    let outcome = control.run(listeners);
+    shared.stop();
+    for worker in workers {
+        join(worker);
+    }
+    join(stage);
+    tracing::info!("stopped");
+    outcome
+}
+
+struct Sources {
+    /// One for each worker, with the number of its interface.
+    sources: Vec<(SourceId, Live)>,
+    backend: Backend,
+}
+
+fn interfaces(config: &Config) -> Result<Vec<Arc<str>>, DaemonError> {
+    let mut interfaces: Vec<Arc<str>> = Vec::new();
+    for name in config.list(&keys::CAPTURE_INTERFACES) {
+        if !interfaces.iter().any(|known| **known == **name) {
+            interfaces.push(name.as_str().into());
+        }
+    }
+    if interfaces.is_empty() { Err(DaemonError::NoInterface) } else { Ok(interfaces) }
+}
+
+fn open_sources(config: &Config, interfaces: &[Arc<str>]) -> Result<Sources, DaemonError> {
+    let options = options(config, interfaces.len())?;
+    let mut sources = Vec::new();
+    let mut backend = options.backend;
+    for (number, interface) in interfaces.iter().enumerate() {
+        let id = SourceId(u16::try_from(number).unwrap_or(u16::MAX));
+        let opened = open_live(interface, id, &options)?;
+        for notice in &opened.notices {
+            tracing::warn!("{notice}");
+        }
+        backend = opened.backend;
+        tracing::info!(
+            %interface,
+            backend = opened.backend.label(),
+            workers = opened.sources.len(),
+            "capturing"
+        );
+        sources.extend(opened.sources.into_iter().map(|source| (id, source)));
+    }
+    Ok(Sources { sources, backend })
+}
+
+fn options(config: &Config, interfaces: usize) -> Result<Options, DaemonError> {
+    let backend = match config.text(&keys::CAPTURE_BACKEND) {
+        "libpcap" => Backend::Libpcap,
+        "ring" => Backend::Ring,
+        "xdp" => Backend::Xdp,
+        _ => Backend::Auto,
+    };
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let workers = match config.size(&keys::CAPTURE_WORKERS) {
+        0 => (cores / interfaces.max(1)).max(1),
+        workers => workers,
+    };
+    let cpus = config
+        .list(&keys::CAPTURE_CPUS)
+        .iter()
+        .map(|cpu| cpu.parse().map_err(|_| DaemonError::Cpu(cpu.clone())))
+        .collect::<Result<_, _>>()?;
+    let filter = config.text(&keys::CAPTURE_FILTER);
+    let busy_poll = config.span(&keys::CAPTURE_BUSY_POLL);
+    Ok(Options {
+        backend,
+        workers: u16::try_from(workers).unwrap_or(u16::MAX),
+        ring_bytes: config.number(&keys::CAPTURE_BUFFER),
+        filter: (!filter.is_empty()).then(|| filter.to_owned()),
+        promiscuous: config.switch(&keys::CAPTURE_PROMISCUOUS),
+        ignore_outgoing: config.switch(&keys::CAPTURE_IGNORE_OUTGOING),
+        hardware_time: config.switch(&keys::CAPTURE_HARDWARE_TIME),
+        busy_poll: (busy_poll > Duration::ZERO).then_some(busy_poll),
+        cpus,
+        kernel_flows: u32::try_from(config.number(&keys::CAPTURE_KERNEL_FLOWS)).unwrap_or(u32::MAX),
+        ..Options::default()
+    })
+}
+
+/// The correlator's limits, as configured.
+fn limits(config: &Config) -> Limits {
+    Limits {
+        records: config.size(&keys::BUDGETS_RECORDS),
+        answers: config.size(&keys::BUDGETS_ANSWERS),
+        findings: config.size(&keys::BUDGETS_FINDINGS),
+        attributed: config.size(&keys::BUDGETS_ATTRIBUTED),
+        repeat: config.span(&keys::EVENTS_REPEAT),
+        ..Limits::default()
+    }
+}
+
+fn open_inventory(
+    config: &Config,
+    findings: usize,
+) -> Result<Option<inventory::Opened>, DaemonError> {
+    let state_directory = std::env::var("STATE_DIRECTORY").ok();
+    let location = Location::parse(config.text(&keys::INVENTORY_PATH));
+    let Some(path) = location.to_write(state_directory.as_deref()) else {
+        if location == Location::Auto {
+            tracing::warn!(
+                "no inventory is kept: what is seen first is forgotten at the next start; \
+                 --inventory FILE keeps it"
+            );
+        }
+        return Ok(None);
+    };
+    let limits = inventory::Limits {
+        rows: config.number(&keys::INVENTORY_MAX_ROWS),
+        bytes: config.number(&keys::INVENTORY_MAX_BYTES),
+        retention: config.span(&keys::INVENTORY_RETENTION),
+        ..inventory::Limits::default()
+    };
+    Ok(Some(inventory::Writer::open(&path, limits, findings)?))
+}
+
+fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, DaemonError> {
+    std::thread::Builder::new().name(name.to_owned()).spawn(work).map_err(DaemonError::Thread)
+}
+
+fn join(thread: JoinHandle<()>) {
+    let name = thread.thread().name().unwrap_or_default().to_owned();
+    if thread.join().is_err() {
+        tracing::error!(thread = name, "a thread had panicked");
+    }
+}

@@ -1,0 +1,90 @@
+//! Giving up what is not needed once the sockets are open.
+
+use std::fs;
+
+use caps::{CapSet, Capability, CapsHashSet};
+use rustix::process::{Gid, Uid};
+
+/// Why privileges could not be given up.
+#[derive(Debug, thiserror::Error)]
+pub enum PrivilegeError {
+    #[error("no user `{0}` in /etc/passwd")]
+    NoUser(String),
+    #[error("cannot become user `{user}`: {why}")]
+    Become { user: String, why: rustix::io::Errno },
+    #[error("cannot give up capabilities: {0}")]
+    Capabilities(#[from] caps::errors::CapsError),
+}
+
+/// Becomes `user`, when there is one, and gives up every capability but CAP_NET_RAW, by which an
+/// interface that went away is opened again, and, with a filter in the kernel, CAP_BPF, by which
+/// its maps are written.
+///
+/// Capabilities belong to threads (capabilities(7)): call this before any thread is started.
+pub(super) fn give_up(user: Option<&str>, kernel_filter: bool) -> Result<(), PrivilegeError> {
+    let held = caps::read(None, CapSet::Permitted)?;
+    let mut kept = CapsHashSet::new();
+    for capability in [Capability::CAP_NET_RAW, Capability::CAP_BPF] {
+        let wanted = capability == Capability::CAP_NET_RAW || kernel_filter;
+        if wanted && held.contains(&capability) {
+            kept.insert(capability);
+        }
+    }
+    if held.contains(&Capability::CAP_SETPCAP) {
+        for capability in caps::all().difference(&kept) {
+            // The kernel may know fewer than the library.
+            let _ = caps::drop(None, CapSet::Bounding, *capability);
+        }
+    }
+    if let Some(user) = user {
+        become_user(user)?;
+    }
+    caps::set(None, CapSet::Effective, &kept)?;
+    caps::set(None, CapSet::Permitted, &kept)?;
+    caps::clear(None, CapSet::Inheritable)?;
+    // Kernels before 4.3 have none.
+    let _ = caps::clear(None, CapSet::Ambient);
+    Ok(())
+}
+
+/// Does the process run as root?
+pub(super) fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
+}
+
+fn become_user(user: &str) -> Result<(), PrivilegeError> {
+    let passwd = fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let (uid, gid) = find(&passwd, user).ok_or_else(|| PrivilegeError::NoUser(user.to_owned()))?;
+    let failed = |why| PrivilegeError::Become { user: user.to_owned(), why };
+    rustix::thread::set_keep_capabilities(true).map_err(failed)?;
+    rustix::thread::set_thread_groups(&[]).map_err(failed)?;
+    rustix::thread::set_thread_res_gid(gid, gid, gid).map_err(failed)?;
+    rustix::thread::set_thread_res_uid(uid, uid, uid).map_err(failed)?;
+    rustix::thread::set_keep_capabilities(false).map_err(failed)
+}
+
+/// passwd(5): name, password, user id, group id, …
+fn find(passwd: &str, user: &str) -> Option<(Uid, Gid)> {
+    passwd.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        if fields.next() != Some(user) {
+            return None;
+        }
+        let uid = fields.nth(1)?.parse().ok()?;
+        let gid = fields.next()?.parse().ok()?;
+        Some((Uid::from_raw(uid), Gid::from_raw(gid)))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn users_are_found_by_their_whole_name() {
+        let passwd = "root:x:0:0:root:/root:/bin/sh\nwatch:x:7:8::/:/bin/false\nbad:x:one:2::/:\n";
+        assert_eq!(find(passwd, "watch"), Some((Uid::from_raw(7), Gid::from_raw(8))));
+        assert_eq!(find(passwd, "wat"), None);
+        assert_eq!(find(passwd, "bad"), None);
+    }
+}

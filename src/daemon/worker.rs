@@ -1,0 +1,278 @@
+//! A worker: one source, one pipeline, one thread, run to completion.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::mpsc::{SyncSender, TrySendError};
+use std::thread::Thread;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use super::shared::Shared;
+use crate::capture::{Batch, CaptureError, Source};
+use crate::detect::{Attributed, Client, Origin, Record, Volume};
+use crate::export::metrics::WorkerCells;
+use crate::frame::SourceId;
+use crate::net::{Addr, Path, TenantId, Wish};
+use crate::pipeline::{Pipeline, Sink};
+use crate::time::Timestamp;
+
+/// What a worker sends to the correlator after each batch of frames.
+#[derive(Debug)]
+pub(super) struct Parcel {
+    pub(super) records: Vec<Record>,
+    /// Nothing earlier will follow.
+    pub(super) watermark: Timestamp,
+}
+
+/// Batches that may wait between a worker and the correlator, whatever they hold. The records in
+/// them are bounded by `budgets.records`.
+pub(super) const PARCELS: usize = 4_096;
+
+/// One worker, ready to run.
+#[derive(Debug)]
+pub(super) struct Worker<S> {
+    source: S,
+    id: SourceId,
+    pipeline: Pipeline,
+    cells: Arc<WorkerCells>,
+    shared: Arc<Shared>,
+    parcels: SyncSender<Parcel>,
+    /// Woken when there is something to correlate.
+    correlator: Thread,
+    /// Records that may wait.
+    most_waiting: u64,
+    /// Generations of the policy and of the attributed pairs that are in use here.
+    policy_seen: u64,
+    attributed_seen: u64,
+    attributed: Arc<Attributed>,
+    /// Volume that the in-kernel filter had counted when it was last asked.
+    exchanged: HashMap<(Addr, Addr), (u64, u64)>,
+    latest: Timestamp,
+    published: Instant,
+    outages: u64,
+}
+
+/// How often a worker shows its source's counters.
+const PUBLISH: Duration = Duration::from_secs(1);
+/// How long a worker waits for frames before it looks up.
+const PATIENCE: Duration = Duration::from_millis(100);
+/// How far behind the clock an idle interface may still deliver: a ring hands over blocks that are
+/// not full after some milliseconds, and a virtual machine may be stopped for longer.
+const SLACK: Duration = Duration::from_secs(1);
+/// How long frames are still read after a stop was asked for, so that what is in the ring is not
+/// lost.
+const LAST_WORK: Duration = Duration::from_millis(500);
+
+/// What a worker is made of.
+#[derive(Debug)]
+pub(super) struct Parts<S> {
+    pub(super) source: S,
+    pub(super) id: SourceId,
+    pub(super) pipeline: Pipeline,
+    pub(super) cells: Arc<WorkerCells>,
+    pub(super) shared: Arc<Shared>,
+    pub(super) parcels: SyncSender<Parcel>,
+    pub(super) correlator: Thread,
+    pub(super) most_waiting: u64,
+}
+
+impl<S: Source> Worker<S> {
+    pub(super) fn new(parts: Parts<S>) -> Self {
+        let Parts { source, id, pipeline, cells, shared, parcels, correlator, most_waiting } =
+            parts;
+        Self {
+            source,
+            id,
+            pipeline,
+            cells,
+            shared,
+            parcels,
+            correlator,
+            most_waiting,
+            policy_seen: 0,
+            attributed_seen: 0,
+            attributed: Arc::default(),
+            exchanged: HashMap::new(),
+            latest: Timestamp::ZERO,
+            published: Instant::now(),
+            outages: 0,
+        }
+    }
+
+    /// Runs until it is told to stop, or its source fails.
+    pub(super) fn run(mut self) -> Result<(), CaptureError> {
+        let ended = loop {
+            if self.shared.stopping.load(Relaxed) {
+                break self.drain();
+            }
+            match self.turn(PATIENCE) {
+                Ok(Batch::End) => break Ok(()),
+                Ok(_) => {}
+                Err(error) => break Err(error),
+            }
+        };
+        let mut found = Found::default();
+        self.pipeline.finish(&mut found);
+        self.send(found.records);
+        self.publish();
+        self.cells.set_down(true);
+        ended
+    }
+
+    /// One batch of frames and all that follows from it.
+    fn turn(&mut self, patience: Duration) -> Result<Batch, CaptureError> {
+        let mut found = Found::default();
+        self.follow(&mut found);
+        let Self { source, pipeline, latest, .. } = self;
+        let mut begun = None;
+        let batch = source.batch(patience, &mut |frame| {
+            if begun.is_none() {
+                begun = Some(Instant::now());
+            }
+            *latest = frame.at.max(*latest);
+            pipeline.frame(frame, &mut found);
+        })?;
+        if batch == Batch::Idle {
+            // Nobody sent anything, so that time passed all the same.
+            self.latest = self.latest.max(clock().minus(SLACK));
+            self.pipeline.advance(self.latest, &mut found);
+        } else {
+            self.cells.set_last_packet(self.latest);
+        }
+        for (path, wish) in found.wishes {
+            self.source.wish(&path, wish);
+        }
+        if let Some(begun) = begun {
+            self.cells.add_busy(begun.elapsed());
+        }
+        if self.published.elapsed() >= PUBLISH {
+            self.exchanges(&mut found.records);
+            self.publish();
+        }
+        self.send(found.records);
+        self.cells.turned();
+        Ok(batch)
+    }
+
+    /// Reads what the ring still holds: until nothing comes, or long enough.
+    fn drain(&mut self) -> Result<(), CaptureError> {
+        let deadline = Instant::now() + LAST_WORK;
+        while Instant::now() < deadline {
+            if matches!(self.turn(PATIENCE)?, Batch::Idle | Batch::End) {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes over what the control plane changed: one load of an atomic when it changed nothing.
+    fn follow(&mut self, found: &mut Found) {
+        let policy = self.shared.policy_generation.load(Relaxed);
+        if policy != self.policy_seen {
+            self.policy_seen = policy;
+            self.pipeline.set_signatures(Arc::clone(&self.shared.policy.load().set));
+        }
+        let attributed = self.shared.attributed_generation.load(Relaxed);
+        if attributed != self.attributed_seen {
+            self.attributed_seen = attributed;
+            self.attributed = self.shared.attributed.load_full();
+            self.pipeline.set_attributed(&self.attributed, found);
+            let mut servers: Vec<Addr> =
+                self.attributed.pairs().map(|(_, _, server, _)| server).collect();
+            servers.sort_unstable();
+            servers.dedup();
+            self.source.attribute(&servers);
+            self.exchanged.retain(|(client, server), _| {
+                self.attributed.vendor(TenantId::NONE, *client, *server).is_some()
+            });
+        }
+    }
+
+    /// Adds the volume of frames that the in-kernel filter left out.
+    fn exchanges(&mut self, records: &mut Vec<Record>) {
+        let (exchanges, _) = self.source.exchanges();
+        for exchange in exchanges {
+            let pair = (exchange.client, exchange.server);
+            let Some(vendor) = self.attributed.vendor(TenantId::NONE, pair.0, pair.1) else {
+                continue;
+            };
+            let total = (exchange.sent.octets, exchange.received.octets);
+            let before = self.exchanged.insert(pair, total).unwrap_or((0, 0));
+            // The filter forgets pairs for room and begins them anew.
+            let grown = |now: u64, before: u64| if now >= before { now - before } else { now };
+            let (sent, received) = (grown(total.0, before.0), grown(total.1, before.1));
+            if sent + received > 0 {
+                records.push(Record::Volume(Volume {
+                    origin: Origin { at: self.latest, source: self.id, number: 0 },
+                    client: Client { addr: exchange.client, ..Client::default() },
+                    vendor: Arc::clone(vendor),
+                    sent,
+                    received,
+                }));
+            }
+        }
+    }
+
+    fn publish(&mut self) {
+        self.published = Instant::now();
+        let counters = self.source.counters();
+        self.cells.set_capture(counters);
+        let skipped = crate::visibility::PacketOutcome::SkippedInKernel;
+        self.cells.ledger.packets[skipped as usize].set(counters.skipped_in_kernel);
+        for notice in self.source.notices() {
+            tracing::warn!("{notice}");
+        }
+        if counters.outages > self.outages {
+            self.outages = counters.outages;
+            tracing::warn!(
+                interface = &*self.cells.interface,
+                outages = counters.outages,
+                "the interface went down or away; waiting for it"
+            );
+        }
+    }
+
+    fn send(&mut self, records: Vec<Record>) {
+        let count = records.len() as u64;
+        let lost = if self.cells.waiting() + count > self.most_waiting {
+            count
+        } else {
+            match self.parcels.try_send(Parcel { records, watermark: self.latest }) {
+                Ok(()) => {
+                    self.cells.sent(count);
+                    0
+                }
+                Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => count,
+            }
+        };
+        if lost > 0 {
+            self.cells.ledger.records_lost.add(lost);
+        }
+        if count > 0 {
+            self.correlator.unpark();
+        }
+    }
+}
+
+/// What a pipeline found in one batch.
+#[derive(Debug, Default)]
+struct Found {
+    records: Vec<Record>,
+    wishes: Vec<(Path, Wish)>,
+}
+
+impl Sink for Found {
+    fn record(&mut self, record: Record) {
+        self.records.push(record);
+    }
+
+    fn wish(&mut self, path: &Path, wish: Wish) {
+        self.wishes.push((*path, wish));
+    }
+}
+
+/// The wall clock as packet time.
+pub(super) fn clock() -> Timestamp {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Timestamp::from_parts(since.as_secs(), since.subsec_nanos())
+}

@@ -1,0 +1,305 @@
+//! The HTTP face: metrics, health, a page for people, and what only this host may see.
+//!
+//! Anyone may read metrics, health and the page. Whatever shows client addresses, and reload, is
+//! for connections from this host alone whose `Host` names this host too: a page in a browser
+//! here cannot be made to fetch it under a name of its own (DNS rebinding).
+
+mod page;
+
+use std::io::Write;
+use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
+use arc_swap::ArcSwap;
+use axum::Router;
+use axum::extract::{ConnectInfo, Query, Request, State};
+use axum::http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, HOST, VARY};
+use axum::http::{HeaderMap, StatusCode};
+use axum::middleware::Next;
+use axum::response::{Html, IntoResponse, Response};
+use axum::routing::{get, post};
+use tokio::sync::{Semaphore, mpsc, oneshot};
+
+use super::findings;
+use super::metrics::Metrics;
+use crate::config::Policy;
+use crate::detect::Finding;
+use crate::detect::summary::by_client;
+
+/// The port that exporters of this kind have been given ("Default port allocations" of the
+/// Prometheus wiki). The default of `web.listen_address` has it too.
+pub const DEFAULT_PORT: u16 = 10_064;
+
+/// What the pages ask of the rest of the process.
+#[derive(Debug)]
+pub enum Ask {
+    /// Read configuration and signatures again; the answer is the reason of a refusal.
+    Reload(oneshot::Sender<Result<(), String>>),
+    /// The findings in memory.
+    Findings(oneshot::Sender<Vec<Finding>>),
+}
+
+/// What the pages show.
+#[derive(Debug)]
+pub struct Web {
+    pub metrics: Arc<Metrics>,
+    pub policy: Arc<ArcSwap<Policy>>,
+    /// Capturing, with signatures.
+    pub ready: AtomicBool,
+    /// The configuration in force, as text.
+    pub config: ArcSwap<String>,
+    /// How busy each worker was lately.
+    pub load: ArcSwap<Vec<WorkerLoad>>,
+    pub asks: mpsc::Sender<Ask>,
+    /// Requests being served.
+    pub requests: Semaphore,
+}
+
+/// How one worker did over the last while.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct WorkerLoad {
+    /// Share of the time spent on frames, 0 to 1.
+    pub busy: f64,
+    /// Frames a second.
+    pub rate: f64,
+    /// Nanoseconds a frame.
+    pub cost: f64,
+}
+
+/// Why an address cannot be listened on.
+#[derive(Debug, thiserror::Error)]
+pub enum ListenError {
+    #[error("`{0}` is not an address to listen on, such as :10064, 127.0.0.1:10064 or [::1]:10064")]
+    Address(String),
+    #[error("cannot listen on {address}: {why}")]
+    Listen { address: String, why: std::io::Error },
+}
+
+/// Opens a listener; `:PORT` means all addresses of this host.
+pub fn listen(address: &str) -> Result<TcpListener, ListenError> {
+    let failed = |why| ListenError::Listen { address: address.to_owned(), why };
+    let wrong = || ListenError::Address(address.to_owned());
+    let listener = if let Some(port) = address.strip_prefix(':') {
+        let port: u16 = port.parse().map_err(|_| wrong())?;
+        // An IPv6 socket takes IPv4 too (Linux, bindv6only=0); a host without IPv6 has only that.
+        match TcpListener::bind(SocketAddr::from(([0_u16; 8], port))) {
+            Err(error) if error.kind() != std::io::ErrorKind::AddrInUse => {
+                TcpListener::bind(SocketAddr::from(([0_u8; 4], port)))
+            }
+            bound => bound,
+        }
+    } else {
+        if !address.contains(':') {
+            return Err(wrong());
+        }
+        TcpListener::bind(address)
+    }
+    .map_err(failed)?;
+    listener.set_nonblocking(true).map_err(failed)?;
+    Ok(listener)
+}
+
+/// All pages.
+pub fn router(web: Arc<Web>) -> Router {
+    let local = Router::new()
+        .route("/-/reload", post(reload))
+        .route("/api/v1/findings", get(api_findings))
+        .route("/config", get(config))
+        .layer(axum::middleware::from_fn(only_local));
+    Router::new()
+        .route("/", get(landing))
+        .route("/metrics", get(metrics))
+        .route("/-/healthy", get(async || "vendorwatch is healthy.\n"))
+        .route("/-/ready", get(ready))
+        .merge(local)
+        .layer(axum::middleware::from_fn_with_state(Arc::clone(&web), few_at_a_time))
+        .with_state(web)
+}
+
+async fn few_at_a_time(State(web): State<Arc<Web>>, request: Request, next: Next) -> Response {
+    match web.requests.try_acquire() {
+        Ok(_permit) => next.run(request).await,
+        Err(_) => {
+            (StatusCode::SERVICE_UNAVAILABLE, "too many requests at a time\n").into_response()
+        }
+    }
+}
+
+async fn only_local(
+    ConnectInfo(from): ConnectInfo<SocketAddr>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let host = request.headers().get(HOST).and_then(|host| host.to_str().ok()).unwrap_or("");
+    if from.ip().to_canonical().is_loopback() && names_this_host(host) {
+        next.run(request).await
+    } else {
+        let why = "only this host may ask that, under the name localhost\n";
+        (StatusCode::FORBIDDEN, why).into_response()
+    }
+}
+
+/// Does a `Host` field (RFC 9110 §7.2) name the loopback?
+fn names_this_host(host: &str) -> bool {
+    if let Ok(address) = host.parse::<SocketAddr>() {
+        return address.ip().is_loopback();
+    }
+    let name = match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) => name,
+        _ => host,
+    };
+    let address = name.trim_start_matches('[').trim_end_matches(']');
+    name == "localhost" || address.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+async fn metrics(State(web): State<Arc<Web>>, headers: HeaderMap) -> Response {
+    let zipped = accepts_gzip(&headers);
+    // Gathering takes milliseconds: not on the thread that answers everyone.
+    let rendered = tokio::task::spawn_blocking(move || {
+        let text = web.metrics.render().map_err(|error| error.to_string())?;
+        if !zipped {
+            return Ok(text.into_bytes());
+        }
+        let fast = flate2::Compression::fast();
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), fast);
+        encoder
+            .write_all(text.as_bytes())
+            .and_then(|()| encoder.finish())
+            .map_err(|error| error.to_string())
+    })
+    .await
+    .unwrap_or_else(|error| Err(error.to_string()));
+    match rendered {
+        Ok(body) => {
+            let mut response = body.into_response();
+            let fields = response.headers_mut();
+            if let Ok(kind) = "text/plain; version=0.0.4; charset=utf-8".parse() {
+                fields.insert(CONTENT_TYPE, kind);
+            }
+            if zipped && let (Ok(gzip), Ok(vary)) = ("gzip".parse(), "Accept-Encoding".parse()) {
+                fields.insert(CONTENT_ENCODING, gzip);
+                fields.insert(VARY, vary);
+            }
+            response
+        }
+        Err(why) => (StatusCode::INTERNAL_SERVER_ERROR, format!("{why}\n")).into_response(),
+    }
+}
+
+/// RFC 9110 §12.5.3, as far as `gzip` is named and not refused.
+fn accepts_gzip(headers: &HeaderMap) -> bool {
+    headers.get_all(ACCEPT_ENCODING).iter().filter_map(|value| value.to_str().ok()).any(|value| {
+        value.split(',').any(|coding| {
+            let (name, weight) = coding.split_once(';').unwrap_or((coding, ""));
+            let refused = matches!(weight.trim(), "q=0" | "q=0.0" | "q=0.00" | "q=0.000");
+            name.trim().eq_ignore_ascii_case("gzip") && !refused
+        })
+    })
+}
+
+async fn ready(State(web): State<Arc<Web>>) -> Response {
+    if web.ready.load(Relaxed) {
+        "vendorwatch is capturing.\n".into_response()
+    } else {
+        (StatusCode::SERVICE_UNAVAILABLE, "vendorwatch is not capturing.\n").into_response()
+    }
+}
+
+async fn reload(State(web): State<Arc<Web>>) -> Response {
+    let (answer, answered) = oneshot::channel();
+    let refused = if web.asks.send(Ask::Reload(answer)).await.is_err() {
+        Some("vendorwatch is stopping".to_owned())
+    } else {
+        match answered.await {
+            Ok(Ok(())) => None,
+            Ok(Err(why)) => Some(why),
+            Err(_) => Some("vendorwatch is stopping".to_owned()),
+        }
+    };
+    match refused {
+        None => "reloaded\n".into_response(),
+        Some(why) => {
+            (StatusCode::INTERNAL_SERVER_ERROR, format!("the old configuration stays: {why}\n"))
+                .into_response()
+        }
+    }
+}
+
+#[derive(Debug, Default, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Wanted {
+    vendor: Option<String>,
+    network: Option<String>,
+    client: Option<IpAddr>,
+}
+
+async fn api_findings(State(web): State<Arc<Web>>, Query(wanted): Query<Wanted>) -> Response {
+    let (answer, answered) = oneshot::channel();
+    if web.asks.send(Ask::Findings(answer)).await.is_err() {
+        return StatusCode::SERVICE_UNAVAILABLE.into_response();
+    }
+    let Ok(all) = answered.await else { return StatusCode::SERVICE_UNAVAILABLE.into_response() };
+    let policy = web.policy.load();
+    let shown = all.iter().filter(|finding| {
+        let key = &finding.key;
+        policy.takes(&key.vendor, key.strength)
+            && wanted.vendor.as_ref().is_none_or(|vendor| **vendor == *key.vendor)
+            && wanted.network.as_ref().is_none_or(|network| **network == *key.network)
+            && wanted.client.is_none_or(|client| client == key.client.to_ip())
+    });
+    let list: Vec<_> = by_client(shown)
+        .into_iter()
+        .map(|(observed, finding)| findings::finding(observed, finding, &policy.set))
+        .collect();
+    axum::Json(serde_json::json!({ "findings": list })).into_response()
+}
+
+async fn config(State(web): State<Arc<Web>>) -> String {
+    web.config.load().to_string()
+}
+
+async fn landing(State(web): State<Arc<Web>>) -> Html<String> {
+    Html(page::render(&web))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_names_of_the_loopback_name_this_host() {
+        for host in ["localhost", "localhost:10064", "127.0.0.1", "127.0.0.1:1", "[::1]", "[::1]:9"]
+        {
+            assert!(names_this_host(host), "{host}");
+        }
+        for host in ["", "evil.example", "evil.example:10064", "192.0.2.1:1", "[2001:db8::1]:1"] {
+            assert!(!names_this_host(host), "{host}");
+        }
+    }
+
+    #[test]
+    fn gzip_is_sent_to_who_takes_it() {
+        for (accepted, zipped) in [
+            ("gzip", true),
+            ("deflate, GZIP;q=0.5", true),
+            ("gzip;q=0", false),
+            ("identity", false),
+            ("", false),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(ACCEPT_ENCODING, accepted.parse().unwrap());
+            assert_eq!(accepts_gzip(&headers), zipped, "{accepted}");
+        }
+    }
+
+    #[test]
+    fn a_port_in_use_and_a_bad_address_are_told_apart() {
+        let first = listen("127.0.0.1:0").unwrap();
+        let address = first.local_addr().unwrap().to_string();
+        let refusal = listen(&address).unwrap_err();
+        assert!(refusal.to_string().contains("cannot listen on 127.0.0.1:"), "{refusal}");
+        assert!(matches!(listen("10064"), Err(ListenError::Address(_))));
+        assert!(matches!(listen(":many"), Err(ListenError::Address(_))));
+    }
+}

@@ -1,0 +1,145 @@
+//! The page for people: what was seen of whom, what could not be seen, how busy the sensor is.
+//! No scripts, no client addresses.
+
+use core::fmt::Write;
+use std::sync::atomic::Ordering::Relaxed;
+
+use super::Web;
+use crate::export::account::{Account, Line};
+use crate::export::findings::moment;
+use crate::time::Timestamp;
+
+/// The whole page.
+pub(super) fn render(web: &Web) -> String {
+    let mut out = String::from(HEAD);
+    let policy = web.policy.load();
+    let state = web.metrics.correlator.load();
+    let _ = writeln!(
+        out,
+        "<p>Version {}. {} Looks for {} vendors by {} indicators.</p>",
+        env!("CARGO_PKG_VERSION"),
+        if web.ready.load(Relaxed) { "Capturing." } else { "<b>Not capturing.</b>" },
+        policy.vendors().count(),
+        policy.set.indicators().len(),
+    );
+    out.push_str(
+        "<p><a href=\"metrics\">Metrics</a> · <a href=\"-/healthy\">healthy</a> · \
+         <a href=\"-/ready\">ready</a> · from this host only: \
+         <a href=\"api/v1/findings\">findings</a>, <a href=\"config\">configuration</a></p>\n",
+    );
+
+    out.push_str("<h2>Vendors seen</h2>\n");
+    let seen: Vec<_> =
+        state.vendors.iter().filter(|vendor| policy.takes(&vendor.key.0, vendor.key.1)).collect();
+    if seen.is_empty() {
+        out.push_str(
+            "<p>No endpoint of a listed vendor was contacted in what could be seen.</p>\n",
+        );
+    } else {
+        out.push_str(
+            "<table><tr><th>vendor<th>strength<th>network<th>clients<th>first seen<th>last seen\n",
+        );
+        for vendor in seen {
+            let (id, strength, network) = &vendor.key;
+            let name = policy.set.vendor(id).map_or(&**id, |vendor| &vendor.name);
+            let _ = writeln!(
+                out,
+                "<tr><td>{}<td>{}<td>{}<td class=n>{}<td>{}<td>{}",
+                escape(name),
+                strength.label(),
+                escape(network),
+                vendor.clients,
+                when(vendor.seen.first),
+                when(vendor.seen.last),
+            );
+        }
+        out.push_str("</table>\n");
+    }
+
+    let dropped = web.metrics.workers.iter().map(|cells| {
+        let counters = cells.capture();
+        counters.dropped_kernel + counters.dropped_interface
+    });
+    let ledgers = web.metrics.workers.iter().map(|cells| cells.ledger.as_ref());
+    let account = Account::of(ledgers, dropped.sum(), Some(&state.tally));
+    table(&mut out, "Seen", &account.seen);
+    if account.unseen.is_empty() {
+        out.push_str("<p>Nothing that was captured stayed unread.</p>\n");
+    } else {
+        table(&mut out, "Not seen, so that names may be missing", &account.unseen);
+    }
+
+    out.push_str(
+        "<h2>Load</h2>\n<table><tr><th>worker<th>interface<th>busy<th>frames/s<th>ns/frame\
+         <th>ring<th>records waiting\n",
+    );
+    let load = web.load.load();
+    for (number, cells) in web.metrics.workers.iter().enumerate() {
+        let now = load.get(number).copied().unwrap_or_default();
+        let _ = writeln!(
+            out,
+            "<tr><td>{number}<td>{}<td class=n>{:.1} %<td class=n>{:.0}<td class=n>{:.0}\
+             <td class=n>{}.{} %<td class=n>{}",
+            escape(&cells.interface),
+            now.busy * 100.0,
+            now.rate,
+            now.cost,
+            cells.ring_fill() / 10,
+            cells.ring_fill() % 10,
+            cells.waiting(),
+        );
+    }
+    out.push_str("</table>\n</html>\n");
+    out
+}
+
+fn table(out: &mut String, title: &str, lines: &[Line]) {
+    let _ = writeln!(out, "<h2>{title}</h2>\n<table>");
+    for Line { count, what } in lines {
+        let _ = writeln!(out, "<tr><td class=n>{count}<td>{}", escape(what));
+    }
+    out.push_str("</table>\n");
+}
+
+fn when(at: Timestamp) -> String {
+    if at == Timestamp::ZERO { String::new() } else { moment(at) }
+}
+
+/// Text as HTML text.
+fn escape(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '&' => out.push_str("&amp;"),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '"' => out.push_str("&quot;"),
+            _ => out.push(c),
+        }
+    }
+    out
+}
+
+const HEAD: &str = "<!doctype html>
+<html lang=en>
+<meta charset=utf-8>
+<meta name=viewport content=\"width=device-width\">
+<title>vendorwatch</title>
+<style>
+body { font: 15px/1.5 system-ui, sans-serif; margin: 2em auto; max-width: 60em; padding: 0 1em }
+table { border-collapse: collapse } th { text-align: left }
+th, td { padding: .15em 1em .15em 0; vertical-align: top } .n { text-align: right }
+tr + tr { border-top: 1px solid #8884 }
+</style>
+<h1>vendorwatch</h1>
+";
+
+#[cfg(test)]
+mod tests {
+    use super::escape;
+
+    #[test]
+    fn markup_is_text() {
+        assert_eq!(escape("<a b=\"c\">&"), "&lt;a b=&quot;c&quot;&gt;&amp;");
+    }
+}

@@ -1,0 +1,341 @@
+//! The code that names are kept in: about five bits a character, and equal only for equal names.
+//!
+//! A name is split at its longest *tail*, a suffix that many names share (`com`, `blogspot.com`),
+//! which becomes a number. What stands before it is written with a Huffman code fitted to the
+//! list. A name is compared by writing it down in the same way once and comparing octets; nothing
+//! is ever decoded on the way of a packet.
+
+use std::collections::{BinaryHeap, HashMap};
+
+use crate::signature::labels::{self, Seed, Suffixes};
+
+/// The characters of host names, as far as lists hold them: LDH (RFC 5890 §2.3.1), the underscore
+/// of service names (RFC 8552) and the dot between labels.
+const ALPHABET: &[u8; SYMBOLS] = b"abcdefghijklmnopqrstuvwxyz0123456789-_.";
+pub(super) const SYMBOLS: usize = 39;
+
+/// A name that the code has no way to write.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("holds a character that lists cannot hold")]
+pub struct Unwritable;
+
+/// May `name` stand in a list?
+pub(super) fn is_writable(name: &str) -> bool {
+    name.bytes().all(|octet| ALPHABET.contains(&octet))
+}
+
+/// A Huffman code over [`ALPHABET`] in its canonical form: the lengths say everything.
+///
+/// No codeword consists of ones alone: that one is left unused. So up to seven ones can fill the
+/// last octet, and no two names are written alike: where one ends, what follows in the other
+/// would have to be a codeword of ones.
+#[derive(Clone, Debug)]
+pub(super) struct Code {
+    lengths: [u8; SYMBOLS],
+    /// By octet: the codeword, at the lower end, and its length; zero for what cannot be written.
+    words: Box<[(u32, u8); 256]>,
+}
+
+impl Code {
+    /// Fits a code to how often each octet occurs.
+    pub(super) fn fitted(counts: &[u64; 256]) -> Self {
+        let total: u64 = counts.iter().sum();
+        // A floor under the counts bounds the longest codeword well below `MAX_LENGTH`.
+        let floor = total / 1024 + 1;
+        let mut weights = [1; SYMBOLS + 1];
+        for (weight, &octet) in weights.iter_mut().zip(ALPHABET) {
+            *weight = counts[usize::from(octet)] + floor;
+        }
+        let all = huffman(&weights);
+        let mut lengths = [0; SYMBOLS];
+        lengths.copy_from_slice(&all[..SYMBOLS]);
+        Self::canonical(lengths)
+    }
+
+    /// The code of these lengths, unless they are no prefix code that leaves the ones free.
+    pub(super) fn from_lengths(lengths: [u8; SYMBOLS]) -> Option<Self> {
+        let mut sum: u64 = 0;
+        for length in lengths {
+            if !(1..=MAX_LENGTH).contains(&length) {
+                return None;
+            }
+            sum += 1 << (MAX_LENGTH - length);
+        }
+        // Kraft's inequality, strict: there is room for one more word.
+        (sum < 1 << MAX_LENGTH).then(|| Self::canonical(lengths))
+    }
+
+    pub(super) const fn lengths(&self) -> &[u8; SYMBOLS] {
+        &self.lengths
+    }
+
+    /// Appends `text` in code, filled up to whole octets.
+    #[inline]
+    pub(super) fn write(&self, text: &[u8], out: &mut impl Extend<u8>) -> Result<(), Unwritable> {
+        let mut bits: u64 = 0;
+        let mut held: u32 = 0;
+        for &octet in text {
+            let (word, length) = self.words[usize::from(octet)];
+            if length == 0 {
+                return Err(Unwritable);
+            }
+            bits = bits << length | u64::from(word);
+            held += u32::from(length);
+            while held >= 8 {
+                held -= 8;
+                out.extend([low_octet(bits >> held)]);
+            }
+        }
+        if held > 0 {
+            let fill = 8 - held;
+            out.extend([low_octet(bits << fill | ((1 << fill) - 1))]);
+        }
+        Ok(())
+    }
+
+    /// The text that `octets` were written from. For listing a pack, not for look-ups.
+    pub(super) fn read(&self, octets: &[u8]) -> String {
+        let mut by_word: HashMap<(u32, u8), char> = HashMap::new();
+        for &octet in ALPHABET {
+            by_word.insert(self.words[usize::from(octet)], char::from(octet));
+        }
+        let mut text = String::new();
+        let (mut word, mut length) = (0, 0);
+        for bit in octets.iter().flat_map(|octet| (0..8).rev().map(move |at| octet >> at & 1)) {
+            word = word << 1 | u32::from(bit);
+            length += 1;
+            if let Some(&character) = by_word.get(&(word, length)) {
+                text.push(character);
+                (word, length) = (0, 0);
+            } else if length == MAX_LENGTH {
+                break;
+            }
+        }
+        text
+    }
+
+    fn canonical(lengths: [u8; SYMBOLS]) -> Self {
+        let mut order: Vec<usize> = (0..SYMBOLS).collect();
+        order.sort_by_key(|&symbol| (lengths[symbol], symbol));
+        let mut words = Box::new([(0, 0); 256]);
+        let mut next: u32 = 0;
+        let mut before = 0;
+        for symbol in order {
+            let length = lengths[symbol];
+            next <<= length - before;
+            before = length;
+            words[usize::from(ALPHABET[symbol])] = (next, length);
+            next += 1;
+        }
+        Self { lengths, words }
+    }
+}
+
+/// The lengths of Huffman's code for these weights, the last symbol's as long as the longest.
+fn huffman(weights: &[u64; SYMBOLS + 1]) -> [u8; SYMBOLS + 1] {
+    use core::cmp::Reverse;
+    // Nodes are numbered as they are made; the first are the symbols. The lightest are joined
+    // first, and the last symbol weighs least.
+    let mut parents = vec![0; 2 * weights.len() - 1];
+    let mut heap: BinaryHeap<_> =
+        weights.iter().enumerate().map(|(node, &weight)| Reverse((weight, node))).collect();
+    for joined in weights.len()..parents.len() {
+        let (Some(Reverse((a, first))), Some(Reverse((b, second)))) = (heap.pop(), heap.pop())
+        else {
+            break;
+        };
+        parents[first] = joined;
+        parents[second] = joined;
+        heap.push(Reverse((a + b, joined)));
+    }
+    let root = parents.len() - 1;
+    core::array::from_fn(|symbol| {
+        let mut node = symbol;
+        let mut length = 0;
+        while node != root {
+            node = parents[node];
+            length += 1;
+        }
+        length
+    })
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "the low octet is what is wanted")]
+const fn low_octet(bits: u64) -> u8 {
+    bits as u8
+}
+
+/// No codeword is longer; with the pending bits of one octet it fits a `u64`.
+const MAX_LENGTH: u8 = 32;
+
+/// Suffixes that many names share, numbered. Of each, its parents are among them too, so that the
+/// longest one of a name is found by walking until the first that is not.
+#[derive(Clone, Debug)]
+pub(super) struct Tails {
+    all: Vec<Box<str>>,
+    seed: Seed,
+    /// Open addressing; half full at most. Number plus one, zero for an empty slot.
+    slots: Box<[u16]>,
+}
+
+impl Tails {
+    /// More would not fit the number that an entry has for its tail.
+    pub(super) const MAX: usize = 32_768;
+
+    /// The empty tail is always the first.
+    pub(super) fn new(tails: Vec<Box<str>>, seed: Seed) -> Option<Self> {
+        if tails.len() > Self::MAX || tails.first().is_none_or(|first| !first.is_empty()) {
+            return None;
+        }
+        let len = (tails.len() * 2).next_power_of_two();
+        let mut slots = vec![0_u16; len].into_boxed_slice();
+        for (number, tail) in tails.iter().enumerate().skip(1) {
+            let mut at = Self::home(labels::hash(tail, seed), len);
+            while slots[at] != 0 {
+                at = (at + 1) % len;
+            }
+            slots[at] = u16::try_from(number).ok()?;
+        }
+        Some(Self { all: tails, seed, slots })
+    }
+
+    pub(super) fn all(&self) -> &[Box<str>] {
+        &self.all
+    }
+
+    /// The number of the longest tail of `name`, and the text before it and its dot.
+    pub(super) fn split<'a>(&self, name: &'a str) -> (u16, &'a str) {
+        let mut longest = (0, name);
+        for suffix in Suffixes::new(name, self.seed) {
+            // An empty first label must stay in the head, or `.com` would be written as `com`.
+            if suffix.start == 1 {
+                break;
+            }
+            let Some(number) = self.find(suffix.hash, &name[suffix.start..]) else { break };
+            longest = (number, &name[..suffix.start.saturating_sub(1)]);
+        }
+        longest
+    }
+
+    /// The name of these two parts. A head in front of no tail is the whole name.
+    pub(super) fn join(&self, number: u16, head: &str) -> Option<String> {
+        let tail = self.all.get(usize::from(number))?;
+        Some(match (head, &**tail) {
+            (head, "") => head.to_owned(),
+            ("", tail) => tail.to_owned(),
+            (head, tail) => format!("{head}.{tail}"),
+        })
+    }
+
+    fn find(&self, hash: u64, suffix: &str) -> Option<u16> {
+        let len = self.slots.len();
+        let mut at = Self::home(hash, len);
+        loop {
+            let number = self.slots[at];
+            if number == 0 {
+                return None;
+            }
+            if *self.all[usize::from(number)] == *suffix {
+                return Some(number);
+            }
+            at = (at + 1) % len;
+        }
+    }
+
+    fn home(hash: u64, len: usize) -> usize {
+        (hash >> 17) as usize % len
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn counts(text: &str) -> [u64; 256] {
+        let mut counts = [0; 256];
+        for octet in text.bytes() {
+            counts[usize::from(octet)] += 1;
+        }
+        counts
+    }
+
+    fn written(code: &Code, text: &str) -> Vec<u8> {
+        let mut out = Vec::new();
+        code.write(text.as_bytes(), &mut out).unwrap();
+        out
+    }
+
+    #[test]
+    fn frequent_characters_are_short_and_the_lengths_say_everything() {
+        let code = Code::fitted(&counts(&"eeeeeeeeaaaab.-".repeat(1_000)));
+        assert!(code.words[usize::from(b'e')].1 < code.words[usize::from(b'q')].1);
+        let again = Code::from_lengths(*code.lengths()).unwrap();
+        assert_eq!(written(&again, "abe-q.e"), written(&code, "abe-q.e"));
+    }
+
+    #[test]
+    fn lengths_that_are_no_code_are_refused() {
+        assert!(Code::from_lengths([6; SYMBOLS]).is_some());
+        assert!(Code::from_lengths([5; SYMBOLS]).is_none());
+        assert!(Code::from_lengths([0; SYMBOLS]).is_none());
+        assert!(Code::from_lengths([33; SYMBOLS]).is_none());
+    }
+
+    #[test]
+    fn no_codeword_is_all_ones() {
+        for text in ["", "a", "abcdefghijklmnopqrstuvwxyz0123456789-_.", "zzzzzzzzzzzzzzzz9"] {
+            let code = Code::fitted(&counts(text));
+            for &(word, length) in code.words.iter().filter(|(_, length)| *length > 0) {
+                assert!(u64::from(word) + 1 < 1 << length, "{text:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_not_in_the_alphabet_cannot_be_written() {
+        let code = Code::fitted(&counts("abc"));
+        assert_eq!(code.write(b"a\\032", &mut Vec::new()), Err(Unwritable));
+        assert_eq!(code.write(b"A", &mut Vec::new()), Err(Unwritable));
+    }
+
+    proptest! {
+        #[test]
+        fn different_texts_are_written_differently(
+            sample in "[a-z0-9.-]{0,200}",
+            a in "[a-e0-3.-]{0,12}",
+            b in "[a-e0-3.-]{0,12}",
+        ) {
+            let code = Code::fitted(&counts(&sample));
+            prop_assert_eq!(code.read(&written(&code, &a)), a.clone());
+            prop_assert_eq!(written(&code, &a) == written(&code, &b), a == b);
+        }
+
+        #[test]
+        fn a_name_is_split_at_its_longest_tail(
+            name in "[ab]{0,2}(\\.[ab]{1,2}){0,4}",
+            tails in proptest::collection::btree_set("[ab]{1,2}(\\.[ab]{1,2}){0,2}", 0..20),
+        ) {
+            let mut closed = std::collections::BTreeSet::from([String::new()]);
+            for tail in &tails {
+                for suffix in Suffixes::new(tail, Seed(0)) {
+                    closed.insert(tail[suffix.start..].to_owned());
+                }
+            }
+            let tails =
+                Tails::new(closed.iter().map(|tail| tail.as_str().into()).collect(), Seed(5)).unwrap();
+            let (number, head) = tails.split(&name);
+            prop_assert_eq!(tails.join(number, head), Some(name.clone()));
+            let longest = closed
+                .iter()
+                .filter(|tail| {
+                    name == **tail
+                        || name.strip_suffix(tail.as_str()).is_some_and(|head| head.len() > 1 && head.ends_with('.'))
+                })
+                .map(String::len)
+                .max()
+                .unwrap_or(0);
+            prop_assert_eq!(tails.all()[usize::from(number)].len(), longest);
+        }
+    }
+}
