@@ -4,6 +4,8 @@ use core::fmt;
 use core::time::Duration;
 
 use crate::capture::bpf::{Exchange, Volume};
+#[cfg(feature = "libpcap")]
+use crate::capture::libpcap::Libpcap;
 use crate::capture::ring::{self, Ring};
 use crate::capture::{Batch, CaptureError, Counters, Source};
 use crate::frame::{Frame, SourceId};
@@ -143,6 +145,8 @@ impl fmt::Display for Notice {
 #[derive(Debug)]
 pub enum Live {
     Ring(Box<Ring>),
+    #[cfg(feature = "libpcap")]
+    Libpcap(Box<Libpcap>),
 }
 
 impl Source for Live {
@@ -154,36 +158,48 @@ impl Source for Live {
     ) -> Result<Batch, CaptureError> {
         match self {
             Self::Ring(ring) => ring.batch(patience, each),
+            #[cfg(feature = "libpcap")]
+            Self::Libpcap(handle) => handle.batch(patience, each),
         }
     }
 
     fn counters(&mut self) -> Counters {
         match self {
             Self::Ring(ring) => ring.counters(),
+            #[cfg(feature = "libpcap")]
+            Self::Libpcap(handle) => handle.counters(),
         }
     }
 
     fn wish(&mut self, path: &Path, wish: Wish) {
         match self {
             Self::Ring(ring) => ring.wish(path, wish),
+            #[cfg(feature = "libpcap")]
+            Self::Libpcap(handle) => handle.wish(path, wish),
         }
     }
 
     fn attribute(&mut self, addresses: &[Addr]) -> usize {
         match self {
             Self::Ring(ring) => ring.attribute(addresses),
+            #[cfg(feature = "libpcap")]
+            Self::Libpcap(handle) => handle.attribute(addresses),
         }
     }
 
     fn exchanges(&self) -> (Vec<Exchange>, Volume) {
         match self {
             Self::Ring(ring) => ring.exchanges(),
+            #[cfg(feature = "libpcap")]
+            Self::Libpcap(handle) => handle.exchanges(),
         }
     }
 
     fn notices(&mut self) -> Vec<Notice> {
         match self {
             Self::Ring(ring) => ring.notices(),
+            #[cfg(feature = "libpcap")]
+            Self::Libpcap(handle) => handle.notices(),
         }
     }
 }
@@ -208,7 +224,46 @@ pub fn open_live(
     options: &Options,
 ) -> Result<Opened, CaptureError> {
     let mut notices = Vec::new();
+    let mut lacking = |what, why: String| {
+        notices.push(Notice { interface: interface.to_owned(), what, why });
+    };
+    match options.backend {
+        Backend::Libpcap => {
+            if options.workers > 1 {
+                lacking(Lacking::Workers, "libpcap has no fanout".to_owned());
+            }
+            let source = through_libpcap(interface, source, options)?;
+            return Ok(Opened { sources: vec![source], backend: Backend::Libpcap, notices });
+        }
+        // The ring knows a few kinds of interfaces, and no `any`.
+        Backend::Auto if !ring::can_open(interface) => {
+            if let Ok(source) = through_libpcap(interface, source, options) {
+                lacking(Lacking::Ring, "not a kind of interface that it knows".to_owned());
+                return Ok(Opened { sources: vec![source], backend: Backend::Libpcap, notices });
+            }
+        }
+        Backend::Auto | Backend::Ring | Backend::Xdp => {}
+    }
     let (rings, backend) = ring::open(interface, source, options, &mut notices)?;
     let sources = rings.into_iter().map(|ring| Live::Ring(Box::new(ring))).collect();
     Ok(Opened { sources, backend, notices })
+}
+
+#[cfg(feature = "libpcap")]
+fn through_libpcap(
+    interface: &str,
+    source: SourceId,
+    options: &Options,
+) -> Result<Live, CaptureError> {
+    Libpcap::open(interface, source, options).map(|handle| Live::Libpcap(Box::new(handle)))
+}
+
+#[cfg(not(feature = "libpcap"))]
+fn through_libpcap(
+    interface: &str,
+    _source: SourceId,
+    _options: &Options,
+) -> Result<Live, CaptureError> {
+    let why = "this build has no libpcap (feature `libpcap`)".to_owned();
+    Err(CaptureError::Open { what: interface.to_owned(), why })
 }

@@ -5,9 +5,12 @@
 
 pub mod bpf;
 pub mod classic;
+mod counters;
 pub mod file;
 mod filter;
 pub mod interfaces;
+#[cfg(feature = "libpcap")]
+pub mod libpcap;
 pub mod live;
 pub mod netlink;
 pub mod ring;

@@ -562,6 +562,11 @@ fn geometry(ring_bytes: u64, retire: Duration) -> Geometry {
     }
 }
 
+/// Is this an interface of a kind that a ring can be opened on?
+pub(super) fn can_open(interface: &str) -> bool {
+    matches!(netlink::link(interface), Ok(Some(link)) if link_type(&link).is_ok())
+}
+
 /// How the interface's frames begin.
 pub(super) fn link_type(link: &Link) -> io::Result<LinkType> {
     match link.hardware {

@@ -5,6 +5,8 @@ mod fanout;
 mod filter;
 mod interfaces;
 mod lab;
+#[cfg(feature = "libpcap")]
+mod libpcap;
 mod packets;
 mod parity;
 mod ring;

@@ -1,0 +1,114 @@
+//! libpcap on a veth pair.
+
+use std::time::{Duration, Instant};
+
+use vendorwatch::capture::live::{Backend, Lacking, Options, open_live};
+use vendorwatch::capture::{CaptureError, Source};
+use vendorwatch::frame::SourceId;
+
+use super::lab::{Lab, Sender, open, receive, take};
+use crate::support::wire;
+
+fn options() -> Options {
+    Options {
+        backend: Backend::Libpcap,
+        ring_bytes: 4 << 20,
+        retire: Duration::from_millis(5),
+        ..Options::default()
+    }
+}
+
+/// A UDP packet from client `n` to a port, in Ethernet.
+fn udp(n: u16, port: u16) -> Vec<u8> {
+    let [high, low] = n.to_be_bytes();
+    let packet = wire::udp(40_000, port, &vec![7; usize::from(n) % 1_400]);
+    let ip = wire::ip([192, 0, high, low].into(), [198, 51, 100, 7].into(), 17, &packet);
+    wire::ethernet(0x0800, &ip)
+}
+
+#[test]
+#[ignore = "needs root"]
+fn every_frame_arrives_once_and_in_order() {
+    let _lab = Lab::new();
+    let mut opened = open(&Options { workers: 2, ..options() });
+    let lacking: Vec<_> = opened.notices.iter().map(|notice| notice.what).collect();
+    assert_eq!(lacking, [Lacking::Workers]);
+    let source = &mut opened.sources[0];
+    let sender = Sender::on("wire");
+    let mut sent: Vec<_> = (0..3_000_u16).map(|n| udp(n, 9_999)).collect();
+    // A tag that the kernel took out of the octets is put back.
+    let untagged = &sent[0];
+    sent[1] = [&untagged[..12], &[0x81, 0, 0, 42], &untagged[12..]].concat();
+    let mut got = Vec::new();
+    for part in sent.chunks(500) {
+        for frame in part {
+            sender.send(frame);
+        }
+        got.extend(receive(source, part.len()));
+    }
+    assert_eq!(got.len(), sent.len());
+    for (place, (got, sent)) in got.iter().zip(&sent).enumerate() {
+        assert_eq!(&got.data, sent, "frame {place}");
+        assert_eq!(got.number, place as u64 + 1);
+    }
+    assert!(got.is_sorted_by_key(|kept| kept.at), "times go forward");
+    assert!(got.iter().any(|kept| kept.at % 1_000 != 0), "times are in nanoseconds");
+    let counters = source.counters();
+    assert_eq!(counters.packets, sent.len() as u64);
+    assert_eq!((counters.dropped_kernel, counters.outages), (0, 0));
+}
+
+#[test]
+#[ignore = "needs root"]
+fn a_filter_works_in_the_kernel() {
+    let _lab = Lab::new();
+    let mut opened = open(&Options { filter: Some("udp port 53".into()), ..options() });
+    let sender = Sender::on("wire");
+    for n in 0..200 {
+        sender.send(&udp(n, if n % 4 == 0 { 53 } else { 9_999 }));
+    }
+    assert_eq!(receive(&mut opened.sources[0], 50).len(), 50);
+    let wrong = Options { filter: Some("udp porrt 53".into()), ..options() };
+    let error = open_live("span", SourceId(0), &wrong).unwrap_err();
+    assert!(matches!(error, CaptureError::Filter { .. }), "{error}");
+}
+
+#[test]
+#[ignore = "needs root"]
+fn an_interface_that_comes_back_is_captured_again() {
+    let _lab = Lab::new();
+    let mut opened = open(&options());
+    let source = &mut opened.sources[0];
+    Sender::on("wire").send(&udp(1, 53));
+    assert_eq!(receive(source, 1).len(), 1);
+    Lab::unplug();
+    let end = Instant::now() + Duration::from_secs(10);
+    while source.counters().outages == 0 {
+        assert!(Instant::now() < end, "nobody noticed");
+        take(source, Duration::from_millis(10));
+    }
+    Lab::plug();
+    let sender = Sender::on("wire");
+    let mut got = Vec::new();
+    while got.is_empty() {
+        assert!(Instant::now() < end + Duration::from_secs(10), "it did not come back");
+        sender.send(&udp(2, 53));
+        got = take(source, Duration::from_millis(50));
+    }
+    assert_eq!(got[0].data, udp(2, 53));
+}
+
+#[test]
+#[ignore = "needs root"]
+fn an_absent_interface_is_an_error_that_names_those_there_are() {
+    let _lab = Lab::new();
+    for backend in [Backend::Libpcap, Backend::Auto] {
+        let error = open_live("absent0", SourceId(0), &Options { backend, ..options() });
+        let error = error.unwrap_err().to_string();
+        assert!(error.contains("absent0"), "{error}");
+    }
+    let opened = open_live("any", SourceId(0), &Options { backend: Backend::Auto, ..options() });
+    let opened = opened.unwrap();
+    assert_eq!(opened.backend, Backend::Libpcap);
+    assert_eq!(opened.notices[0].what, Lacking::Ring);
+}
