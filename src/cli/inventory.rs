@@ -7,7 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::Failure;
 use super::config::FileArg;
-use crate::config::{SignatureFlags, key, keys, signatures::Sources};
+use crate::config::{StateFlags, key, keys, signatures::Sources};
 use crate::detect::summary::by_client;
 use crate::export::findings::{self, Format};
 use crate::inventory::{InventoryError, Location, Query, Reader};
@@ -42,14 +42,14 @@ pub(super) struct Args {
     #[command(flatten)]
     file: FileArg,
     #[command(flatten)]
-    signatures: SignatureFlags,
+    signatures: StateFlags,
 }
 
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let config = args.file.load(&args.signatures.0)?;
     let path = match &args.inventory {
         Some(path) => path.clone(),
-        None => Location::parse(config.text(&keys::INVENTORY_PATH)).to_read().ok_or_else(|| {
+        None => Location::parse(config.text(&keys::INVENTORY_PATH)).to_read(Some(config.text(&keys::DAEMON_STATE_DIR))).ok_or_else(|| {
             Failure::usage(anyhow::anyhow!(
                 "the configuration turns the inventory off; name a database with --inventory FILE"
             ))

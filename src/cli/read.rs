@@ -1,6 +1,7 @@
 //! `vendorwatch read`: captures in, findings or names out.
 
 use std::io::{self, BufWriter, IsTerminal, Write};
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use super::Failure;
@@ -30,6 +31,10 @@ pub(super) struct Args {
     /// What a line stands for
     #[arg(long, value_enum, default_value_t = By::Endpoint)]
     by: By,
+    /// Threads that look at packets; what is found does not depend on their number. 0: one for
+    /// each core
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    workers: usize,
     #[command(flatten)]
     file: FileArg,
     #[command(flatten)]
@@ -57,12 +62,16 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
         settings: crate::daemon::settings(&config),
         limits: Limits::default(),
         names: args.names,
+        workers: workers(args.workers),
     };
     let mut onlooker = Onlooker::new();
-    let replayed = replay(&mut files, &plan, &mut onlooker).map_err(|error| match error {
-        ReplayError::Capture(error) => blame(error),
-        ReplayError::Names(_) => error.into(),
-    })?;
+    let mut tally = Tally::default();
+    let mut each = |event: &Event<'_>| tally.observe(event);
+    let replayed =
+        replay(&mut files, &plan, &mut onlooker, &mut each).map_err(|error| match error {
+            ReplayError::Capture(error) => blame(error),
+            other => other.into(),
+        })?;
     onlooker.bar.finish_and_clear();
     let mut out = BufWriter::new(io::stdout().lock());
     if args.names {
@@ -71,7 +80,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
         print(args, &plan.policy, &replayed, &mut out)?;
         out.flush()?;
         let ledgers = replayed.ledgers.iter().map(AsRef::as_ref);
-        let account = Account::of(ledgers, 0, Some(&onlooker.tally));
+        let account = Account::of(ledgers, 0, Some(&tally));
         if args.format == Format::Table {
             writeln!(out)?;
             account.write(&mut out)?;
@@ -81,6 +90,12 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     }
     out.flush()?;
     Ok(())
+}
+
+fn workers(asked: usize) -> NonZeroUsize {
+    NonZeroUsize::new(asked)
+        .or_else(|| std::thread::available_parallelism().ok())
+        .unwrap_or(NonZeroUsize::MIN)
 }
 
 fn print(
@@ -120,10 +135,9 @@ fn blame(error: CaptureError) -> Failure {
     }
 }
 
-/// A bar for a person and sums for the account.
+/// A bar for a person.
 struct Onlooker {
     bar: indicatif::ProgressBar,
-    tally: Tally,
 }
 
 impl Onlooker {
@@ -137,15 +151,11 @@ impl Onlooker {
         if let Ok(style) = indicatif::ProgressStyle::with_template(template) {
             bar.set_style(style);
         }
-        Self { bar, tally: Tally::default() }
+        Self { bar }
     }
 }
 
 impl Watch for Onlooker {
-    fn event(&mut self, event: &Event<'_>) {
-        self.tally.observe(event);
-    }
-
     fn fault(&mut self, fault: &CaptureError) {
         self.bar.suspend(|| eprintln!("warning: {fault}"));
     }

@@ -63,11 +63,13 @@ impl Flags {
         }
     }
 
-    /// Adds the flags of `sections` to `command`.
-    fn augment(command: clap::Command, sections: &[&str]) -> clap::Command {
+    /// Adds the flags of `wanted`, sections or keys, to `command`; of all keys when it is empty.
+    fn augment(command: clap::Command, wanted: &[&str]) -> clap::Command {
         keys::ALL
             .iter()
-            .filter(|key| sections.is_empty() || sections.contains(&key.parts().0))
+            .filter(|key| {
+                wanted.is_empty() || wanted.contains(&key.parts().0) || wanted.contains(&key.path)
+            })
             .fold(command, |command, key| command.arg(Self::argument(key)))
     }
 
@@ -96,8 +98,12 @@ pub struct AllFlags(pub Flags);
 #[derive(Clone, Debug, Default)]
 pub struct SignatureFlags(pub Flags);
 
+/// The flags that say what is looked for and where it is kept: for the inventory.
+#[derive(Clone, Debug, Default)]
+pub struct StateFlags(pub Flags);
+
 macro_rules! arguments {
-    ($name:ident, $sections:expr) => {
+    ($name:ident, $wanted:expr) => {
         impl clap::FromArgMatches for $name {
             fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
                 Ok(Self(Flags::matched(matches)))
@@ -111,11 +117,11 @@ macro_rules! arguments {
 
         impl clap::Args for $name {
             fn augment_args(command: clap::Command) -> clap::Command {
-                Flags::augment(command, $sections)
+                Flags::augment(command, $wanted)
             }
 
             fn augment_args_for_update(command: clap::Command) -> clap::Command {
-                Flags::augment(command, $sections)
+                Flags::augment(command, $wanted)
             }
         }
     };
@@ -123,3 +129,4 @@ macro_rules! arguments {
 
 arguments!(AllFlags, &[]);
 arguments!(SignatureFlags, &["signatures"]);
+arguments!(StateFlags, &["signatures", "daemon.state_dir"]);

@@ -145,6 +145,9 @@ keys! {
     BUDGETS_ATTRIBUTED = "budgets.attributed", "budgets.attributed",
         Kind::Number { min: 64, max: 1_048_576 }, "4096", restart;
 
+    /// Directory for what survives a restart. None: the one that the service manager gives
+    /// (STATE_DIRECTORY).
+    DAEMON_STATE_DIR = "daemon.state_dir", "state-dir", Kind::Text, "", restart;
     /// User to become after the sockets are open, where no service manager does it. None: stay.
     DAEMON_USER = "daemon.user", "user", Kind::Text, "", restart;
 }

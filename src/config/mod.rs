@@ -14,7 +14,7 @@ mod show;
 pub mod signatures;
 
 pub use file::{Fault, Faults};
-pub use flags::{AllFlags, Flags, SignatureFlags};
+pub use flags::{AllFlags, Flags, SignatureFlags, StateFlags};
 pub use key::{Key, Kind, Origin, Value};
 pub use places::{Exception, Network, Place, Places, Tenant};
 pub use policy::{Policy, PolicyError};

@@ -307,13 +307,16 @@ fn open_inventory(
     config: &Config,
     findings: usize,
 ) -> Result<Option<inventory::Opened>, DaemonError> {
-    let state_directory = std::env::var("STATE_DIRECTORY").ok();
+    let state_directory = match config.text(&keys::DAEMON_STATE_DIR) {
+        "" => std::env::var("STATE_DIRECTORY").ok(),
+        named => Some(named.to_owned()),
+    };
     let location = Location::parse(config.text(&keys::INVENTORY_PATH));
     let Some(path) = location.to_write(state_directory.as_deref()) else {
         if location == Location::Auto {
             tracing::warn!(
                 "no inventory is kept: what is seen first is forgotten at the next start; \
-                 --inventory FILE keeps it"
+                 --state-dir DIR keeps it"
             );
         }
         return Ok(None);

@@ -1,13 +1,20 @@
 //! Captures from beginning to end through the same stages as live traffic, with nothing dropped.
+//!
+//! With several workers, frames are dealt out by the addresses of their innermost packet, so that
+//! both directions of a conversation, and the fragments of its packets, meet in one pipeline. What
+//! comes out does not depend on how many workers there are, as long as no table gives up state for
+//! room, and tunnels are not themselves cut into fragments.
+
+mod lanes;
 
 use core::time::Duration;
 use std::io;
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use crate::capture::file::Files;
 use crate::capture::{Batch, CaptureError, Source};
 use crate::config::Policy;
-
 use crate::detect::{Correlator, Event, Limits, Record};
 use crate::export::names::Names;
 use crate::pipeline::{Pipeline, Settings, Sighting, Sink};
@@ -22,13 +29,11 @@ pub struct Plan {
     pub limits: Limits,
     /// Keep every name seen.
     pub names: bool,
+    pub workers: NonZeroUsize,
 }
 
 /// Who looks on.
 pub trait Watch {
-    /// Something was found.
-    fn event(&mut self, event: &Event<'_>);
-
     /// A file could not be read, or not to its end.
     fn fault(&mut self, fault: &CaptureError);
 
@@ -51,21 +56,24 @@ pub enum ReplayError {
     Capture(#[from] CaptureError),
     #[error("cannot keep names in a temporary file: {0}")]
     Names(#[from] io::Error),
+    #[error("a worker panicked")]
+    Panicked,
 }
 
-/// Reads `files` to their end.
+/// Reads `files` to their end; `each` hears every event, in order.
 pub fn replay(
     files: &mut Files,
     plan: &Plan,
     watch: &mut impl Watch,
+    each: &mut (impl FnMut(&Event<'_>) + Send),
 ) -> Result<Replayed, ReplayError> {
+    if plan.workers.get() > 1 {
+        return lanes::replay(files, plan, watch, each);
+    }
     let ledger = Arc::new(Ledger::default());
-    let Policy { set, networks, exceptions, .. } = &plan.policy;
-    let mut pipeline = Pipeline::with(Arc::clone(set), Arc::clone(&ledger), plan.settings.clone());
-    let mut correlator = Correlator::new(&plan.limits, 1, Arc::clone(set), Arc::clone(networks));
-    correlator.configure(Arc::clone(set), Arc::clone(networks), Arc::clone(exceptions));
-    let mut found =
-        Found { names: plan.names.then(Names::new), unwritten: None, records: Vec::new() };
+    let mut pipeline = plan.pipeline(&ledger);
+    let mut correlator = plan.correlator();
+    let mut found = Found::new(plan.names);
     let mut latest = Timestamp::ZERO;
     loop {
         let batch = files.batch(Duration::ZERO, &mut |frame| {
@@ -76,32 +84,59 @@ pub fn replay(
             watch.fault(&fault);
         }
         let batch = batch?;
-        if let Some(fault) = found.unwritten.take() {
-            return Err(fault.into());
-        }
         if batch == Batch::End {
             pipeline.finish(&mut found);
         }
-        for record in found.records.drain(..) {
-            correlator.push(0, record, |event| watch.event(&event));
+        for record in found.take()?.drain(..) {
+            correlator.push(0, record, |event| each(&event));
         }
         if batch == Batch::End {
-            correlator.finish(|event| watch.event(&event));
+            correlator.finish(|event| each(&event));
             let names = found.names.unwrap_or_default();
             return Ok(Replayed { correlator, ledgers: vec![ledger], names });
         }
-        correlator.advance(0, latest, |event| watch.event(&event));
+        correlator.advance(0, latest, |event| each(&event));
         let (read, total) = files.progress();
         watch.progress(read, total);
     }
 }
 
+impl Plan {
+    fn pipeline(&self, ledger: &Arc<Ledger>) -> Pipeline {
+        Pipeline::with(Arc::clone(&self.policy.set), Arc::clone(ledger), self.settings.clone())
+    }
+
+    fn correlator(&self) -> Correlator {
+        let Policy { set, networks, exceptions, .. } = &self.policy;
+        let workers = self.workers.get();
+        let mut correlator =
+            Correlator::new(&self.limits, workers, Arc::clone(set), Arc::clone(networks));
+        correlator.configure(Arc::clone(set), Arc::clone(networks), Arc::clone(exceptions));
+        correlator
+    }
+}
+
 /// What a pipeline found in one batch.
+#[derive(Debug)]
 struct Found {
     names: Option<Names>,
     /// Names did not fit in memory, nor could they be written.
     unwritten: Option<io::Error>,
     records: Vec<Record>,
+}
+
+impl Found {
+    fn new(names: bool) -> Self {
+        Self { names: names.then(Names::new), unwritten: None, records: Vec::new() }
+    }
+
+    /// The records of this batch.
+    fn take(&mut self) -> io::Result<Vec<Record>> {
+        match self.unwritten.take() {
+            Some(fault) => Err(fault),
+            None => Ok(core::mem::take(&mut self.records)),
+        }
+    }
 }
 
 impl Sink for Found {

@@ -47,6 +47,17 @@ impl Names {
         if self.octets > self.limit { self.spill() } else { Ok(()) }
     }
 
+    /// Adds all of `other`, as another worker found it.
+    pub fn merge(&mut self, mut other: Self) -> io::Result<()> {
+        self.runs.append(&mut other.runs);
+        for (signal, names) in Signal::ALL.into_iter().zip(&mut other.seen) {
+            for name in names.drain() {
+                self.insert(signal, &name)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Prints `kind<TAB>name` lines in the order of their octets, each once.
     pub fn print(mut self, out: &mut impl Write) -> io::Result<()> {
         let mut last = String::new();

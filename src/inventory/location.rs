@@ -36,11 +36,15 @@ impl Location {
         }
     }
 
-    /// Where a person's command reads; none when no inventory is kept.
+    /// Where a person's command reads; none when no inventory is kept. `state_directory` is the
+    /// configured one, that of the shipped unit where none or an empty one is.
     #[must_use]
-    pub fn to_read(&self) -> Option<PathBuf> {
+    pub fn to_read(&self, state_directory: Option<&str>) -> Option<PathBuf> {
         match self {
-            Self::Auto => Some(Path::new(STATE_DIRECTORY).join(FILE)),
+            Self::Auto => {
+                let named = state_directory.filter(|directory| !directory.is_empty());
+                Some(Path::new(named.unwrap_or(STATE_DIRECTORY)).join(FILE))
+            }
             Self::Off => None,
             Self::At(path) => Some(path.clone()),
         }
@@ -61,10 +65,13 @@ mod tests {
         let auto = Location::parse("auto");
         assert_eq!(auto.to_write(None), None);
         assert_eq!(auto.to_write(Some("/s/a:/s/b")), Some("/s/a/inventory.sqlite".into()));
-        assert_eq!(auto.to_read(), Some("/var/lib/vendorwatch/inventory.sqlite".into()));
+        assert_eq!(auto.to_read(None), Some("/var/lib/vendorwatch/inventory.sqlite".into()));
         let off = Location::parse("off");
-        assert_eq!((off.to_write(Some("/s")), off.to_read()), (None, None));
+        assert_eq!((off.to_write(Some("/s")), off.to_read(None)), (None, None));
         let at = Location::parse("x/off");
-        assert_eq!((at.to_write(None), at.to_read()), (Some("x/off".into()), Some("x/off".into())));
+        assert_eq!(
+            (at.to_write(None), at.to_read(Some("/s"))),
+            (Some("x/off".into()), Some("x/off".into()))
+        );
     }
 }
