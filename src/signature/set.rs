@@ -304,8 +304,8 @@ pub(super) fn duplicates(files: &[File]) -> Vec<Fault> {
         let vendor = &file.vendor;
         faults.extend(vendors.claim(vendor.record.id.to_string(), name, vendor.line));
         let mut listings = Seen::new("listing.id");
-        for listing in &vendor.record.listings {
-            faults.extend(listings.claim(listing.id.to_string(), name, vendor.line));
+        for (listing, &line) in vendor.record.listings.iter().zip(&file.listing_lines) {
+            faults.extend(listings.claim(listing.id.to_string(), name, line));
         }
         for Located { line, record } in &file.indicators {
             faults.extend(ids.claim(record.id.to_string(), name, *line));

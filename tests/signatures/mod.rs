@@ -1,3 +1,4 @@
 //! The signature data that ship.
 
+mod bad;
 mod data;

@@ -28,6 +28,8 @@ pub struct File {
     /// SHA-256 of the text.
     pub digest: [u8; 32],
     pub vendor: Located<Vendor>,
+    /// Where the vendor's listings begin, in their order.
+    pub listing_lines: Vec<usize>,
     pub indicators: Vec<Located<Arc<Indicator>>>,
     pub excluded: Vec<Located<Arc<Excluded>>>,
 }
@@ -81,11 +83,11 @@ pub fn parse_all<'a>(
 
 fn read_file(reader: &mut Reader, name: &str, root: &DeTable<'_>) -> Option<File> {
     let mut root = Table::new("", 0, root);
-    let listings: Vec<_> = root
+    let (listing_lines, listings) = root
         .tables(reader, "listing")
         .into_iter()
-        .filter_map(|table| listing(reader, table))
-        .collect();
+        .filter_map(|table| Some((reader.line(table.offset), listing(reader, table)?)))
+        .unzip();
     let vendor = root.table(reader, "vendor").and_then(|table| vendor(reader, table, listings));
     let vendor_id = vendor.as_ref().map(|vendor| Arc::clone(&vendor.record.id));
     // Without the vendor's id the records are read all the same, for their faults.
@@ -101,7 +103,14 @@ fn read_file(reader: &mut Reader, name: &str, root: &DeTable<'_>) -> Option<File
         .filter_map(|table| excluded(reader, table, &id))
         .collect();
     root.finish(reader);
-    Some(File { name: name.into(), digest: [0; 32], vendor: vendor?, indicators, excluded })
+    Some(File {
+        name: name.into(),
+        digest: [0; 32],
+        vendor: vendor?,
+        listing_lines,
+        indicators,
+        excluded,
+    })
 }
 
 fn vendor(
@@ -256,15 +265,7 @@ fn indicator(
         );
     }
     let cname = table.boolean_or(reader, "cname", false);
-    let evidence = evidence(reader, &mut table);
-    if evidence.is_empty() {
-        table.fault(
-            reader,
-            "evidence",
-            "is empty or missing",
-            "cite who documents this endpoint, or leave the record out",
-        );
-    }
+    let evidence = evidence(reader, &mut table, true);
     let confounders = table.texts(reader, "confounders");
     let note = table.text_or_empty(reader, "note");
     let first_seen = date_of_day(reader, &mut table, "first_seen");
@@ -307,7 +308,7 @@ fn excluded(
     let line = reader.line(table.offset);
     let pattern = pattern(reader, &mut table);
     let reason = table.text(reader, "reason");
-    let evidence = evidence(reader, &mut table);
+    let evidence = evidence(reader, &mut table, false);
     table.finish(reader);
     let record =
         Excluded { vendor: Arc::clone(vendor), pattern: pattern?, reason: reason?, evidence };
@@ -336,9 +337,18 @@ fn pattern(reader: &mut Reader, table: &mut Table<'_, '_>) -> Option<Pattern> {
     pattern
 }
 
-fn evidence(reader: &mut Reader, table: &mut Table<'_, '_>) -> Vec<Evidence> {
+fn evidence(reader: &mut Reader, table: &mut Table<'_, '_>, needed: bool) -> Vec<Evidence> {
     let mut all = Vec::new();
-    for mut inner in table.tables(reader, "evidence") {
+    let given = table.tables(reader, "evidence");
+    if given.is_empty() && needed {
+        table.fault(
+            reader,
+            "evidence",
+            "is empty or missing",
+            "cite who documents this endpoint, or leave the record out",
+        );
+    }
+    for mut inner in given {
         let class = match inner.text(reader, "class").as_deref() {
             Some("D") => {
                 inner.fault(

@@ -106,7 +106,7 @@ fn vendor(report: &mut Report<'_>) {
             "a vendor that cannot be recognised is never found: say so in the documentation",
         );
     }
-    for listing in &vendor.listings {
+    for (listing, &line) in vendor.listings.iter().zip(&report.file.listing_lines) {
         if listing.status_note.to_lowercase().contains("unverified") {
             report.error(
                 line,
