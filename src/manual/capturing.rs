@@ -1,0 +1,72 @@
+//! Capturing live: back ends, what the kernel leaves out, and how to set a mirror port up.
+//!
+//! # Back ends
+//!
+//! | `--capture` | frames come from | needs |
+//! | --- | --- | --- |
+//! | `auto` | a packet ring (`TPACKET_V3`) for each worker, with the flow filter on its socket | `CAP_NET_RAW`; `CAP_BPF` for the filter and the hash |
+//! | `ring` | the same without the filter: every frame | `CAP_NET_RAW` |
+//! | `xdp` | the flow filter in the interface's driver, and a ring behind it | `CAP_NET_RAW`, `CAP_BPF`, `CAP_NET_ADMIN`; Linux 5.18; an interface that serves nothing else |
+//! | `libpcap` | libpcap, one worker an interface | `CAP_NET_RAW` |
+//!
+//! What cannot be had is left out and said once, at the start, with the reason: no XDP means the
+//! filter on the socket, no filter means every frame. Nothing is ever missed by a fallback; it
+//! costs processor time.
+//!
+//! A filter expression in the syntax of tcpdump is applied in the kernel and takes the place of
+//! the flow filter on the socket; with `xdp` both are in force. What an expression refuses is
+//! refused uncounted, as if it had never been on the wire.
+//!
+//! # What the kernel leaves out
+//!
+//! Nineteen packets of twenty are the middle of a download. The flow filter reads each frame down
+//! to TCP or UDP and keeps those that cannot carry a name, or a piece of one:
+//!
+//! | passes | stays, and is counted as |
+//! | --- | --- |
+//! | whatever is not plainly Ethernet, at most two tags, IPv4 or IPv6, TCP or UDP: tunnels, fragments, extension headers, cut headers, other protocols | |
+//! | TCP: SYN, FIN, RST; port 53; the first 64 KiB of the client and 32 KiB of the server after a SYN, a ClientHello or a request line, until the sensor knows enough; every beginning of a hello or of a request | `tcp_empty`, `tcp_outside`, `tcp_unknown` |
+//! | UDP: DNS, mDNS and LLMNR ports; tunnel ports; anything shaped like a DNS question; QUIC long headers; handshakes of DTLS | `quic_short`, `udp` |
+//! | one flow in 256, whole, for the estimators of loss | |
+//!
+//! Frames received and frames left out sum to the frames on the wire, so the account of what
+//! could not be seen stays whole. `tcp_unknown` are octets of connections that began before the
+//! capture did, or that the filter's table had no room to remember; a share of it that grows
+//! means that `kernel_flows` is too small. The volume of vendors' addresses is counted in the
+//! kernel too, so it is exact although the packets stay there.
+//!
+//! # XDP
+//!
+//! The driver's filter drops what nobody needs, so nothing else may live on the interface. It is
+//! refused where the interface has an address (link-local ones too), belongs to a bridge or bond,
+//! has another interface on top of it, or has another XDP program. A port prepared for it:
+//!
+//! ```text
+//! ip link set dev span0 addrgenmode none
+//! ip address flush dev span0
+//! ip link set dev span0 mtu 9000 up
+//! ethtool -K span0 gro off lro off
+//! vendorwatch interfaces            # says whether ring and xdp are possible, and what distorts
+//! vendorwatch run -i span0 --capture xdp
+//! ```
+//!
+//! The program is attached by a link that the kernel closes with the process, however it ends. It
+//! is attached in the driver only; where the driver has no XDP, the filter on the socket is used.
+//!
+//! # Several workers
+//!
+//! The rings of an interface share its frames by a hash of the innermost flow, computed by an eBPF
+//! program that peels VLAN tags, MPLS, GRE, ERSPAN, VXLAN, Geneve, GTP-U, PPPoE and IP in IP: both
+//! directions of a conversation reach one worker. Without `CAP_BPF` the kernel's hash of the outer
+//! headers is used, which parts the directions of about half of all tunnelled flows; those are
+//! counted as split.
+//!
+//! # Sizes
+//!
+//! A ring of 64 MiB for each worker holds a tenth of a second at 5 Gbit/s without the filter; with
+//! it, seconds. The filter's table of 65,536 flows takes about 8 MiB of kernel memory for each ring
+//! (`auto`) or interface (`xdp`). `vendorwatch_capture_dropped_packets_total` says when a ring was
+//! too small; its `reason` tells the ring (`kernel`) from the card (`interface`).
+//!
+//! Pin workers to CPUs of the card's memory node (`interfaces` shows it): a ring's memory is taken
+//! from the node of its worker's CPU.
