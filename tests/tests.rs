@@ -4,6 +4,7 @@ mod bpf;
 mod corpus;
 mod decode;
 mod generated;
+mod inventory;
 mod live;
 mod ops;
 mod rooms;

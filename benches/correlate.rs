@@ -1,0 +1,174 @@
+//! What the correlator costs a record: DNS answers are some percent of all packets of a busy
+//! link, connections about one, detections a few in a million.
+
+use std::hint::black_box;
+use std::sync::Arc;
+
+use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
+use vendorwatch::detect::{
+    Answer, Client, Connection, Correlator, Detection, Limits, Origin, Record,
+};
+use vendorwatch::frame::SourceId;
+use vendorwatch::inspect::Signal;
+use vendorwatch::name::Name;
+use vendorwatch::net::{Addr, Endpoint, IpProtocol, TenantId};
+use vendorwatch::signature::{Set, embedded, format};
+use vendorwatch::time::Timestamp;
+
+/// Records a measured batch.
+const BATCH: u64 = 10_000;
+
+/// A link with so many hosts, each asking for names of so many servers: the tables are full, and
+/// far larger than any cache.
+const CLIENTS: u32 = 2_000;
+const SERVERS: u32 = 20_000;
+
+/// The names, made once: making text is not what is measured.
+struct World {
+    set: Arc<Set>,
+    names: Vec<Name>,
+    listed: Vec<Name>,
+    at: u64,
+    state: u64,
+}
+
+impl World {
+    fn new() -> Self {
+        let files = embedded::FILES
+            .iter()
+            .map(|(name, text)| format::parse(name, text).expect("the shipped files are sound"));
+        let set = Set::build(files.collect()).expect("the shipped files are sound");
+        Self {
+            set: Arc::new(set),
+            names: (0..SERVERS).map(|n| Name::new(&format!("host{n}.zone{}.example", n / 4))).collect(),
+            listed: (0..256).map(|n| Name::new(&format!("s{n}.upd.kaspersky.com"))).collect(),
+            at: 0,
+            state: 1,
+        }
+    }
+
+    /// A xorshift generator: the same records each run.
+    fn random(&mut self, below: u32) -> u32 {
+        self.state ^= self.state << 13;
+        self.state ^= self.state >> 7;
+        self.state ^= self.state << 17;
+        u32::try_from(self.state % u64::from(below)).expect("below")
+    }
+
+    /// Ten microseconds later.
+    fn origin(&mut self) -> Origin {
+        self.at += 10_000;
+        Origin { at: Timestamp::from_nanos(self.at), source: SourceId(0), number: self.at }
+    }
+
+    fn client(&mut self) -> Client {
+        let n = self.random(CLIENTS);
+        Client { addr: Addr::from_v4((0x0a00_0000 | n).to_be_bytes()), ..Client::default() }
+    }
+
+    fn server(n: u32) -> Addr {
+        Addr::from_v4((0x6440_0000 | n).to_be_bytes())
+    }
+
+    fn answer(&mut self) -> Record {
+        let n = self.random(SERVERS);
+        Record::Answer(Answer {
+            origin: self.origin(),
+            tenant: TenantId::NONE,
+            client: self.client().addr,
+            address: Self::server(n),
+            name: self.names[n as usize].clone(),
+            ttl: 300,
+            indicator: None,
+        })
+    }
+
+    /// One in four without a name of its own.
+    fn connection(&mut self) -> Record {
+        let n = self.random(SERVERS);
+        Record::Connection(Connection {
+            origin: self.origin(),
+            client: self.client(),
+            server: Endpoint { addr: Self::server(n), port: 443 },
+            client_port: 50_000,
+            protocol: IpProtocol::TCP,
+            named: !n.is_multiple_of(4),
+            encrypted_dns: None,
+            identity: self.at,
+            ech: None,
+        })
+    }
+
+    fn detection(&mut self) -> Record {
+        let name = self.listed[self.random(256) as usize].clone();
+        let indicator = self.set.lookup(&name).expect("a listed name").indicator;
+        let indicator = Arc::clone(indicator);
+        let client = self.client();
+        let origin = self.origin();
+        Record::Detection(Box::new(Detection {
+            origin,
+            signal: Signal::DnsQuery,
+            name,
+            indicator,
+            path: vendorwatch::net::Path {
+                source: Endpoint { addr: client.addr, port: 50_000 },
+                destination: Endpoint { addr: Self::server(0), port: 53 },
+                protocol: IpProtocol::UDP,
+                tenant: TenantId::NONE,
+            },
+            client,
+            identity: self.at,
+            ech: None,
+        }))
+    }
+}
+
+/// Hands a batch to one lane and lets it through, as a worker does.
+fn judge(correlator: &mut Correlator, records: Vec<Record>) {
+    let mut last = Timestamp::ZERO;
+    for record in records {
+        last = record.origin().at;
+        correlator.push(0, record, |event| {
+            black_box(&event);
+        });
+    }
+    correlator.advance(0, last, |event| {
+        black_box(&event);
+    });
+}
+
+fn records(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("correlate");
+    group.throughput(Throughput::Elements(BATCH));
+    let kinds: [(&str, fn(&mut World) -> Record); 3] = [
+        ("answer", World::answer),
+        ("connection", World::connection),
+        ("detection", World::detection),
+    ];
+    for (name, make) in kinds {
+        let mut world = World::new();
+        let set = Arc::clone(&world.set);
+        let mut correlator = Correlator::new(&Limits::default(), 1, set, Arc::default());
+        correlator.keep_changes();
+        // Full tables: what a sensor has after some minutes.
+        for _ in 0..40 {
+            judge(&mut correlator, (0..BATCH).map(|_| world.answer()).collect());
+        }
+        group.bench_function(name, |bencher| {
+            bencher.iter_batched(
+                || (0..BATCH).map(|_| make(&mut world)).collect(),
+                |batch| judge(&mut correlator, batch),
+                BatchSize::PerIteration,
+            );
+            correlator.take_changes();
+        });
+    }
+    group.finish();
+}
+
+criterion_group! {
+    name = benches;
+    config = Criterion::default().sample_size(30);
+    targets = records
+}
+criterion_main!(benches);
