@@ -40,7 +40,9 @@ impl World {
         let set = Set::build(files.collect()).expect("the shipped files are sound");
         Self {
             set: Arc::new(set),
-            names: (0..SERVERS).map(|n| Name::new(&format!("host{n}.zone{}.example", n / 4))).collect(),
+            names: (0..SERVERS)
+                .map(|n| Name::new(&format!("host{n}.zone{}.example", n / 4)))
+                .collect(),
             listed: (0..256).map(|n| Name::new(&format!("s{n}.upd.kaspersky.com"))).collect(),
             at: 0,
             state: 1,
@@ -100,9 +102,10 @@ impl World {
     }
 
     fn detection(&mut self) -> Record {
-        let name = self.listed[self.random(256) as usize].clone();
-        let indicator = self.set.lookup(&name).expect("a listed name").indicator;
-        let indicator = Arc::clone(indicator);
+        let n = self.random(256);
+        let name = self.listed[n as usize].clone();
+        let hit = self.set.lookup(&name).expect("a listed name");
+        let indicator = Arc::clone(hit.indicator);
         let client = self.client();
         let origin = self.origin();
         Record::Detection(Box::new(Detection {

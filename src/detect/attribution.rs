@@ -27,6 +27,9 @@ pub struct Attribution {
     /// Unrelated names were answered with this address, to whichever client: a shared server.
     /// Such an attribution is never above weak.
     pub shared: bool,
+    /// Not the client itself was told, but a resolver that asks for others: some client of it
+    /// meant this name. Such an attribution is never above moderate.
+    pub relayed: bool,
 }
 
 /// Whether a name (or address) that a connection shows had been resolved in sight of the sensor.
@@ -115,34 +118,25 @@ impl Answers {
         }
     }
 
-    /// Remembers one address of an answer.
+    /// Remembers one address of an answer. `relayed`: it was told to a resolver that asks for
+    /// others.
     ///
     /// Two hash look-ups; an address heard again under its latest name costs no more.
-    pub(super) fn hear(&mut self, answer: &Answer) {
+    pub(super) fn hear(&mut self, answer: &Answer, relayed: bool) {
         let at = answer.origin.at;
         if answer.indicator.is_some() {
             *self.listed.enter(answer.name.clone(), || at).value = at;
         }
-        let key = (answer.tenant, answer.client, answer.address);
-        let entered = self.known.enter(key, || Known::new(answer));
-        let before = if entered.new { 0 } else { entered.value.octets() };
-        if !entered.new {
-            entered.value.hear(answer);
-        }
-        let relation = entered.value.latest.relation;
-        self.known_octets = self.known_octets + entered.value.octets() - before;
-        if let Some((_, gone)) = entered.evicted {
-            self.forget(&gone, at);
-        }
-        while self.known_octets > self.known_budget && self.known.len() > 1 {
-            let Some((_, gone)) = self.known.pop_oldest() else { break };
-            self.forget(&gone, at);
+        let relation = self.remember(answer, answer.client);
+        if relayed {
+            self.remember(answer, ANYONE);
         }
         let given = self.given.enter((answer.tenant, answer.address), || Given::new(relation, at));
         given.value.hear(relation, at);
     }
 
-    /// The names by which `client` knew `server` at `at`, latest first.
+    /// The names by which `client` knew `server` at `at`, latest first; those that a resolver may
+    /// have told it, when it was told none in sight.
     pub(super) fn candidates(
         &self,
         tenant: TenantId,
@@ -151,8 +145,12 @@ impl Answers {
         at: Timestamp,
     ) -> impl Iterator<Item = Candidate<'_>> {
         let shared = self.given.get(&(tenant, server)).is_some_and(|given| given.is_shared(at));
-        let known = self.known.get(&(tenant, client, server));
         let fresh = move |heard: &&Heard| at <= heard.until.plus(self.grace);
+        let (relayed, known) = [client, ANYONE]
+            .into_iter()
+            .filter_map(|who| Some((who == ANYONE, self.known.get(&(tenant, who, server))?)))
+            .find(|(_, known)| known.all().any(|heard| fresh(&heard)))
+            .unzip();
         let names = known.map_or(0, |known| known.all().filter(fresh).count());
         known.into_iter().flat_map(Known::all).filter(fresh).map(move |heard| Candidate {
             name: &heard.name,
@@ -161,6 +159,7 @@ impl Answers {
                 stale: at > heard.until,
                 names: u16::try_from(names).unwrap_or(u16::MAX),
                 shared,
+                relayed: relayed == Some(true),
             },
         })
     }
@@ -179,7 +178,8 @@ impl Answers {
         server: Addr,
         at: Timestamp,
     ) -> Resolved {
-        if self.candidates(tenant, client, server, at).any(|known| known.name == name) {
+        let told = |known: Candidate<'_>| known.name == name && !known.attribution.relayed;
+        if self.candidates(tenant, client, server, at).any(told) {
             Resolved::ByClient
         } else if self.listed.get(name).is_some() {
             Resolved::Elsewhere
@@ -196,6 +196,27 @@ impl Answers {
     /// Addresses remembered, the octets they take, and those given up.
     pub(super) fn given_use(&self) -> (usize, usize, u64) {
         (self.given.len(), self.given.allocated(), self.given.evicted())
+    }
+
+    /// Puts an answer with what `client` was told, and gives what its name is related to.
+    fn remember(&mut self, answer: &Answer, client: Addr) -> u64 {
+        let at = answer.origin.at;
+        let key = (answer.tenant, client, answer.address);
+        let entered = self.known.enter(key, || Known::new(answer));
+        let before = if entered.new { 0 } else { entered.value.octets() };
+        if !entered.new {
+            entered.value.hear(answer);
+        }
+        let relation = entered.value.latest.relation;
+        self.known_octets = self.known_octets + entered.value.octets() - before;
+        if let Some((_, gone)) = entered.evicted {
+            self.forget(&gone, at);
+        }
+        while self.known_octets > self.known_budget && self.known.len() > 1 {
+            let Some((_, gone)) = self.known.pop_oldest() else { break };
+            self.forget(&gone, at);
+        }
+        relation
     }
 
     fn forget(&mut self, gone: &Known, at: Timestamp) {
@@ -311,6 +332,10 @@ fn relation(answer: &Answer) -> u64 {
     }
     hasher.finish()
 }
+
+/// Stands for every client of the resolvers that ask for others. The unspecified address, which
+/// asks for nothing itself (RFC 4291 §2.5.2).
+const ANYONE: Addr = Addr::from_bits(0);
 
 /// A day. Longer promises are not believed: addresses change hands sooner.
 const MAX_TTL: u32 = 86_400;

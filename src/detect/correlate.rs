@@ -11,8 +11,8 @@ use super::event::{ConnectionOutcome, Detected, Event};
 use super::ledger::{Ledger, Seen, VendorKey};
 use super::order::Order;
 use super::{
-    Connection, Detection, EchHello, EncryptedDns, Exceptions, Finding, FindingKey, Networks,
-    Origin, Record, Volume,
+    Answer, Client, Connection, Detection, EchHello, EncryptedDns, Exceptions, Finding,
+    FindingKey, Networks, Origin, Record, Role, Volume,
 };
 use crate::inspect::Signal;
 use crate::name::Name;
@@ -268,7 +268,12 @@ impl Judge {
     fn record(&mut self, record: Record, out: &mut impl FnMut(Event<'_>)) {
         self.now = self.now.max(record.origin().at);
         match record {
-            Record::Answer(answer) => self.answers.hear(&answer),
+            Record::Answer(answer) => {
+                let Answer { origin, tenant, client: addr, .. } = answer;
+                let client = Client { tenant, addr, ..Client::default() };
+                let role = self.networks.role(&client, origin.source);
+                self.answers.hear(&answer, role == Some(Role::Resolver));
+            }
             Record::Connection(connection) => self.connection(&connection, out),
             Record::Detection(detection) => self.detection(&detection, out),
             Record::EchOffered(offered) => self.offers.hear(&offered),
@@ -339,14 +344,18 @@ impl Judge {
     ) -> ConnectionOutcome {
         let Connection { origin, client, server, ech, .. } = connection;
         let shown = ech.as_deref().map(|hello| &hello.outer_name);
-        let mut known = false;
+        let mut known = None;
         let mut listed: Option<(Name, Arc<Indicator>, Attribution)> = None;
         for candidate in self.answers.candidates(client.tenant, client.addr, server.addr, origin.at)
         {
             if shown == Some(candidate.name) {
                 continue;
             }
-            known = true;
+            known = Some(if candidate.attribution.relayed {
+                Resolved::Elsewhere
+            } else {
+                Resolved::ByClient
+            });
             if let Some(hit) = self.set.lookup(candidate.name)
                 && bears_attribution(hit.indicator)
             {
@@ -356,8 +365,7 @@ impl Judge {
             }
         }
         if let Some((name, indicator, attribution)) = listed {
-            let inference =
-                Inference { resolved: Some(Resolved::ByClient), attribution: Some(attribution) };
+            let inference = Inference { resolved: known, attribution: Some(attribution) };
             let signal = Signal::DnsAttributed;
             self.infer(connection, signal, name, indicator, inference, out);
         } else if let Some(indicator) = self.set.lookup_addr(server.addr)
@@ -365,17 +373,16 @@ impl Judge {
         {
             let indicator = Arc::clone(indicator);
             let name = Name::new(&server.addr.to_string());
-            let resolved = if known {
-                Resolved::ByClient
-            } else if self.answers.was_given(client.tenant, server.addr) {
-                Resolved::Elsewhere
-            } else {
-                Resolved::Never
-            };
+            let given = self.answers.was_given(client.tenant, server.addr);
+            let unknown = if given { Resolved::Elsewhere } else { Resolved::Never };
+            let resolved = known.unwrap_or(unknown);
             let inference = Inference { resolved: Some(resolved), attribution: None };
             self.infer(connection, Signal::IpPrefix, name, indicator, inference, out);
         }
-        if known { ConnectionOutcome::Attributed } else { ConnectionOutcome::Nameless }
+        match known {
+            Some(_) => ConnectionOutcome::Attributed,
+            None => ConnectionOutcome::Nameless,
+        }
     }
 
     /// Counts a detection that no packet showed by itself.
@@ -485,12 +492,13 @@ struct Inference {
 }
 
 impl Inference {
-    /// The most that a signal can bear: an address alone says less than a name, and a server that
-    /// unrelated names share says little.
+    /// The most that a signal can bear: an address alone says less than a name, so does a name
+    /// that a resolver asked for, and a server that unrelated names share says little.
     fn bound(self, signal: Signal) -> Strength {
         match (signal, self.attribution) {
             (Signal::IpPrefix, _) => Strength::Moderate,
             (_, Some(Attribution { shared: true, .. })) => Strength::Weak,
+            (_, Some(Attribution { relayed: true, .. })) => Strength::Moderate,
             _ => Strength::Strong,
         }
     }

@@ -30,12 +30,13 @@ pub fn write_endpoints(
         Format::Json => rows.iter().try_for_each(|row| writeln!(out, "{}", endpoint(row, set))),
         Format::Csv => {
             write_csv_line(out, &ENDPOINT_COLUMNS)?;
-            rows.iter().try_for_each(|row| write_csv_line(out, &endpoint_cells(row, full)))
+            rows.iter()
+                .try_for_each(|row| write_csv_line(out, &endpoint_cells(row, full, usize::MAX)))
         }
         Format::Table => {
             let mut table = plain(&ENDPOINT_COLUMNS);
             for row in rows {
-                table.add_row(endpoint_cells(row, brief));
+                table.add_row(endpoint_cells(row, brief, CITED));
             }
             numbers(&mut table, &ENDPOINT_COLUMNS, &["clients", "count"]);
             if rows.iter().all(|row| &*row.network == Networks::OTHER) {
@@ -60,13 +61,13 @@ pub fn write_clients(
         Format::Csv => {
             write_csv_line(out, &CLIENT_COLUMNS)?;
             rows.iter().try_for_each(|(observed, row)| {
-                write_csv_line(out, &client_cells(*observed, row, full))
+                write_csv_line(out, &client_cells(*observed, row, full, usize::MAX))
             })
         }
         Format::Table => {
             let mut table = plain(&CLIENT_COLUMNS);
             for (observed, row) in rows {
-                table.add_row(client_cells(*observed, row, brief));
+                table.add_row(client_cells(*observed, row, brief, CITED));
             }
             numbers(&mut table, &CLIENT_COLUMNS, &["count"]);
             if rows.iter().all(|(_, row)| row.key.tenant.is_empty()) {
@@ -169,7 +170,7 @@ const ENDPOINT_COLUMNS: [&str; 11] = [
     "evidence",
 ];
 
-fn endpoint_cells(row: &Row, time: fn(Timestamp) -> String) -> [String; 11] {
+fn endpoint_cells(row: &Row, time: fn(Timestamp) -> String, most: usize) -> [String; 11] {
     [
         row.vendor.to_string(),
         row.product.to_string(),
@@ -181,7 +182,7 @@ fn endpoint_cells(row: &Row, time: fn(Timestamp) -> String) -> [String; 11] {
         time(row.first_seen),
         time(row.last_seen),
         row.count.to_string(),
-        cited(row.class, row.indicators.iter().map(|id| &**id)),
+        cited(row.class, row.indicators.iter().map(|id| &**id), most),
     ]
 }
 
@@ -206,6 +207,7 @@ fn client_cells(
     observed: Observed,
     finding: &Finding,
     time: fn(Timestamp) -> String,
+    most: usize,
 ) -> [String; 14] {
     let key = &finding.key;
     let signals: Vec<&str> = finding.signals().keys().map(|signal| signal.label()).collect();
@@ -227,18 +229,26 @@ fn client_cells(
         finding.count.to_string(),
         signals.join(" "),
         finding.last_name.to_string(),
-        cited(class, ids),
+        cited(class, ids, most),
     ]
 }
 
-/// `A: kaspersky.update.upd`: the best class of evidence and the indicators that rest on it.
-fn cited<'a>(class: Option<Class>, ids: impl IntoIterator<Item = &'a str>) -> String {
+/// `A: kaspersky.update.upd +2`: the best class of evidence and the indicators that rest on it, by
+/// name as many as `most`.
+fn cited<'a>(class: Option<Class>, ids: impl IntoIterator<Item = &'a str>, most: usize) -> String {
     let ids: Vec<&str> = ids.into_iter().collect();
-    match class {
-        Some(class) => format!("{}: {}", class.label(), ids.join(" ")),
-        None => ids.join(" "),
+    let (named, more) = ids.split_at(most.min(ids.len()));
+    let mut text = class.map(|class| format!("{}: ", class.label())).unwrap_or_default();
+    text.push_str(&named.join(" "));
+    if !more.is_empty() {
+        text.push_str(" +");
+        text.push_str(&more.len().to_string());
     }
+    text
 }
+
+/// Indicators named in a line of a table.
+const CITED: usize = 2;
 
 fn plain(columns: &[&str]) -> Table {
     let mut table = Table::new();

@@ -4,9 +4,7 @@ use core::net::IpAddr;
 use proptest::prelude::*;
 
 use super::*;
-use crate::detect::{
-    Answer, Client, EchOffered, Exception, Network, exception::Place, networks::Role,
-};
+use crate::detect::{EchOffered, Exception, Network, exception::Place};
 use crate::frame::SourceId;
 use crate::net::{Addr, Endpoint, IpProtocol, TenantId};
 use crate::signature::format;
@@ -321,6 +319,35 @@ fn an_attribution_is_to_the_client_that_asked_and_nobody_else() {
         nameless(SECOND, SERVER, 1),
     ]);
     assert_eq!(lines, ["nameless"], "resolved, but by another");
+}
+
+#[test]
+fn what_a_resolver_was_told_explains_its_clients_less_surely() {
+    let set = set();
+    let mut correlator = correlator(&set, 1);
+    let resolver = Network {
+        prefixes: vec!["192.0.2.53/32".parse().unwrap()],
+        role: Some(Role::Resolver),
+        ..Network::default()
+    };
+    let networks = Arc::new(Networks::new(&[resolver], &[]).unwrap());
+    correlator.configure(Arc::clone(&set), networks, Arc::default());
+    let told = |nanos, who| answer(&set, nanos, who, "upd.acme.test", SERVER, 60);
+    let lines = said(
+        &mut correlator,
+        [told(1, "192.0.2.53"), nameless(2, SERVER, 1), told(3, CLIENT), nameless(4, SERVER, 2)],
+    );
+    assert_eq!(
+        lines,
+        [
+            "dns_attributed upd.acme.test moderate #1 age=0 stale=false names=1 shared=false \
+             resolved=elsewhere first_of_vendor",
+            "attributed",
+            "dns_attributed upd.acme.test strong #1 age=0 stale=false names=1 shared=false \
+             resolved=by_client first_of_vendor",
+            "attributed",
+        ]
+    );
 }
 
 #[test]
