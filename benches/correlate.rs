@@ -126,6 +126,9 @@ impl World {
     }
 }
 
+/// How a record of one kind is made.
+type Make = fn(&mut World) -> Record;
+
 /// Hands a batch to one lane and lets it through, as a worker does.
 fn judge(correlator: &mut Correlator, records: Vec<Record>) {
     let mut last = Timestamp::ZERO;
@@ -143,7 +146,7 @@ fn judge(correlator: &mut Correlator, records: Vec<Record>) {
 fn records(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("correlate");
     group.throughput(Throughput::Elements(BATCH));
-    let kinds: [(&str, fn(&mut World) -> Record); 3] = [
+    let kinds: [(&str, Make); 3] = [
         ("answer", World::answer),
         ("connection", World::connection),
         ("detection", World::detection),

@@ -121,12 +121,14 @@ pub fn run(config: Config, reread: Reread) -> Result<(), DaemonError> {
     let reopen = log.as_ref().map(Log::reopener);
     let shared = Arc::new(Shared::new(Arc::clone(&policy)));
 
+    let settings = settings(&config);
     let mut correlator = {
         let policy = policy.load();
         let (set, networks) = (Arc::clone(&policy.set), Arc::clone(&policy.networks));
         let mut correlator =
             Correlator::new(&limits, cells.len(), Arc::clone(&set), Arc::clone(&networks));
         correlator.configure(set, networks, Arc::clone(&policy.exceptions));
+        correlator.set_resolvers(Arc::clone(&settings.resolvers));
         correlator
     };
     let inventory = inventory.map(|opened| {
@@ -161,7 +163,6 @@ pub fn run(config: Config, reread: Reread) -> Result<(), DaemonError> {
     let stage = spawn("correlate", move || stage.run())?;
 
     let (ended, endings) = mpsc::unbounded_channel::<Ended>();
-    let settings = settings(&config);
     let mut workers = Vec::new();
     for (number, ((id, source), parcels)) in opened.sources.into_iter().zip(senders).enumerate() {
         let set = Arc::clone(&policy.load().set);

@@ -112,6 +112,7 @@ impl Plan {
         let mut correlator =
             Correlator::new(&self.limits, workers, Arc::clone(set), Arc::clone(networks));
         correlator.configure(Arc::clone(set), Arc::clone(networks), Arc::clone(exceptions));
+        correlator.set_resolvers(Arc::clone(&self.settings.resolvers));
         correlator
     }
 }

@@ -11,8 +11,8 @@ use super::event::{ConnectionOutcome, Detected, Event};
 use super::ledger::{Ledger, Seen, VendorKey};
 use super::order::Order;
 use super::{
-    Answer, Client, Connection, Detection, EchHello, EncryptedDns, Exceptions, Finding,
-    FindingKey, Networks, Origin, Record, Role, Volume,
+    Answer, Client, Connection, Detection, EchHello, EncryptedDns, Exceptions, Finding, FindingKey,
+    Networks, Origin, Record, Role, Volume,
 };
 use crate::inspect::Signal;
 use crate::name::Name;
