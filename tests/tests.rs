@@ -3,6 +3,7 @@
 mod bpf;
 mod corpus;
 mod decode;
+mod e2e;
 mod generated;
 mod inventory;
 mod live;

@@ -16,8 +16,10 @@ fn concrete(expression: &str) -> String {
         .replace("$__rate_interval", "1m")
         .replace("$__range", "1h")
         .replace("$__interval", "1m");
-    for variable in ["datasource", "job", "instance", "vendor", "strength", "network", "interface"] {
-        text = text.replace(&format!("${variable}"), ".*").replace(&format!("${{{variable}}}"), ".*");
+    for variable in ["datasource", "job", "instance", "vendor", "strength", "network", "interface"]
+    {
+        text =
+            text.replace(&format!("${variable}"), ".*").replace(&format!("${{{variable}}}"), ".*");
     }
     text
 }
@@ -40,7 +42,10 @@ pub(super) fn every_expression_is_answered(prometheus: &Prometheus<'_>) {
     for entry in fs::read_dir(repository("grafana")).unwrap() {
         let path = entry.unwrap().path();
         if path.extension().is_some_and(|ext| ext == "json") {
-            expressions(&serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap(), &mut found);
+            expressions(
+                &serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap(),
+                &mut found,
+            );
         }
     }
     assert!(found.len() > 10, "the dashboard has panels: {}", found.len());

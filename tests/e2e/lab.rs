@@ -51,8 +51,18 @@ impl Lab {
         }
         let (a, b) = (lab.netns("a"), lab.netns("b"));
         ip(&[
-            "link", "add", Self::SENDER, "netns", &a, "type", "veth", "peer", "name", Self::SPAN,
-            "netns", &b,
+            "link",
+            "add",
+            Self::SENDER,
+            "netns",
+            &a,
+            "type",
+            "veth",
+            "peer",
+            "name",
+            Self::SPAN,
+            "netns",
+            &b,
         ]);
         ip(&["-n", &a, "link", "set", Self::SENDER, "mtu", "9000", "up"]);
         ip(&["-n", &b, "link", "set", Self::SPAN, "mtu", "9000", "up"]);

@@ -126,7 +126,8 @@ fn a_new_vendor_is_alerted_once_and_not_again_after_a_crash() {
     let capture = repository("tests/pcap/starttls.pcap");
     let mut sensor = Sensor::start(&lab, &[]);
     let prometheus = Prometheus::start(&lab);
-    let before = prometheus.query("vendorwatch_vendor_first_seen_timestamp_seconds > 0", &["vendor"]);
+    let before =
+        prometheus.query("vendorwatch_vendor_first_seen_timestamp_seconds > 0", &["vendor"]);
     assert!(before.is_empty(), "nothing was seen yet: {before:?}");
     assert!(new_vendor_alerts(&prometheus).is_empty());
 
@@ -134,15 +135,17 @@ fn a_new_vendor_is_alerted_once_and_not_again_after_a_crash() {
     let fired = wait_for("the alert to fire", || {
         Some(new_vendor_alerts(&prometheus)).filter(|alerts| alerts.contains_key("huawei"))
     });
-    let first = prometheus
-        .query("vendorwatch_vendor_first_seen_timestamp_seconds > 0", &["vendor", "strength", "network"]);
+    let first = prometheus.query(
+        "vendorwatch_vendor_first_seen_timestamp_seconds > 0",
+        &["vendor", "strength", "network"],
+    );
     wait_for("the finding to be in the inventory", || {
         let findings = inventory(&lab);
         findings.iter().any(|row| row["vendor"] == "huawei").then_some(())
     });
 
     // A crash: nothing is flushed that is not on the disk already.
-    drop(sensor.process().signal("-KILL"));
+    sensor.process().signal("-KILL");
     drop(sensor);
     let mut sensor = Sensor::start(&lab, &[]);
     let new_before = sensor.sum("vendorwatch_findings_new_total");
@@ -150,8 +153,10 @@ fn a_new_vendor_is_alerted_once_and_not_again_after_a_crash() {
     wait_for("the detections after the restart", || {
         (sensor.sum("vendorwatch_detections_total") > 0.0).then_some(())
     });
-    let again = prometheus
-        .query("vendorwatch_vendor_first_seen_timestamp_seconds > 0", &["vendor", "strength", "network"]);
+    let again = prometheus.query(
+        "vendorwatch_vendor_first_seen_timestamp_seconds > 0",
+        &["vendor", "strength", "network"],
+    );
     assert_eq!(again, first, "first seen is what it was before the crash");
     let new_after = sensor.sum("vendorwatch_findings_new_total");
     assert!((new_after - new_before).abs() < 0.5, "no finding is new after the restart");
@@ -184,8 +189,7 @@ fn reloading_under_traffic_loses_no_packet_and_a_broken_file_is_refused() {
             fs::copy(&path, signatures.join(path.file_name().unwrap())).unwrap();
         }
     }
-    let mut sensor =
-        Sensor::start(&lab, &["--signatures", signatures.to_str().unwrap()]);
+    let mut sensor = Sensor::start(&lab, &["--signatures", signatures.to_str().unwrap()]);
     let capture = repository("tests/pcap/clients.pcap");
     let wanted: f64 = counted_offline(&[&capture]).values().sum();
     let successful = || sensor_value(&lab, "vendorwatch_config_last_reload_successful");

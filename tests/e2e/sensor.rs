@@ -23,7 +23,11 @@ impl<'a> Sensor<'a> {
     pub(super) fn start(lab: &'a Lab, more: &[&str]) -> Self {
         let state = lab.path("state");
         let mut args = vec![
-            "run", "-i", Lab::SPAN, "--web.listen-address=127.0.0.1:10064", "--state-dir",
+            "run",
+            "-i",
+            Lab::SPAN,
+            "--web.listen-address=127.0.0.1:10064",
+            "--state-dir",
             state.to_str().unwrap(),
         ];
         args.extend(more);
@@ -122,14 +126,17 @@ impl<'a> Prometheus<'a> {
 
     /// An instant query: the value of each series by the labels of `by`, joined by spaces.
     pub(super) fn query(&self, expression: &str, by: &[&str]) -> BTreeMap<String, f64> {
-        let answer = self.lab.json(&format!("{}/api/v1/query?query={}", Self::URL, encode(expression)));
+        let answer =
+            self.lab.json(&format!("{}/api/v1/query?query={}", Self::URL, encode(expression)));
         answer["data"]["result"]
             .as_array()
             .unwrap_or_else(|| panic!("{expression}: {answer}"))
             .iter()
             .map(|series| {
-                let labels: Vec<_> =
-                    by.iter().map(|label| series["metric"][label].as_str().unwrap_or("-")).collect();
+                let labels: Vec<_> = by
+                    .iter()
+                    .map(|label| series["metric"][label].as_str().unwrap_or("-"))
+                    .collect();
                 let value = series["value"][1].as_str().unwrap().parse().unwrap();
                 (labels.join(" "), value)
             })
