@@ -97,6 +97,11 @@ def signatures(work):
     return folder
 
 
+def own(folder):
+    """only the generator's vendors"""
+    return ["--signatures", folder, "--signatures.built-in=false"]
+
+
 def run(command, cwd=None):
     """(CPU seconds, peak resident KiB) of one run, output thrown away"""
     process = subprocess.Popen(
@@ -151,11 +156,12 @@ def verify(binary, path, folder):
         if recall < 99.9 or false:
             sys.exit(f"{path.name}: not a fair figure: {sorted(seen[kind] - names)[:5]}")
     report = subprocess.run(
-        [binary, "read", "--format", "json", "--signatures", folder, path],
+        [binary, "read", "--format", "json", "--by", "client", *own(folder), path],
         capture_output=True, text=True, check=True,
     )
     counted = collections.Counter()
-    for finding in json.loads(report.stdout)["findings"]:
+    for line in report.stdout.splitlines():
+        finding = json.loads(line)
         counted[finding["client"], finding["vendor"]] += finding["count"]
     wrong = {key for key in clients | counted if clients[key] != counted[key]}
     print(f"  clients × vendors: {len(clients)} in the truth file, {len(wrong)} with another count")
@@ -181,7 +187,7 @@ def main():
         yield "walk classify read", [args.work / "walk", path, "classify", "read"]
         yield "walk classify mmap", [args.work / "walk", path, "classify", "mmap"]
         yield "libpcap loop + BPF", [args.work / "pcaploop", path, BPF]
-        yield "vendorwatch", [binary, "read", "--workers", "1", "--signatures", folder, path]
+        yield "vendorwatch", [binary, "read", "--workers", "1", *own(folder), path]
         if shutil.which("ndpiReader"):
             yield "ndpiReader", ["ndpiReader", "-q", "-i", path]
         if shutil.which("suricata"):

@@ -23,7 +23,7 @@ else
     lab_up vwdemo
     url=http://127.0.0.1:10064
     lab_server "$PWD/$vendorwatch" run -i s0 --web.listen-address=127.0.0.1:10064 \
-        --state-dir "$lab_dir/state" --events "$lab_dir/events.ndjson" 2>"$lab_dir/daemon.log" &
+        --inventory "$lab_dir/inventory.db" --events "$lab_dir/events.ndjson" 2>"$lab_dir/daemon.log" &
     daemon=$!
     lab_track "$daemon"
     for _ in $(seq 200); do

@@ -166,8 +166,8 @@ fn a_new_vendor_is_alerted_once_and_not_again_after_a_crash() {
 /// What `vendorwatch inventory` shows while the daemon runs.
 fn inventory(lab: &Lab) -> Vec<serde_json::Value> {
     let output = Command::new(env!("CARGO_BIN_EXE_vendorwatch"))
-        .args(["inventory", "--format", "json", "--state-dir"])
-        .arg(lab.path("state"))
+        .args(["inventory", "--format", "json", "--inventory"])
+        .arg(lab.path("inventory.db"))
         .output()
         .unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));

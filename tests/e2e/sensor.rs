@@ -21,14 +21,14 @@ impl<'a> Sensor<'a> {
 
     /// Starts the daemon on the lab's span and waits until it is ready.
     pub(super) fn start(lab: &'a Lab, more: &[&str]) -> Self {
-        let state = lab.path("state");
+        let inventory = lab.path("inventory.db");
         let mut args = vec![
             "run",
             "-i",
             Lab::SPAN,
             "--web.listen-address=127.0.0.1:10064",
-            "--state-dir",
-            state.to_str().unwrap(),
+            "--inventory",
+            inventory.to_str().unwrap(),
         ];
         args.extend(more);
         let mut process = lab.start(env!("CARGO_BIN_EXE_vendorwatch"), &args, "sensor.log");
