@@ -60,6 +60,7 @@ impl Hellos {
             match fragment.sender {
                 Sender::Server => server_hello(packet, to),
                 Sender::Client if fragment.is_whole() => {
+                    self.forget(packet, to);
                     let lost = HandshakeOutcome::Malformed;
                     let hello = (fragment.data, true);
                     let record = Some(fragment.record);
@@ -107,6 +108,7 @@ impl Hellos {
         };
         let slot = match self.unfinished.find(hash, &key) {
             Some(slot) => slot,
+            None if is_late(packet, fragment, to.emitter) => return,
             None => {
                 while let Some(removed) = self.unfinished.overfull() {
                     self.abandon(removed, HandshakeOutcome::Evicted, to);
@@ -144,6 +146,18 @@ impl Hellos {
         }
     }
 
+    /// The hello came in one piece after all: fragments of it are no use any more.
+    fn forget(&mut self, packet: &Packet<'_>, to: &To<'_, impl Sink>) {
+        let (key, _) = packet.path.key();
+        let hash = to.emitter.hasher.path(&packet.path);
+        let Some(slot) = self.unfinished.find(hash, &key) else { return };
+        if self.unfinished.get_mut(slot).is_some_and(|hello| hello.path == packet.path)
+            && let Some(removed) = self.unfinished.remove(slot)
+        {
+            self.unfinished.charge(removed.value.stream.footprint(), 0);
+        }
+    }
+
     /// Reads what there is of a hello that will not become whole.
     fn abandon(
         &mut self,
@@ -162,6 +176,18 @@ impl Hellos {
         }
         client_hello((stream.prefix(), false), None, path, seen, lost, to);
     }
+}
+
+/// Is this a fragment, sent again, of a hello that was dealt with? One that begins a hello with
+/// another random is not.
+fn is_late(packet: &Packet<'_>, fragment: &Fragment<'_>, emitter: &Emitter) -> bool {
+    let flow = emitter.identity(&packet.path);
+    let random = (fragment.offset == 0).then(|| fragment.data.get(2..34)).flatten();
+    let identity = match random {
+        Some(random) => emitter.hasher.octets(flow, random),
+        None => emitter.hasher.word(flow, EXPECTED),
+    };
+    emitter.recent.contains(identity, emitter.now, Recent::WINDOW)
 }
 
 /// The body of a hello, and whether it is whole; `record` when it came in one piece, for copies to be known.
