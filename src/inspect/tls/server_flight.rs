@@ -31,28 +31,27 @@ impl ServerFlight {
                 return Progress::More { consumed, need: RECORD_HEADER };
             };
             let need = RECORD_HEADER + usize::from(length);
-            match (*content, *major) {
-                (content_type::HANDSHAKE, 3) => {
-                    let Some(fragment) = rest.get(RECORD_HEADER..need) else {
-                        return Progress::More { consumed, need };
-                    };
-                    if self.gathered.len() + fragment.len() > Self::LIMIT {
-                        return Progress::Done;
-                    }
-                    self.gathered.extend_from_slice(fragment);
-                    if self.messages(observe).is_none() {
-                        return Progress::Done;
-                    }
+            let skip = matches!(*content, content_type::CHANGE_CIPHER_SPEC | content_type::ALERT);
+            // After a HelloRetryRequest comes a ChangeCipherSpec (RFC 8446 §D.4); after the choice
+            // of an earlier version it means that a session is resumed, without a certificate. An
+            // alert may warn that the name is not known here (RFC 6066 §3).
+            let expected = *content == content_type::HANDSHAKE || skip && !self.chosen;
+            if !expected || *major != 3 {
+                return Progress::Done;
+            }
+            let Some(fragment) = rest.get(RECORD_HEADER..need) else {
+                return Progress::More { consumed, need };
+            };
+            if !skip {
+                if self.gathered.len() + fragment.len() > Self::LIMIT {
+                    return Progress::Done;
                 }
-                // After a HelloRetryRequest (RFC 8446 §D.4). Before version 1.3 it means that a
-                // session is resumed, without a certificate.
-                (content_type::CHANGE_CIPHER_SPEC, 3) if !self.chosen => {}
-                _ => return Progress::Done,
+                self.gathered.extend_from_slice(fragment);
+                if self.messages(observe).is_none() {
+                    return Progress::Done;
+                }
             }
-            consumed += need.min(rest.len());
-            if need > rest.len() {
-                return Progress::More { consumed, need: need - rest.len() };
-            }
+            consumed += need;
         }
     }
 
@@ -172,9 +171,10 @@ mod tests {
         let der = vec![0x30; 3_000];
         let messages = [server_hello(), certificate(&der), message(14, b"")].concat();
         for size in [1, 7, 100, 16_000] {
-            let stream = records(&messages, size);
+            let mut stream = vec![21, 3, 3, 0, 2, 1, 112];
+            stream.extend(records(&messages, size));
             for step in [1, 5, 1_460, stream.len()] {
-                assert_eq!(run(&stream, step), [&der[..]], "records of {size} by {step}");
+                assert!(run(&stream, step) == [&der[..]], "records of {size} by {step}");
             }
         }
     }
