@@ -4,6 +4,7 @@ mod bpf;
 mod corpus;
 mod decode;
 mod e2e;
+mod fuzz;
 mod generated;
 mod inventory;
 mod live;

@@ -8,6 +8,8 @@
 pub mod dns;
 pub mod dtls;
 pub mod error;
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod http;
 pub mod proxy;
 pub mod quic;

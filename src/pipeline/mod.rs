@@ -10,6 +10,8 @@
 mod dns;
 mod dtls;
 mod emitter;
+#[doc(hidden)]
+pub mod fuzzing;
 mod general;
 pub mod handshake;
 pub mod quic;

@@ -59,14 +59,16 @@ impl Http1 {
         if after != b' ' || method < 3 {
             return Probe::NotOurs;
         }
-        match memchr(b'\n', octets) {
-            Some(end) if is_version(octets[..end].trim_ascii_end()) => Probe::Certain,
-            None if octets.len() <= Self::MAX_LINE
-                && octets.iter().all(|&octet| is_text(octet)) =>
-            {
-                Probe::Unsure
-            }
-            _ => Probe::NotOurs,
+        let end = memchr(b'\n', octets);
+        let line = &octets[..end.unwrap_or(octets.len())];
+        if line.len() > Self::MAX_LINE || !line.iter().all(|&octet| is_text(octet)) {
+            Probe::NotOurs
+        } else if end.is_none() {
+            Probe::Unsure
+        } else if is_version(line.trim_ascii_end()) {
+            Probe::Certain
+        } else {
+            Probe::NotOurs
         }
     }
 
@@ -226,7 +228,8 @@ impl Http1 {
 
     fn request_line(&mut self, line: &[u8]) -> Step {
         if line == b"PRI * HTTP/2.0" {
-            return Step::Other;
+            // At the beginning it was looked at already, and is not that of HTTP/2.
+            return if self.number == 0 { Step::Leave } else { Step::Other };
         }
         let (Some(method), true) = (memchr(b' ', line), is_version(line)) else {
             return Step::Leave;
@@ -281,7 +284,7 @@ const fn is_method(octet: u8) -> bool {
 
 /// May it be in a request line? Targets with raw UTF-8 in them are sent.
 const fn is_text(octet: u8) -> bool {
-    octet >= 0x20 && octet != 0x7f || octet == b'\r' || octet == b'\n' || octet == b'\t'
+    octet >= 0x20 && octet != 0x7f || octet == b'\r' || octet == b'\t'
 }
 
 /// Does a request line end with a version of HTTP/1?

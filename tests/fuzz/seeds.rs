@@ -1,0 +1,201 @@
+//! Inputs made from the standards.
+
+use rcgen::{CertificateParams, KeyPair, PKCS_ED25519, SanType};
+use vendorwatch::inspect::quic::{Salt, Schedules};
+
+/// A file's name and its octets.
+pub(super) type Seed = (&'static str, Vec<u8>);
+
+/// Every entry with its seeds.
+pub(super) fn all() -> Vec<(&'static str, Vec<Seed>)> {
+    let hello = client_hello(b"a.example", 300);
+    let long = client_hello(b"b.example", 1_800);
+    let datagram = initial(1, 1, &crypto(0, &hello));
+    vec![
+        (
+            "quic",
+            vec![
+                ("v1", datagram.clone()),
+                ("v2", initial(0x6b33_43cf, 1, &crypto(0, &hello))),
+                ("draft-29", initial(0xff00_001d, 1, &crypto(0, &hello))),
+                (
+                    "shuffled",
+                    initial(1, 2, &[crypto(100, &hello[100..]), vec![1], crypto(0, &hello[..120])].concat()),
+                ),
+                (
+                    "coalesced",
+                    [initial(1, 3, &crypto(0, &long[..900])), initial(1, 4, &crypto(900, &long[900..]))]
+                        .concat(),
+                ),
+                ("q043", b"\x0912345678Q043\x01----hash----\xa4\x01\0\0\0\x15CHLO\x01\0\0\0SNI\0\x01\0\0\0a".to_vec()),
+            ],
+        ),
+        (
+            "dtls",
+            vec![
+                ("whole", dtls(&hello[4..], 0, hello.len() - 4)),
+                (
+                    "fragments",
+                    [dtls(&hello[4..], 150, hello.len() - 154), dtls(&hello[4..], 0, 150)].concat(),
+                ),
+            ],
+        ),
+        (
+            "reassembly",
+            vec![
+                ("in-order", b"\0\0\x03abc\0\x03\x03def".to_vec()),
+                ("overlapping", b"\0\x02\x04cdef\0\0\x03abX\0\x06\x01g".to_vec()),
+            ],
+        ),
+        (
+            "stream",
+            vec![
+                ("tls", records(&hello, 16_000)),
+                ("tls-in-small-records", records(&hello, 40)),
+                ("http", b"GET / HTTP/1.1\r\nHost: a.example\r\n\r\n".to_vec()),
+                (
+                    "http-bodies",
+                    b"GET / HTTP/1.1\r\nHost:\r\n a.example\r\nContent-Length: 3\r\n\r\nabc\
+                      GET / HTTP/1.1\r\nTransfer-Encoding: chunked\r\nHost: b.example\r\n\r\n\
+                      3\r\nabc\r\n0\r\n\r\n"
+                        .to_vec(),
+                ),
+                (
+                    "http2",
+                    b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\x11\x01\x04\0\0\0\x01\x82\x86\x84\x41\x8c\
+                      \xf1\xe3\xc2\xe5\xf2\x3a\x6b\xa0\xab\x90\xf4\xff"
+                        .to_vec(),
+                ),
+                (
+                    "connect-tls",
+                    [&b"CONNECT a.example:443 HTTP/1.1\r\n\r\n"[..], &records(&hello, 16_000)].concat(),
+                ),
+                (
+                    "socks-http",
+                    b"\x05\x01\0\x05\x01\0\x03\x09a.example\0\x50GET / HTTP/1.0\r\nHost: b\r\n\r\n".to_vec(),
+                ),
+                (
+                    "smtp-tls",
+                    [&b"EHLO me\r\nSTARTTLS\r\n"[..], &records(&hello, 16_000)].concat(),
+                ),
+                (
+                    "proxy-tls",
+                    [&b"PROXY TCP4 192.0.2.1 192.0.2.2 5 6\r\n"[..], &records(&hello, 16_000)].concat(),
+                ),
+            ],
+        ),
+        ("certificate", vec![("two-names", certificate())]),
+        (
+            "frames",
+            vec![
+                ("quic", frame(&datagram)),
+                ("quic-server-and-again", [frame(&datagram), frame(&datagram), frame(&long)].concat()),
+                ("dtls", frame(&dtls(&hello[4..], 0, hello.len() - 4))),
+            ],
+        ),
+    ]
+}
+
+fn vector16(out: &mut Vec<u8>, octets: &[u8]) {
+    out.extend(u16::try_from(octets.len()).unwrap().to_be_bytes());
+    out.extend(octets);
+}
+
+fn u24(n: usize) -> Vec<u8> {
+    u32::try_from(n).unwrap().to_be_bytes()[1..].to_vec()
+}
+
+/// A ClientHello message (RFC 8446 §4.1.2) with padding (RFC 7685) before the name.
+fn client_hello(name: &[u8], padding: usize) -> Vec<u8> {
+    let mut entry = vec![0];
+    vector16(&mut entry, name);
+    let mut list = Vec::new();
+    vector16(&mut list, &entry);
+    let mut extensions = vec![0, 21];
+    vector16(&mut extensions, &vec![0; padding]);
+    extensions.extend([0, 0]);
+    vector16(&mut extensions, &list);
+    let mut body = vec![3, 3];
+    body.extend([7; 32]);
+    // Read as DTLS too: an empty session id, and for it an empty cookie.
+    body.extend([0, 0, 2, 0x13, 0x01, 1, 0]);
+    vector16(&mut body, &extensions);
+    [vec![1], u24(body.len()), body].concat()
+}
+
+/// TLS records (RFC 8446 §5.1) of at most `size` octets.
+fn records(message: &[u8], size: usize) -> Vec<u8> {
+    let mut out = Vec::new();
+    for fragment in message.chunks(size) {
+        out.extend([22, 3, 1]);
+        vector16(&mut out, fragment);
+    }
+    out
+}
+
+/// A DTLS record (RFC 6347 §4.1) with one fragment of a ClientHello.
+fn dtls(body: &[u8], offset: usize, len: usize) -> Vec<u8> {
+    let mut fragment = [vec![1], u24(body.len()), vec![0, 0], u24(offset), u24(len)].concat();
+    fragment.extend(&body[offset..offset + len]);
+    let mut out = vec![22, 0xfe, 0xfd, 0, 0, 0, 0, 0, 0, 0, 0];
+    vector16(&mut out, &fragment);
+    out
+}
+
+/// A CRYPTO frame (RFC 9000 §19.6).
+fn crypto(offset: u16, data: &[u8]) -> Vec<u8> {
+    let mut out = vec![6];
+    out.extend((offset | 0x4000).to_be_bytes());
+    out.extend((u16::try_from(data.len()).unwrap() | 0x4000).to_be_bytes());
+    out.extend(data);
+    out
+}
+
+/// A client's Initial packet (RFC 9000 §17.2.2).
+fn initial(version: u32, number: u8, frames: &[u8]) -> Vec<u8> {
+    let (first, salt) = match version {
+        0x6b33_43cf => (0xd0, Salt::V2),
+        0xff00_001d => (0xc0, Salt::Draft29),
+        _ => (0xc0, Salt::V1),
+    };
+    let dcid = *b"\x83\x94\xc8\xf0\x3e\x51\x57\x08";
+    let mut header = vec![first];
+    header.extend(version.to_be_bytes());
+    header.push(8);
+    header.extend(dcid);
+    header.extend([0, 0]);
+    header.extend((u16::try_from(frames.len() + 17).unwrap() | 0x4000).to_be_bytes());
+    Schedules::default().client(salt, &dcid).seal(&header, &[number], frames)
+}
+
+/// A certificate with two names. Its key is made from the same octets every time, and Ed25519
+/// signs without chance, so that it is always the same.
+fn certificate() -> Vec<u8> {
+    // PKCS #8 of an Ed25519 key (RFC 8410 §7).
+    let mut key = b"\x30\x2e\x02\x01\x00\x30\x05\x06\x03\x2b\x65\x70\x04\x22\x04\x20".to_vec();
+    key.extend([7; 32]);
+    let key = KeyPair::from_pkcs8_der_and_sign_algo(&key.as_slice().into(), &PKCS_ED25519).unwrap();
+    let mut params = CertificateParams::default();
+    params.serial_number = Some(vec![1].into());
+    params.subject_alt_names = ["a.example", "*.b.example"]
+        .map(|name| SanType::DnsName(name.try_into().unwrap()))
+        .to_vec();
+    params.self_signed(&key).unwrap().der().to_vec()
+}
+
+/// A UDP datagram in IPv4 in Ethernet, as the entry for frames wants it.
+fn frame(payload: &[u8]) -> Vec<u8> {
+    let udp = u16::try_from(8 + payload.len()).unwrap();
+    let mut frame = vec![2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2, 8, 0, 0x45, 0];
+    frame.extend((udp + 20).to_be_bytes());
+    frame.extend([0, 0, 0, 0, 64, 17, 0, 0, 192, 0, 2, 9, 198, 51, 100, 1]);
+    frame.extend(50_000_u16.to_be_bytes());
+    frame.extend(443_u16.to_be_bytes());
+    frame.extend(udp.to_be_bytes());
+    frame.extend([0, 0]);
+    frame.extend(payload);
+    let mut out = u16::try_from(frame.len()).unwrap().to_be_bytes().to_vec();
+    out.push(1);
+    out.extend(frame);
+    out
+}
