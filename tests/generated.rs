@@ -10,6 +10,7 @@ use crate::support::repository;
 const GENERATED: &[(&[&str], &str)] = &[
     (&["generate", "dashboards"], "grafana/vendorwatch.json"),
     (&["generate", "config"], "systemd/vendorwatch.toml"),
+    (&["generate", "metrics"], "src/manual/metrics.md"),
 ];
 
 #[test]

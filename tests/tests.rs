@@ -1,6 +1,7 @@
 //! The one integration binary.
 
 mod bpf;
+mod cli;
 mod corpus;
 mod decode;
 mod e2e;

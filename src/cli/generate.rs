@@ -22,6 +22,8 @@ enum What {
     Rules,
     /// The systemd unit
     Unit,
+    /// The table of metric families in the manual
+    Metrics,
     /// A completion script
     Completions {
         /// For which shell
@@ -33,6 +35,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let mut text = Vec::new();
     match &args.what {
         What::Man => man(&mut text)?,
+        What::Metrics => text.extend_from_slice(crate::export::metrics::table().as_bytes()),
         What::Config => text.extend_from_slice(crate::config::default_file().as_bytes()),
         What::Dashboards => {
             serde_json::to_writer_pretty(&mut text, &crate::export::dashboard::dashboard())?;

@@ -2,9 +2,11 @@
 //!
 //! A command is a `clap::Args` struct and a function `run(&Args) -> Result<(), Failure>`.
 
+mod bench;
 mod config;
 mod explain;
 mod generate;
+mod interfaces;
 mod inventory;
 mod logging;
 mod read;
@@ -49,6 +51,10 @@ enum Command {
     Inventory(inventory::Args),
     /// Check the configuration, or show what is in effect
     Config(config::Args),
+    /// List interfaces, and what would distort or forbid a capture
+    Interfaces(interfaces::Args),
+    /// Measure what each stage costs on one's own captures
+    Bench(bench::Args),
     /// Print the man page, completions and the other files that packages install
     Generate(generate::Args),
 }
@@ -96,6 +102,8 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Read(args) => read::run(args),
         Command::Inventory(args) => inventory::run(args),
         Command::Config(args) => config::run(args),
+        Command::Interfaces(args) => interfaces::run(args),
+        Command::Bench(args) => bench::run(args),
         Command::Generate(args) => generate::run(args),
     };
     match done {

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use sd_notify::NotifyState;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{MissedTickBehavior, interval, interval_at};
 
 use super::correlate::Command;
 use super::live::{DaemonError, Reread};
@@ -115,7 +115,8 @@ impl Control {
         let mut look = interval(Self::LOOK);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let watchdog = sd_notify::watchdog_enabled().map(|limit| limit / 2);
-        let mut ping = interval(watchdog.unwrap_or(Duration::from_secs(3_600)));
+        let every = watchdog.unwrap_or(Duration::from_secs(3_600));
+        let mut ping = interval_at(tokio::time::Instant::now() + every, every);
         let mut turns = vec![0; self.web.metrics.workers.len()];
         let mut load = Load::new(&self.web);
         let mut down = vec![false; self.interfaces.len()];

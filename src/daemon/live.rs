@@ -17,6 +17,7 @@ use super::settings;
 use super::shared::Shared;
 use super::worker::{PARCELS, Parcel, Parts, Worker, clock};
 use crate::capture::CaptureError;
+use crate::capture::interfaces::distortions;
 use crate::capture::live::{Backend, Live, Options, open_live};
 use crate::config::{Config, ConfigError, Policy, PolicyError, keys};
 use crate::detect::{Correlator, Limits};
@@ -245,6 +246,14 @@ fn open_sources(config: &Config, interfaces: &[Arc<str>]) -> Result<Sources, Dae
         let opened = open_live(interface, id, &options)?;
         for notice in &opened.notices {
             tracing::warn!("{notice}");
+        }
+        match distortions(interface) {
+            Ok(found) => {
+                for distortion in found {
+                    tracing::warn!(%interface, "{distortion}");
+                }
+            }
+            Err(error) => tracing::debug!(%interface, %error, "cannot ask for its settings"),
         }
         backend = opened.backend;
         tracing::info!(

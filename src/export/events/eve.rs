@@ -391,8 +391,12 @@ fn base64(octets: &[u8]) -> String {
 mod tests {
     use core::net::IpAddr;
 
+    use std::sync::Arc;
+
     use super::*;
+    use crate::detect::{Client, Detection, Finding, FindingKey, Origin};
     use crate::net::{Endpoint, TenantId};
+    use crate::signature::{self, Class, Indicator, Pattern, Purpose, Strength};
 
     fn path(source: (&str, u16), destination: (&str, u16), protocol: IpProtocol) -> Path {
         let end = |(addr, port): (&str, u16)| Endpoint {
@@ -419,6 +423,134 @@ mod tests {
             assert_eq!(community_id(&path), id);
             assert_eq!(community_id(&path.reversed()), id);
             assert_eq!(flow_id(&path), flow_id(&path.reversed()));
+        }
+    }
+
+    /// A detection of a fictitious vendor, and the event of it.
+    fn event(signal: Signal, notice: Notice, alert: bool) -> String {
+        let text = |text: &str| -> Arc<str> { text.into() };
+        let indicator = Arc::new(Indicator {
+            id: text("acme.update.cdn"),
+            number: 1_000_001,
+            vendor: text("acme"),
+            product: text("Acme Agent"),
+            pattern: Pattern::Exact("cdn.acme.example".to_owned()),
+            purpose: Purpose::Update,
+            strength: Strength::Strong,
+            signals: Vec::new(),
+            cname: false,
+            evidence: vec![signature::Evidence {
+                class: Class::A,
+                title: "Ports used".to_owned(),
+                reference: "https://acme.example/ports".to_owned(),
+                retrieved: "2026-11-01".to_owned(),
+                says: String::new(),
+            }],
+            confounders: vec!["mirrors by third parties".to_owned()],
+            note: String::new(),
+            first_seen: "2026-11-01".to_owned(),
+            review_by: "2027-11-01".to_owned(),
+        });
+        let path = path(("10.1.0.7", 50_000), ("203.0.113.9", 443), IpProtocol::TCP);
+        let at = Timestamp::from_parts(1_795_289_587, 123_456_789);
+        let client = Client { addr: path.source.addr, vlan: Some(110), ..Client::default() };
+        let detection = Detection {
+            origin: Origin { at, ..Origin::default() },
+            signal,
+            name: "cdn.acme.example".into(),
+            indicator,
+            client,
+            path,
+            identity: 7,
+            ech: None,
+        };
+        let mut finding = Finding::new(
+            FindingKey {
+                tenant: text(""),
+                network: text("other"),
+                client: path.source.addr,
+                vendor: text("acme"),
+                product: text("Acme Agent"),
+                strength: Strength::Strong,
+            },
+            at,
+        );
+        finding.fold(&detection, None);
+        let policy = Policy {
+            set: Arc::default(),
+            networks: Arc::default(),
+            exceptions: Arc::default(),
+            selection: signature::Selection::default(),
+            loaded: at,
+        };
+        let detected = Detected {
+            detection: &detection,
+            strength: Strength::Strong,
+            network: crate::net::NetworkId::OTHER,
+            role: None,
+            attribution: None,
+            resolved: None,
+            ech: None,
+            finding: &finding,
+            new_finding: notice <= Notice::NewFinding,
+            first_of_vendor: notice == Notice::FirstOfVendor,
+            notice: Some(notice),
+            exception: None,
+        };
+        line(&detected, &policy, "span0", alert)
+    }
+
+    #[test]
+    fn events_are_as_consumers_know_them() {
+        const ENDS: &str = r#""vlan":[110],"src_ip":"10.1.0.7","src_port":50000,"dest_ip":"203.0.113.9","dest_port":443,"proto":"TCP","community_id":"1:"#;
+        let alert = event(Signal::TlsSni, Notice::FirstOfVendor, true);
+        let (head, rest) = alert.split_once(ENDS).unwrap_or_else(|| panic!("{alert}"));
+        let flow = flow_id(&path(("10.1.0.7", 50_000), ("203.0.113.9", 443), IpProtocol::TCP));
+        assert_eq!(
+            head,
+            format!(
+                r#"{{"timestamp":"2026-11-21T19:33:07.123456+0000","flow_id":{flow},"in_iface":"span0","event_type":"alert","#
+            )
+        );
+        let (_, rest) = rest.split_once("\",").unwrap();
+        assert_eq!(
+            rest,
+            concat!(
+                r#""app_proto":"tls","alert":{"action":"allowed","gid":1,"signature_id":1000001,"rev":1,"#,
+                r#""signature":"acme: documented update endpoint contacted","#,
+                r#""category":"Endpoint of a listed vendor","severity":3},"tls":{"sni":"cdn.acme.example"},"#,
+                r#""vendorwatch":{"schema":1,"vendor":"acme","vendor_name":"acme","product":"Acme Agent","#,
+                r#""indicator":"acme.update.cdn","purpose":"update","strength":"strong","signal":"tls_sni","#,
+                r#""name":"cdn.acme.example","network":"other","first_seen":true,"first_of_vendor":true,"#,
+                r#""reason":"first_of_vendor","finding_first_seen":"2026-11-21T19:33:07.123456+0000","#,
+                r#""finding_count":1,"evidence":[{"class":"A","title":"Ports used","#,
+                r#""reference":"https://acme.example/ports"}],"listings":[],"#,
+                r#""confounders":["mirrors by third parties"]}}"#,
+            )
+        );
+    }
+
+    #[test]
+    fn only_what_is_new_is_an_alert_and_every_signal_has_its_object() {
+        for (signal, kind, object) in [
+            (Signal::DnsQuery, "dns", r#""dns":{"version":3,"type":"request","rrname":"#),
+            (Signal::DnsAnswer, "dns", r#""dns":{"version":3,"type":"response","rrname":"#),
+            (Signal::QuicSni, "quic", r#""quic":{"sni":"#),
+            (Signal::HttpHost, "http", r#""http":{"hostname":"cdn.acme.example"}"#),
+            (Signal::ProxyConnect, "http", r#""http_method":"CONNECT""#),
+            (Signal::TlsCert, "tls", r#""tls":{"subjectaltname":["#),
+            (Signal::DnsAttributed, "vendorwatch", r#""signal":"dns_attributed""#),
+        ] {
+            for (notice, alert, alerts) in [
+                (Notice::NewFinding, true, true),
+                (Notice::NewFinding, false, false),
+                (Notice::Repeat, true, false),
+            ] {
+                let text = event(signal, notice, alert);
+                let kind = if alerts { "alert" } else { kind };
+                assert!(text.contains(&format!(r#""event_type":"{kind}""#)), "{text}");
+                assert!(text.contains(object), "{text}");
+            }
         }
     }
 

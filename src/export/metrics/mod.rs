@@ -11,6 +11,7 @@ pub use cells::WorkerCells;
 pub use families::ALL;
 pub use family::{Family, Kind};
 
+use core::fmt::Write;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
 
@@ -24,6 +25,19 @@ use crate::inventory;
 use crate::signature::Strength;
 use crate::time::Timestamp;
 use scrape::Scrape;
+
+/// The families as a table for the manual.
+#[must_use]
+pub fn table() -> String {
+    let mut out = String::from("| family | type | labels | what |\n| --- | --- | --- | --- |\n");
+    for Family { name, kind, labels, help } in ALL {
+        let help = help.split_whitespace().collect::<Vec<_>>().join(" ");
+        let (kind, labels) = (kind.label(), labels.join(", "));
+        // Writing to a String cannot fail.
+        let _ = writeln!(out, "| `{name}` | {kind} | {labels} | {help} |");
+    }
+    out
+}
 
 /// What the correlator's thread last said of itself.
 #[derive(Clone, Debug, Default)]

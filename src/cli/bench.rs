@@ -1,0 +1,216 @@
+//! `vendorwatch bench`: what each stage costs on one's own captures, and what a link would need.
+
+use std::hint::black_box;
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::Failure;
+use super::config::FileArg;
+use crate::capture::file::Files;
+use crate::capture::{Batch, CaptureError, Source};
+use crate::config::{Policy, SignatureFlags};
+use crate::decode;
+use crate::decode::fast::Head;
+use crate::detect::{Correlator, Limits, Record};
+use crate::frame::Frame;
+use crate::pipeline::{Pipeline, Settings, Sink};
+use crate::signature::Set;
+use crate::time::Timestamp;
+use crate::visibility::{HandshakeProtocol, Ledger};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Capture files, or directories with captures below them
+    #[arg(required = true, value_name = "FILE")]
+    inputs: Vec<PathBuf>,
+    /// The link to estimate for, in Gbit/s
+    #[arg(long, value_name = "GBIT", default_value_t = 10.0)]
+    link: f64,
+    /// How often each stage is timed; the fastest counts
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
+    rounds: u32,
+    #[command(flatten)]
+    file: FileArg,
+    #[command(flatten)]
+    flags: SignatureFlags,
+}
+
+/// Each stage with all before it.
+#[derive(Clone, Copy)]
+enum Stage {
+    Read,
+    Decode,
+    Inspect,
+    Match,
+}
+
+impl Stage {
+    const ALL: [(Self, &'static str); 4] = [
+        (Self::Read, "read the file"),
+        (Self::Decode, "decode"),
+        (Self::Inspect, "find names"),
+        (Self::Match, "match, correlate"),
+    ];
+}
+
+/// What one pass saw.
+#[derive(Clone, Copy, Default)]
+struct Pass {
+    took: Duration,
+    packets: u64,
+    octets: u64,
+    handshakes: u64,
+    first: Timestamp,
+    last: Timestamp,
+}
+
+pub(super) fn run(args: &Args) -> Result<(), Failure> {
+    if !args.link.is_finite() || args.link <= 0.0 {
+        return Err(Failure::usage(anyhow::anyhow!("--link: {} is no speed", args.link)));
+    }
+    let config = args.file.load(&args.flags.0)?;
+    let policy = Policy::load(&config, &[], Timestamp::ZERO).map_err(Failure::usage)?;
+    let settings = crate::daemon::settings(&config);
+    // Once for the page cache, so that the disk is not what is measured.
+    pass(args, Stage::Read, &policy, &settings)?;
+    let mut passes = Vec::new();
+    for (stage, _) in Stage::ALL {
+        let mut best: Option<Pass> = None;
+        for _ in 0..args.rounds {
+            let this = pass(args, stage, &policy, &settings)?;
+            best = Some(best.filter(|best| best.took <= this.took).unwrap_or(this));
+        }
+        passes.extend(best);
+    }
+    report(args, &passes)?;
+    Ok(())
+}
+
+fn pass(
+    args: &Args,
+    stage: Stage,
+    policy: &Policy,
+    settings: &Settings,
+) -> Result<Pass, CaptureError> {
+    let mut files = Files::new(&args.inputs, None)?;
+    let ledger = Arc::new(Ledger::default());
+    let set = match stage {
+        Stage::Match => Arc::clone(&policy.set),
+        _ => Arc::new(Set::default()),
+    };
+    let mut pipeline = Pipeline::with(Arc::clone(&set), Arc::clone(&ledger), settings.clone());
+    let mut correlator = Correlator::new(&Limits::default(), 1, set, Arc::clone(&policy.networks));
+    let mut found = Found::default();
+    let mut seen = Pass::default();
+    let begun = Instant::now();
+    loop {
+        let batch = files.batch(Duration::ZERO, &mut |frame| {
+            seen.count(frame);
+            match stage {
+                Stage::Read => {
+                    black_box(frame.data);
+                }
+                Stage::Decode => match Head::of(frame) {
+                    Some(head) => {
+                        black_box(head);
+                    }
+                    None => {
+                        black_box(decode::frame(frame, &settings.tenants));
+                    }
+                },
+                Stage::Inspect | Stage::Match => pipeline.frame(frame, &mut found),
+            }
+        })?;
+        if batch == Batch::End {
+            pipeline.finish(&mut found);
+        }
+        for record in found.records.drain(..) {
+            if matches!(stage, Stage::Match) {
+                correlator.push(0, record, |event| {
+                    black_box(event);
+                });
+            }
+        }
+        if batch == Batch::End {
+            break;
+        }
+        correlator.advance(0, seen.last, |event| {
+            black_box(event);
+        });
+    }
+    correlator.finish(|event| {
+        black_box(event);
+    });
+    seen.took = begun.elapsed();
+    let begun = |protocol: HandshakeProtocol| ledger.handshakes_begun[protocol as usize].value();
+    seen.handshakes = HandshakeProtocol::ALL.into_iter().map(begun).sum();
+    Ok(seen)
+}
+
+impl Pass {
+    fn count(&mut self, frame: &Frame<'_>) {
+        if self.packets == 0 {
+            self.first = frame.at;
+        }
+        self.packets += 1;
+        self.octets += u64::from(frame.wire_len);
+        self.last = self.last.max(frame.at);
+    }
+}
+
+#[derive(Default)]
+struct Found {
+    records: Vec<Record>,
+}
+
+impl Sink for Found {
+    fn record(&mut self, record: Record) {
+        self.records.push(record);
+    }
+}
+
+/// Octets that a frame takes on Ethernet beside itself: preamble, check sequence, gap
+/// (IEEE 802.3 §4.2).
+const FRAMING: f64 = 24.0;
+/// A worker that is busier than this has no headroom for bursts.
+const COMFORT: f64 = 0.5;
+
+#[expect(clippy::cast_precision_loss, reason = "figures for people")]
+fn report(args: &Args, passes: &[Pass]) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    let Some(whole) = passes.last().filter(|pass| pass.packets > 0) else {
+        return writeln!(out, "The captures hold no packets.");
+    };
+    let packets = whole.packets as f64;
+    let size = whole.octets as f64 / packets;
+    writeln!(
+        out,
+        "{} packets of {size:.0} octets, {} handshakes",
+        whole.packets, whole.handshakes
+    )?;
+    writeln!(out, "\n  ns/packet  stage (one worker, fastest of {} rounds)", args.rounds)?;
+    let nanos = |pass: &Pass| pass.took.as_nanos() as f64 / packets;
+    let mut before = 0.0;
+    for (pass, (_, name)) in passes.iter().zip(Stage::ALL) {
+        writeln!(out, "{:>11.1}  {name}", (nanos(pass) - before).max(0.0))?;
+        before = nanos(pass);
+    }
+    let cost = nanos(whole);
+    let rate = 1e9 / cost;
+    writeln!(out, "{cost:>11.1}  together: {:.2} million packets a second", rate / 1e6)?;
+    let offered = args.link * 1e9 / 8.0 / (size + FRAMING);
+    let busy = offered * cost / 1e9;
+    writeln!(
+        out,
+        "\nA full link of {} Gbit/s with such packets carries {:.2} million a second: {:.0} % of \
+         one worker,\nso {} worker{} at half load. The kernel's own cost of delivering packets \
+         comes on top; it is not\nmeasured here. The manual on sizing says how it was measured.",
+        args.link,
+        offered / 1e6,
+        busy * 100.0,
+        (busy / COMFORT).ceil().max(1.0),
+        if busy > COMFORT { "s" } else { "" },
+    )
+}

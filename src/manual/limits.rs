@@ -1,0 +1,27 @@
+//! What the sensor cannot see, and how that shows.
+//!
+//! A zero is only worth what could be seen. `vendorwatch read` ends with an account of what could
+//! not, the page `/` has the same account, and each line of it is a metric.
+//!
+//! | what | why | where it shows |
+//! | --- | --- | --- |
+//! | names inside ECH | the inner hello is encrypted (RFC 9849); the outer name is reported, and whether it is taken for real or GREASE | `vendorwatch_ech_hellos_total` |
+//! | names asked of encrypted resolvers | DNS over HTTPS, TLS, QUIC | `vendorwatch_encrypted_dns_connections_total` |
+//! | connections without a name | resumed sessions, raw addresses, hellos without SNI; DNS seen before names many of them | `vendorwatch_connections_total` |
+//! | traffic that the mirror does not copy | one direction only, lost before the sensor | handshakes `one_way`, `gap` |
+//! | traffic that the sensor drops | a ring that is full | `vendorwatch_capture_dropped_packets_total` |
+//! | cut packets | a snap length, a mirror that truncates | packets and handshakes `truncated` |
+//! | what is behind a relay | a resolver or proxy asks for others | findings carry the `role` that the configuration declares |
+//! | hosts behind address translation | they share an address | they are one client |
+//! | products without documented endpoints | nobody wrote them down | the signatures say what they cover |
+//!
+//! Attribution from DNS is evidence of another kind than a name in the connection itself: it is a
+//! signal of its own (`dns_attributed`), says how old the answer was, and is `weak` where unrelated
+//! names share the address.
+//!
+//! With several workers a conversation inside a tunnel stays whole when frames are spread by the
+//! innermost flow; where the kernel cannot do that, and in `read --workers` for tunnels whose outer
+//! packets are fragmented, its two directions may reach different workers.
+//!
+//! In `read --workers`, a capture whose clock leaps back by more than an hour within one file may
+//! count connections differently from one worker; names and findings do not differ.

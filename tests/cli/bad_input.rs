@@ -1,0 +1,145 @@
+//! What goes wrong is said clearly, on standard error, with the documented exit code.
+
+use std::fs;
+
+use super::{Run, small_capture, vendorwatch};
+
+#[test]
+fn a_file_that_is_not_there_or_no_capture_fails_the_job() {
+    let scratch = tempfile::tempdir().unwrap();
+    let text = scratch.path().join("notes.txt");
+    fs::write(&text, "no capture").unwrap();
+    for (path, part) in [
+        (scratch.path().join("absent.pcap"), "absent.pcap: No such file"),
+        (text.clone(), "notes.txt: not a capture file"),
+    ] {
+        let Run { code, stderr, stdout } = vendorwatch(["read".as_ref(), path.as_os_str()]);
+        assert_eq!(code, 1, "{stderr}");
+        assert!(stderr.contains(part), "{stderr}");
+        assert_eq!(stdout, "");
+    }
+}
+
+#[test]
+fn one_unreadable_file_among_several_is_a_warning() {
+    let scratch = tempfile::tempdir().unwrap();
+    let good = scratch.path().join("good.pcap");
+    fs::write(&good, small_capture()).unwrap();
+    let bad = scratch.path().join("bad.pcap");
+    fs::write(&bad, "nothing").unwrap();
+    let Run { code, stderr, stdout } =
+        vendorwatch(["read".as_ref(), "--names".as_ref(), good.as_os_str(), bad.as_os_str()]);
+    assert_eq!(code, 0, "{stderr}");
+    assert!(stderr.contains("warning: ") && stderr.contains("bad.pcap"), "{stderr}");
+    assert_eq!(stdout, "dns-query\tdownloads.kaspersky-labs.com\n");
+}
+
+#[test]
+fn a_broken_tail_yields_what_came_before_and_says_where() {
+    let scratch = tempfile::tempdir().unwrap();
+    let path = scratch.path().join("cut.pcap");
+    let mut octets = small_capture();
+    let whole = octets.len();
+    octets.extend([0; 9]);
+    fs::write(&path, octets).unwrap();
+    let Run { code, stderr, stdout } =
+        vendorwatch(["read".as_ref(), "--names".as_ref(), path.as_os_str()]);
+    assert_eq!(code, 0, "{stderr}");
+    assert!(stderr.contains(&format!("broken at byte {whole}")), "{stderr}");
+    assert_eq!(stdout.lines().count(), 1);
+}
+
+#[test]
+fn a_link_type_that_is_not_known_is_told() {
+    let scratch = tempfile::tempdir().unwrap();
+    let path = scratch.path().join("odd.pcap");
+    let mut octets = small_capture();
+    // The link type is the last field of the file header.
+    octets[20..24].copy_from_slice(&9_999_u32.to_le_bytes());
+    fs::write(&path, octets).unwrap();
+    let Run { code, stderr, stdout } = vendorwatch(["read".as_ref(), path.as_os_str()]);
+    assert_eq!(code, 0, "{stderr}");
+    assert!(stdout.contains("1  packets of a link type that is not known here"), "{stdout}");
+}
+
+#[test]
+fn findings_come_with_their_evidence() {
+    let scratch = tempfile::tempdir().unwrap();
+    let path = scratch.path().join("seen.pcap");
+    fs::write(&path, small_capture()).unwrap();
+    let Run { code, stdout, stderr } = vendorwatch([
+        "read".as_ref(),
+        "--format=json".as_ref(),
+        "--by=client".as_ref(),
+        path.as_os_str(),
+    ]);
+    assert_eq!(code, 0, "{stderr}");
+    let finding: serde_json::Value = serde_json::from_str(stdout.trim()).unwrap();
+    assert_eq!(finding["vendor"], "kaspersky");
+    assert_eq!(finding["client"], "192.0.2.7");
+    let with_workers = vendorwatch([
+        "read".as_ref(),
+        "--format=json".as_ref(),
+        "--by=client".as_ref(),
+        "--workers=3".as_ref(),
+        path.as_os_str(),
+    ]);
+    assert_eq!(with_workers.stdout, stdout, "the number of workers changes nothing");
+}
+
+#[test]
+fn bad_usage_configuration_and_filters_are_exit_code_2() {
+    let scratch = tempfile::tempdir().unwrap();
+    let config = scratch.path().join("v.toml");
+    fs::write(&config, "[capture]\nworker = 2\n").unwrap();
+    let capture = scratch.path().join("c.pcap");
+    fs::write(&capture, small_capture()).unwrap();
+    let (config, capture) = (config.to_str().unwrap(), capture.to_str().unwrap());
+    for (words, part) in [
+        (vec!["reed"], "unrecognized subcommand"),
+        (vec!["read"], "required arguments"),
+        (vec!["config", "check", "-c", config], "v.toml:2: unknown key `capture.worker`; known: "),
+        (vec!["run", "-c", config], "v.toml:2: unknown key"),
+        (vec!["run"], "no interface to capture from"),
+        (vec!["run", "-i", "lo", "--budgets.records=1"], "between 1024 and"),
+        (vec!["config", "check", "-c", "/nonexistent/v.toml"], "/nonexistent/v.toml"),
+        (vec!["read", capture, "--", "udp", "port", "nosuch"], "nosuch"),
+        (vec!["read", capture, "--signatures.disable=nobody"], "nobody"),
+    ] {
+        let Run { code, stderr, .. } = vendorwatch(&words);
+        assert_eq!(code, 2, "{words:?}: {stderr}");
+        assert!(stderr.contains(part), "{words:?}: {stderr}");
+    }
+}
+
+#[test]
+fn an_interface_that_is_not_there_fails_the_job() {
+    let Run { code, stderr, .. } = vendorwatch([
+        "run",
+        "-i",
+        "vw-nowhere0",
+        "--capture=ring",
+        "--web.listen-address=127.0.0.1:0",
+    ]);
+    assert_eq!(code, 1, "{stderr}");
+    assert!(stderr.contains("vw-nowhere0"), "{stderr}");
+}
+
+#[test]
+fn who_reads_no_further_is_no_failure() {
+    use std::io::Read;
+    use std::process::{Command, Stdio};
+
+    // More than a pipe holds, to a reader that takes one octet and goes.
+    let mut child = Command::new(env!("CARGO_BIN_EXE_vendorwatch"))
+        .args(["signatures", "list"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut octet = [0];
+    child.stdout.take().unwrap().read_exact(&mut octet).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+}

@@ -1,0 +1,251 @@
+//! The daemon on the loopback interface. It opens a packet socket; `make test` runs these as root.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::Duration;
+
+use super::{Run, vendorwatch};
+
+/// Long enough for the busiest machine; nobody waits for it who is not failing.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A daemon that is killed with the test.
+struct Daemon {
+    child: Child,
+    log: Receiver<String>,
+    address: String,
+}
+
+impl Daemon {
+    /// Starts on a free port and waits until it serves.
+    fn start(words: &[&str]) -> Self {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_vendorwatch"))
+            .args(["run", "-i", "lo", "--web.listen-address=127.0.0.1:0", "--log.format=logfmt"])
+            .args(words)
+            .env("NO_COLOR", "1")
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let (lines, log) = channel();
+        let stderr = BufReader::new(child.stderr.take().unwrap());
+        std::thread::spawn(move || {
+            for line in stderr.lines().map_while(Result::ok) {
+                if lines.send(line).is_err() {
+                    break;
+                }
+            }
+        });
+        let mut daemon = Self { child, log, address: String::new() };
+        let line = daemon.wait_for("listening");
+        let (_, address) = line.split_once("address=").unwrap();
+        address.trim().clone_into(&mut daemon.address);
+        daemon
+    }
+
+    /// The next line of the log that holds `part`.
+    fn wait_for(&self, part: &str) -> String {
+        let mut seen = Vec::new();
+        loop {
+            match self.log.recv_timeout(PATIENCE) {
+                Ok(line) if line.contains(part) => return line,
+                Ok(line) => seen.push(line),
+                Err(why) => panic!("no `{part}` in the log ({why}): {seen:#?}"),
+            }
+        }
+    }
+
+    /// One request; the answer with its head.
+    fn ask(&self, method: &str, path: &str, host: &str) -> String {
+        let mut stream = TcpStream::connect(&self.address).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        let request =
+            format!("{method} {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    }
+
+    fn signal(&self, name: &str) {
+        let id = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-s", name, &id]).status().unwrap().success());
+    }
+
+    fn end(mut self) -> Option<i32> {
+        self.child.wait().unwrap().code()
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        // It has usually ended.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The value of an unlabelled family.
+fn value(exposition: &str, family: &str) -> Option<f64> {
+    exposition.lines().find_map(|line| line.strip_prefix(family)?.trim().parse().ok())
+}
+
+#[test]
+#[ignore = "needs CAP_NET_RAW"]
+fn pages_answer_as_exporters_do() {
+    let daemon = Daemon::start(&[]);
+    let status = |method, path| {
+        let answer = daemon.ask(method, path, "localhost");
+        answer.split(' ').nth(1).unwrap().to_owned()
+    };
+    for (method, path, want) in [
+        ("GET", "/", "200"),
+        ("GET", "/metrics", "200"),
+        ("GET", "/-/healthy", "200"),
+        ("GET", "/-/ready", "200"),
+        ("GET", "/config", "200"),
+        ("GET", "/api/v1/findings", "200"),
+        ("GET", "/api/v1/findings?vendor=kaspersky", "200"),
+        ("GET", "/api/v1/findings?colour=red", "400"),
+        ("GET", "/-/reload", "405"),
+        ("POST", "/-/reload", "200"),
+        ("GET", "/nowhere", "404"),
+    ] {
+        assert_eq!(status(method, path), want, "{method} {path}");
+    }
+    // A page elsewhere whose name was made to point here.
+    for path in ["/api/v1/findings", "/config"] {
+        let answer = daemon.ask("GET", path, "evil.example");
+        assert!(answer.starts_with("HTTP/1.1 403 "), "{answer}");
+    }
+    daemon.signal("TERM");
+    daemon.wait_for("stopped");
+    assert_eq!(daemon.end(), Some(0));
+}
+
+#[test]
+#[ignore = "needs CAP_NET_RAW and promtool"]
+fn the_exposition_is_clean() {
+    let daemon = Daemon::start(&[]);
+    let answer = daemon.ask("GET", "/metrics", "localhost");
+    let (_, body) = answer.split_once("\r\n\r\n").unwrap();
+    let mut lint = Command::new("promtool")
+        .args(["check", "metrics"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("promtool");
+    lint.stdin.take().unwrap().write_all(body.as_bytes()).unwrap();
+    let lint = lint.wait_with_output().unwrap();
+    assert!(
+        lint.status.success() && lint.stdout.is_empty() && lint.stderr.is_empty(),
+        "{}{}",
+        String::from_utf8_lossy(&lint.stdout),
+        String::from_utf8_lossy(&lint.stderr)
+    );
+    for (family, least) in [
+        ("vendorwatch_config_last_reload_successful ", 1.0),
+        ("process_start_time_seconds ", 1e9),
+        ("process_resident_memory_bytes ", 1e5),
+    ] {
+        assert!(value(body, family).is_some_and(|value| value >= least), "{family}");
+    }
+    // What a rule asks for is there before it is needed.
+    let zero = "vendorwatch_vendor_first_seen_timestamp_seconds{network=\"other\",\
+                strength=\"strong\",vendor=\"kaspersky\"} 0";
+    assert!(body.contains(zero), "{body}");
+}
+
+#[test]
+#[ignore = "needs CAP_NET_RAW"]
+fn a_bad_reload_is_refused_by_name_and_the_old_one_stays() {
+    let scratch = tempfile::tempdir().unwrap();
+    let path = scratch.path().join("v.toml");
+    let write = |text: &str| std::fs::write(&path, text).unwrap();
+    write("[signatures]\nmin_strength = \"moderate\"\n");
+    let daemon = Daemon::start(&["-c", path_text(&path)]);
+    for (text, part) in [
+        ("[capture]\nkernel_flows = 4096\n", "only a restart can change capture.kernel_flows"),
+        ("[signatures]\nmin_strenth = \"weak\"\n", ":2: unknown key"),
+        ("[signatures]\ndisable = [\"nobody\"]\n", "nobody"),
+    ] {
+        write(text);
+        daemon.signal("HUP");
+        let line = daemon.wait_for("reload refused");
+        assert!(line.contains(part), "{line}");
+        let metrics = daemon.ask("GET", "/metrics", "localhost");
+        assert_eq!(value(&metrics, "vendorwatch_config_last_reload_successful "), Some(0.0));
+        let config = daemon.ask("GET", "/config", "localhost");
+        assert!(config.contains("min_strength = \"moderate\""), "{config}");
+        let answer = daemon.ask("POST", "/-/reload", "localhost");
+        assert!(answer.starts_with("HTTP/1.1 500 ") && answer.contains(part), "{answer}");
+        daemon.wait_for("reload refused");
+    }
+    write("[signatures]\nmin_strength = \"strong\"\n");
+    daemon.signal("HUP");
+    daemon.wait_for("reloaded");
+    let metrics = daemon.ask("GET", "/metrics", "localhost");
+    assert_eq!(value(&metrics, "vendorwatch_config_last_reload_successful "), Some(1.0));
+    assert!(daemon.ask("GET", "/config", "localhost").contains("min_strength = \"strong\""));
+}
+
+#[test]
+#[ignore = "needs CAP_NET_RAW"]
+fn the_service_manager_hears_of_every_step() {
+    use std::os::unix::net::UnixDatagram;
+
+    let scratch = tempfile::tempdir().unwrap();
+    let path = scratch.path().join("notify");
+    let manager = UnixDatagram::bind(&path).unwrap();
+    manager.set_read_timeout(Some(PATIENCE)).unwrap();
+    let wait_for = |parts: &[&str]| {
+        let mut seen = String::new();
+        let mut octets = [0; 4_096];
+        while !parts.iter().all(|part| seen.contains(part)) {
+            let length = manager.recv(&mut octets).unwrap_or_else(|e| panic!("{e}: {seen}"));
+            seen.push_str(core::str::from_utf8(&octets[..length]).unwrap());
+            seen.push('\n');
+        }
+    };
+    let mut child = Command::new(env!("CARGO_BIN_EXE_vendorwatch"))
+        .args(["run", "-i", "lo", "--web.listen-address=127.0.0.1:0", "-q"])
+        .env("NOTIFY_SOCKET", &path)
+        .env("WATCHDOG_USEC", "1000000")
+        .spawn()
+        .unwrap();
+    wait_for(&["READY=1", "STATUS="]);
+    wait_for(&["WATCHDOG=1"]);
+    let id = child.id().to_string();
+    assert!(Command::new("kill").args(["-s", "HUP", &id]).status().unwrap().success());
+    wait_for(&["RELOADING=1", "MONOTONIC_USEC=", "READY=1"]);
+    assert!(Command::new("kill").args(["-s", "TERM", &id]).status().unwrap().success());
+    wait_for(&["STOPPING=1"]);
+    assert!(child.wait().unwrap().success());
+}
+
+#[test]
+#[ignore = "needs CAP_NET_RAW"]
+fn a_port_in_use_and_an_event_file_that_cannot_be_written_fail_the_job() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("--web.listen-address={}", taken.local_addr().unwrap());
+    let Run { code, stderr, .. } = vendorwatch(["run", "-i", "lo", &address]);
+    assert_eq!(code, 1, "{stderr}");
+    assert!(stderr.contains("cannot listen on 127.0.0.1:"), "{stderr}");
+
+    let Run { code, stderr, .. } = vendorwatch([
+        "run",
+        "-i",
+        "lo",
+        "--web.listen-address=127.0.0.1:0",
+        "--events=/nonexistent/events.json",
+    ]);
+    assert_eq!(code, 1, "{stderr}");
+    assert!(stderr.contains("cannot write events to /nonexistent/events.json"), "{stderr}");
+}
+
+fn path_text(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
