@@ -5,6 +5,7 @@
 
 pub mod bpf;
 pub mod classic;
+#[cfg(feature = "libpcap")]
 mod counters;
 pub mod file;
 mod filter;
