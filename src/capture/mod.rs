@@ -7,6 +7,7 @@ pub mod bpf;
 pub mod classic;
 #[cfg(feature = "libpcap")]
 mod counters;
+pub mod dispatch;
 pub mod file;
 mod filter;
 pub mod interfaces;

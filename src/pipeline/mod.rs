@@ -16,9 +16,12 @@ mod general;
 pub mod handshake;
 pub mod quic;
 mod recent;
+mod route;
 mod tcp;
 mod tls;
 mod volume;
+
+pub use self::route::Router;
 
 use core::time::Duration;
 use std::sync::Arc;

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::reader::{Reader, Stop};
+use super::reader::{Block, Reader, Stop};
 use crate::capture::{BATCH, Batch, CaptureError, Counters, Filter, Source};
 use crate::frame::{Frame, SourceId};
 use crate::time::Timestamp;
@@ -206,13 +206,11 @@ impl Files {
         self.octets_done += file.reader.octets_read();
         self.done.add(file.reader.counters());
     }
-}
 
-impl Source for Files {
-    fn batch(
+    /// Like [`Source::batch`], with the block that each frame lies in and where it begins there.
+    pub(in crate::capture) fn shared_batch(
         &mut self,
-        _patience: Duration,
-        each: &mut impl FnMut(&Frame<'_>),
+        each: &mut impl FnMut(&Frame<'_>, &Block, usize),
     ) -> Result<Batch, CaptureError> {
         let mut count = 0;
         while count < BATCH {
@@ -255,6 +253,16 @@ impl Source for Files {
                 Ok(Batch::End)
             }
         }
+    }
+}
+
+impl Source for Files {
+    fn batch(
+        &mut self,
+        _patience: Duration,
+        each: &mut impl FnMut(&Frame<'_>),
+    ) -> Result<Batch, CaptureError> {
+        self.shared_batch(&mut |frame, _, _| each(frame))
     }
 
     fn counters(&mut self) -> Counters {

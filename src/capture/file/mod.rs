@@ -18,6 +18,7 @@ mod tests;
 
 pub use decompress::MAX_ZSTD_WINDOW_LOG;
 pub use files::{Files, MAX_FILES, MAX_OPEN};
+pub(super) use reader::Block;
 pub use reader::Reader;
 
 /// How much is asked of the kernel at once: fits a second-level cache, so that the copy made by

@@ -38,6 +38,10 @@ pub struct Reader {
     tape: Tape,
 }
 
+/// Octets of a file that were read at once. Whoever keeps a clone may go on reading them; the
+/// reader then goes on in another block.
+pub(in crate::capture) type Block = Arc<Vec<u8>>;
+
 /// The format of the records.
 #[derive(Debug)]
 enum Kind {
@@ -92,7 +96,8 @@ impl Reader {
             source,
             input: Box::new(input),
             read,
-            octets: vec![0; BLOCK],
+            octets: Arc::new(vec![0; BLOCK]),
+            spare: Vec::new(),
             start: 0,
             end: 0,
             base: 0,
@@ -140,18 +145,19 @@ impl Reader {
     /// # Errors
     /// When the file breaks off before it.
     pub fn peek(&mut self) -> Result<Option<Timestamp>, CaptureError> {
-        match self.run(Timestamp::ZERO, 1, &mut |_| {}, true)? {
+        match self.run(Timestamp::ZERO, 1, &mut |_, _, _| {}, true)? {
             Stop::Later(at) => Ok(Some(at)),
             Stop::Full | Stop::End => Ok(None),
         }
     }
 
-    /// Hands out frames up to and including the time `until`, at most `most`; with `peek`, none.
+    /// Hands out frames up to and including the time `until`, at most `most`, each with the block
+    /// it lies in and where it begins there; with `peek`, none.
     pub(super) fn run(
         &mut self,
         until: Timestamp,
         most: usize,
-        each: &mut impl FnMut(&Frame<'_>),
+        each: &mut impl FnMut(&Frame<'_>, &Block, usize),
         peek: bool,
     ) -> Result<Stop, CaptureError> {
         match &mut self.kind {
@@ -169,7 +175,8 @@ impl Source for Reader {
         each: &mut impl FnMut(&Frame<'_>),
     ) -> Result<Batch, CaptureError> {
         let before = self.tape.counters.packets;
-        let stop = self.run(Timestamp::from_nanos(u64::MAX), BATCH, each, false)?;
+        let forever = Timestamp::from_nanos(u64::MAX);
+        let stop = self.run(forever, BATCH, &mut |frame, _, _| each(frame), false)?;
         let count = usize::try_from(self.tape.counters.packets - before).unwrap_or(usize::MAX);
         Ok(if stop == Stop::End && count == 0 { Batch::End } else { Batch::Frames(count) })
     }
@@ -203,7 +210,9 @@ struct Tape {
     source: SourceId,
     input: Box<dyn Read + Send>,
     read: Arc<AtomicU64>,
-    octets: Vec<u8>,
+    octets: Block,
+    /// Blocks that others still read, or did: taken again when nobody does.
+    spare: Vec<Block>,
     start: usize,
     end: usize,
     /// Where `octets[0]` lies in the (decompressed) file.
@@ -223,7 +232,7 @@ impl Tape {
         format: &mut F,
         until: Timestamp,
         most: usize,
-        each: &mut impl FnMut(&Frame<'_>),
+        each: &mut impl FnMut(&Frame<'_>, &Block, usize),
         peek: bool,
     ) -> Result<Stop, CaptureError> {
         let mut walked = 0;
@@ -247,6 +256,7 @@ impl Tape {
                         if peek || head.at > until {
                             return Ok(Stop::Later(head.at));
                         }
+                        let begins = self.start + head.data.start;
                         let data = &octets[head.data];
                         self.start += used;
                         self.number += 1;
@@ -258,7 +268,7 @@ impl Tape {
                         }
                         self.counters.packets += 1;
                         self.counters.bytes += u64::from(head.wire_len);
-                        each(&Frame {
+                        let frame = Frame {
                             data,
                             wire_len: head.wire_len,
                             at: head.at,
@@ -266,7 +276,8 @@ impl Tape {
                             source: self.source,
                             number: self.number,
                             vlan: None,
-                        });
+                        };
+                        each(&frame, &self.octets, begins);
                     }
                     Step::Skip { used } => self.skip = used,
                     Step::Need(octets) => break octets,
@@ -286,14 +297,7 @@ impl Tape {
         if self.ended {
             return Ok(false);
         }
-        self.octets.copy_within(self.start..self.end, 0);
-        self.base += self.start as u64;
-        self.end -= self.start;
-        self.start = 0;
-        if self.end == self.octets.len() {
-            // Grown by what has come, not by what a record claims.
-            self.octets.resize(self.octets.len() * 2, 0);
-        }
+        self.compact();
         if self.read_some()? > 0 {
             return Ok(true);
         }
@@ -306,9 +310,37 @@ impl Tape {
         Err(self.broken_because(format!("cut short, {want} octets or more are missing")))
     }
 
+    /// Brings what waits to the front of a block that nobody else reads, with room behind it.
+    fn compact(&mut self) {
+        let waiting = self.start..self.end;
+        let want = if waiting.len() == self.octets.len() {
+            // Grown by what has come, not by what a record claims.
+            self.octets.len() * 2
+        } else {
+            self.octets.len()
+        };
+        if let Some(octets) = Arc::get_mut(&mut self.octets) {
+            octets.copy_within(waiting.clone(), 0);
+            octets.resize(want, 0);
+        } else {
+            let idle = self.spare.iter_mut().position(|block| Arc::get_mut(block).is_some());
+            let mut next = idle.map_or_else(Block::default, |at| self.spare.swap_remove(at));
+            if let Some(octets) = Arc::get_mut(&mut next) {
+                octets.resize(want, 0);
+                octets[..waiting.len()].copy_from_slice(&self.octets[waiting.clone()]);
+            }
+            self.spare.push(std::mem::replace(&mut self.octets, next));
+        }
+        self.base += waiting.start as u64;
+        self.end = waiting.len();
+        self.start = 0;
+    }
+
     fn read_some(&mut self) -> Result<usize, CaptureError> {
         loop {
-            match self.input.read(&mut self.octets[self.end..]) {
+            // Nobody else has the block: a new reader's is its own, a later one was compacted.
+            let room = Arc::get_mut(&mut self.octets).map(|octets| &mut octets[self.end..]);
+            match self.input.read(room.unwrap_or_default()) {
                 Ok(count) => {
                     self.end += count;
                     return Ok(count);

@@ -1,0 +1,147 @@
+//! Which worker a frame of a file belongs to, so that several workers find what one would.
+//!
+//! Both directions of a conversation, all fragments, and all conversations of a pair of hosts go
+//! to one worker. The pair is that of the innermost packet, whatever tunnels carry it, with one
+//! exception: when the packets of a tunnel are themselves fragments, what is in them shows only
+//! after they are put together, and the tunnel's own ends decide.
+
+use std::sync::Arc;
+
+use crate::decode::fast::Head;
+use crate::decode::{self, Decoded, Tenants};
+use crate::flow::{Clock, FlowHasher};
+use crate::frame::Frame;
+use crate::pipeline::SWEEP;
+use crate::time::Timestamp;
+use crate::visibility::Ledger;
+
+/// Says where frames go, and keeps the time for all workers.
+#[derive(Debug)]
+pub struct Router {
+    hasher: FlowHasher,
+    workers: u64,
+    clock: Clock,
+    next_sweep: Timestamp,
+    /// For what only the whole of the frames can tell.
+    ledger: Arc<Ledger>,
+    tenants: Tenants,
+}
+
+impl Router {
+    /// A router to so many workers; `ledger` counts the times that were clamped.
+    #[must_use]
+    pub fn new(seed: u64, workers: usize, ledger: Arc<Ledger>) -> Self {
+        Self {
+            // Not the workers' own hash: each would see half of its values only.
+            hasher: FlowHasher::new(!seed),
+            workers: workers.max(1) as u64,
+            clock: Clock::default(),
+            next_sweep: Timestamp::ZERO,
+            ledger,
+            tenants: Tenants::default(),
+        }
+    }
+
+    /// The worker of `frame`, and whether all must look for what is overdue first, as a single
+    /// worker would at this frame. Its time is corrected as a single worker would.
+    pub fn route(&mut self, frame: &mut Frame<'_>) -> (usize, bool) {
+        let tick = self.clock.tick(frame.source, frame.at);
+        frame.at = tick.at;
+        if tick.clamped {
+            self.ledger.time_clamped.add(1);
+        }
+        let sweep = tick.now >= self.next_sweep;
+        if sweep {
+            self.next_sweep = tick.now.plus(SWEEP);
+        }
+        // The high half times the number of workers: as even as the hash, without a division.
+        let worker = ((self.pair(frame) >> 32) * self.workers) >> 32;
+        (usize::try_from(worker).unwrap_or_default(), sweep)
+    }
+
+    fn pair(&self, frame: &Frame<'_>) -> u64 {
+        if let Some(head) = Head::of(frame) {
+            if let Some((source, destination)) = head.v4_addresses() {
+                return self.hasher.pair_v4(source, destination);
+            }
+            let (source, destination) = head.ends();
+            return self.hasher.pair(source.addr, destination.addr);
+        }
+        match decode::frame(frame, &self.tenants) {
+            Decoded::Packet(packet) => {
+                self.hasher.pair(packet.path.source.addr, packet.path.destination.addr)
+            }
+            Decoded::Fragment(fragment) => self.hasher.pair(fragment.source, fragment.destination),
+            Decoded::Not(_) => 0,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::frame::{LinkType, SourceId};
+
+    fn packet(source: [u8; 4], destination: [u8; 4], fragment: u8) -> Vec<u8> {
+        let mut ip = vec![0x45, 0, 0, 40, 0, 1, fragment, 0, 64, 6, 0, 0];
+        ip.extend(source);
+        ip.extend(destination);
+        ip.extend([0x9c, 0x40, 1, 187, 0, 0, 0, 1, 0, 0, 0, 0, 0x50, 0x10, 0, 0, 0, 0, 0, 0]);
+        ip
+    }
+
+    fn route(router: &mut Router, data: &[u8], link: LinkType, seconds: u64) -> (usize, bool) {
+        let mut frame = Frame {
+            data,
+            wire_len: u32::try_from(data.len()).unwrap(),
+            at: Timestamp::from_parts(seconds, 0),
+            link,
+            source: SourceId(0),
+            number: 1,
+            vlan: None,
+        };
+        router.route(&mut frame)
+    }
+
+    proptest! {
+        /// A packet, its answer, its fragments, and it in a tunnel have one worker.
+        #[test]
+        fn what_belongs_together_stays_together(a: [u8; 4], b: [u8; 4], workers in 1_usize..9, seed: u64) {
+            let mut router = Router::new(seed, workers, Arc::default());
+            let (there, back) = (packet(a, b, 0), packet(b, a, 0));
+            let ethernet = |ip: &[u8]| [&[2; 12][..], &[8, 0], ip].concat();
+            let mut tunnel = packet([10, 0, 0, 1], [10, 0, 0, 2], 0)[..20].to_vec();
+            tunnel[3] = 60;
+            tunnel[9] = 4;
+            tunnel.extend(&there);
+            let (worker, _) = route(&mut router, &ethernet(&there), LinkType::ETHERNET, 1);
+            prop_assert!(worker < workers);
+            for (data, link) in [
+                (ethernet(&back), LinkType::ETHERNET),
+                (there.clone(), LinkType::RAW),
+                (packet(a, b, 0x20), LinkType::RAW),
+                (tunnel, LinkType::RAW),
+            ] {
+                prop_assert_eq!(route(&mut router, &data, link, 1).0, worker);
+            }
+        }
+    }
+
+    #[test]
+    fn hosts_of_one_prefix_spread_and_time_is_told_once_a_second() {
+        let mut router = Router::new(1, 2, Arc::default());
+        let mut counts = [0_u32; 2];
+        let mut told = 0;
+        for host in 0..=255 {
+            let data = packet([10, 0, 0, host], [192, 0, 2, 1], 0);
+            let seconds = 100 + u64::from(host / 64);
+            let (worker, time) = route(&mut router, &data, LinkType::RAW, seconds);
+            counts[worker] += 1;
+            told += u32::from(time);
+        }
+        assert!(counts.iter().all(|count| (90..=166).contains(count)), "{counts:?}");
+        assert_eq!(told, 4);
+    }
+}
