@@ -8,6 +8,7 @@ mod e2e;
 mod fuzz;
 mod generated;
 mod inventory;
+mod laws;
 mod live;
 mod ops;
 mod rooms;

@@ -107,8 +107,21 @@ pub(super) fn certificate(
 }
 
 /// What began like a hello ended without one.
-pub(super) fn no_client_hello(emitter: &Emitter, opening: Opening, outcome: HandshakeOutcome) {
+///
+/// Where so little came that it cannot be told from others, it is taken for part of a copy if its
+/// conversation just had a hello.
+pub(super) fn no_client_hello(
+    emitter: &Emitter,
+    scene: &Scene<'_>,
+    opening: Opening,
+    outcome: HandshakeOutcome,
+) {
     if opening == Opening::Unknown {
+        let expected = emitter.hasher.word(scene.identity, EXPECTED);
+        if emitter.recent.contains(expected, emitter.now, ANSWERED) {
+            emitter.ledger.copies.add(1);
+            return;
+        }
         emitter.ledger.handshake_begun(HandshakeProtocol::Tls);
     }
     if opening != Opening::Copy {
@@ -122,7 +135,8 @@ pub(super) fn orphaned_server_hello(emitter: &mut Emitter, scene: &Scene<'_>) {
     let expected = emitter.hasher.word(scene.identity, EXPECTED);
     let now = emitter.now;
     if emitter.recent.note(expected, now, ANSWERED).is_none() {
-        no_client_hello(emitter, Opening::Unknown, HandshakeOutcome::OneWay);
+        emitter.ledger.handshake_begun(HandshakeProtocol::Tls);
+        emitter.ledger.handshake(HandshakeProtocol::Tls, HandshakeOutcome::OneWay);
     }
 }
 

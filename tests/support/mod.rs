@@ -1,5 +1,6 @@
 //! What several test modules share.
 
+pub(crate) mod talk;
 pub(crate) mod wire;
 
 use std::env;

@@ -76,11 +76,12 @@ impl Connection {
             }
         }
         let mut listed = None;
-        if !packet.payload.is_empty() && !is_padding(packet) {
+        let half = if from_client { &mut self.client } else { &mut self.server };
+        let padding = half.begins_at(sequence) && is_padding(packet);
+        if !packet.payload.is_empty() && !padding {
             self.cut |= packet.is_cut();
             let identity = emitter.identity(&path);
             let scene = Scene { seen: &packet.seen, path, from_client, identity };
-            let half = if from_client { &mut self.client } else { &mut self.server };
             let lost = packet.is_cut().then_some(HandshakeOutcome::Truncated);
             let found = half.feed(&scene, sequence, packet.payload, lost, emitter, out);
             listed = self.found(found, &scene, packet, emitter, out);

@@ -1,6 +1,7 @@
 //! One direction of a connection: from segments to observations.
 
 use crate::flow::{Brought, Segments};
+use crate::inspect::dns::PORT as DNS_PORT;
 use crate::inspect::stream::{Choice, Observation, Progress, Stream};
 use crate::pipeline::Sink;
 use crate::pipeline::dns;
@@ -161,12 +162,13 @@ impl Half {
                             opened.note(scene, stream, &rest[more.min(rest.len())..], emitter);
                             return consumed + more;
                         }
-                        Progress::Next { consumed: more } => {
+                        Progress::Next { consumed: more @ 1.. } => {
                             consumed += more;
                             self.need = 0;
                             self.stage = Stage::Beginning;
                         }
-                        Progress::Done => {
+                        // A wrapper of nothing would be unwrapped for ever.
+                        Progress::Next { consumed: 0 } | Progress::Done => {
                             self.stage = Stage::Done;
                             return octets.len();
                         }
@@ -184,30 +186,32 @@ impl Half {
         emitter: &mut Emitter,
         out: &mut impl Sink,
     ) {
-        let Stage::Reading(stream) = &mut self.stage else { return };
-        if !self.segments.has_hole() {
-            return;
-        }
-        let (opened, lost) = (&mut self.opened, Some(HandshakeOutcome::Gap));
-        let again = stream.break_off(self.segments.ready(), &mut |observation| {
-            observed(scene, &observation, lost, opened, found, emitter, out);
-        });
-        if !again {
-            return;
-        }
-        while self.segments.skip_hole() {
-            let ready = self.segments.take_ready();
-            self.need = 0;
+        while self.segments.has_hole() {
+            let (opened, lost) = (&mut self.opened, Some(HandshakeOutcome::Gap));
+            let again = match &mut self.stage {
+                Stage::Beginning => scene.path.destination.port == DNS_PORT,
+                Stage::Reading(stream) => {
+                    stream.break_off(self.segments.ready(), &mut |observation| {
+                        observed(scene, &observation, lost, opened, found, emitter, out);
+                    })
+                }
+                Stage::Ignored | Stage::Done => false,
+            };
+            if !again {
+                return;
+            }
             // Segments mostly begin where messages do.
+            self.segments.skip_hole();
             self.stage = Stage::Beginning;
+            self.need = 0;
+            let ready = self.segments.take_ready();
             let consumed = self.inspect(scene, &ready, found, emitter, out);
             self.segments.put_back(ready);
             self.segments.consume(consumed);
+            if matches!(self.stage, Stage::Done) {
+                self.stage = Stage::Beginning;
+            }
         }
-        if !matches!(self.stage, Stage::Reading(_)) {
-            self.stage = Stage::Beginning;
-        }
-        self.need = 0;
     }
 
     /// Nothing more will come.
@@ -228,6 +232,13 @@ impl Half {
         }
         self.segments.clear();
         found
+    }
+
+    /// Would octets with this sequence number be the stream's first?
+    pub(super) fn begins_at(&self, sequence: u32) -> bool {
+        matches!(self.stage, Stage::Beginning)
+            && self.segments.ready().is_empty()
+            && self.segments.next().is_none_or(|next| next == sequence)
     }
 
     /// Hellos and DNS messages that have begun and have no outcome yet.
@@ -266,7 +277,7 @@ fn observed(
             found.hello = true;
             found.said = Some(Said::default());
             let outcome = lost.unwrap_or(HandshakeOutcome::Malformed);
-            tls::no_client_hello(emitter, core::mem::take(&mut opened.hello), outcome);
+            tls::no_client_hello(emitter, scene, core::mem::take(&mut opened.hello), outcome);
         }
         Observation::ServerHello(_) => {}
         Observation::Certificate(der) => found.listed = tls::certificate(emitter, scene, der, out),

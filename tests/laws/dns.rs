@@ -1,0 +1,139 @@
+//! DNS, over UDP and TCP.
+
+use core::time::Duration;
+
+use proptest::prelude::*;
+use vendorwatch::detect::Record;
+use vendorwatch::inspect::Signal;
+use vendorwatch::pipeline::Settings;
+use vendorwatch::visibility::{DnsOutcome, DnsTransport};
+
+use super::deliveries;
+use crate::support::talk::{ACK, Ends, SYN, Tap, dns, dns_name};
+
+const CLIENT: u32 = 77;
+
+fn stream(messages: &[Vec<u8>]) -> Vec<u8> {
+    messages
+        .iter()
+        .flat_map(|message| {
+            [&u16::try_from(message.len()).unwrap().to_be_bytes()[..], message].concat()
+        })
+        .collect()
+}
+
+fn streams() -> impl Strategy<Value = (usize, Vec<u8>, Vec<(usize, usize)>)> {
+    (1usize..6).prop_flat_map(|count| {
+        let messages: Vec<_> = (0..count)
+            .map(|n| dns(u16::try_from(n).unwrap(), false, &format!("host{n}.example"), &[]))
+            .collect();
+        let stream = stream(&messages);
+        let len = stream.len();
+        (Just(count), Just(stream), deliveries(len))
+    })
+}
+
+proptest! {
+    /// Any number of messages, cut and delivered in any way, are that many questions.
+    #[test]
+    fn messages_in_a_stream_are_found_however_it_is_cut((count, stream, pieces) in streams()) {
+        let ends = Ends::v4(50_000, 53);
+        let mut tap = Tap::new(Settings::default());
+        tap.frame(&ends.tcp(CLIENT, 0, SYN, &[]));
+        for (from, to) in pieces {
+            let sequence = CLIENT + 1 + u32::try_from(from).unwrap();
+            tap.frame(&ends.tcp(sequence, 1, ACK, &stream[from..to]));
+            tap.assert_conserved();
+        }
+        let expected: Vec<_> = (0..count).map(|n| format!("host{n}.example")).collect();
+        let names: Vec<_> = tap.names().into_iter().map(|(_, name)| name.to_owned()).collect();
+        prop_assert_eq!(names, expected);
+        tap.finish();
+        tap.assert_conserved();
+        prop_assert_eq!(tap.connections(), 0);
+    }
+
+    /// Octets after a hole are read all the same.
+    #[test]
+    fn a_hole_costs_no_more_than_the_messages_it_touches(lost in 0usize..5) {
+        let ends = Ends::v4(50_000, 53);
+        let mut tap = Tap::new(Settings::default());
+        tap.frame(&ends.tcp(CLIENT, 0, SYN, &[]));
+        let mut sequence = CLIENT + 1;
+        for n in 0..5usize {
+            let name = format!("host{n}.example");
+            let octets = stream(&[dns(u16::try_from(n).unwrap(), false, &name, &[])]);
+            if n != lost {
+                tap.frame(&ends.tcp(sequence, 1, ACK, &octets));
+            }
+            sequence += u32::try_from(octets.len()).unwrap();
+        }
+        tap.finish();
+        prop_assert_eq!(tap.names().len(), 4);
+        tap.assert_conserved();
+    }
+}
+
+#[test]
+fn a_question_counts_once_in_five_seconds() {
+    let ends = Ends::v4(50_000, 53);
+    let query = ends.udp(&dns(9, false, "Example.COM", &[]));
+    let mut tap = Tap::new(Settings::default());
+    tap.frame(&query);
+    tap.wait(500);
+    tap.frame(&query);
+    assert_eq!(tap.ledger.copies.value(), 1);
+    tap.wait(3_000);
+    tap.frame(&query);
+    assert_eq!(tap.ledger.copies.value(), 1, "a repetition after a second is no copy");
+    assert_eq!(tap.names(), [(Signal::DnsQuery, "example.com")]);
+    tap.wait(2_000);
+    tap.frame(&query);
+    assert_eq!(tap.names().len(), 2);
+    let udp = &tap.ledger.dns[DnsTransport::Udp as usize];
+    assert_eq!(udp[DnsOutcome::Repeated as usize].value(), 2);
+    tap.assert_conserved();
+}
+
+#[test]
+fn an_answer_is_named_only_where_its_question_was_not_seen() {
+    let ends = Ends::v4(50_000, 53);
+    let records = [(5, dns_name("edge.cdn.example")), (1, vec![192, 0, 2, 80])];
+    let answer = ends.reversed().udp(&dns(9, true, "www.example.com", &records));
+    let link = (Signal::DnsAnswer, "edge.cdn.example");
+
+    let mut tap = Tap::new(Settings::default());
+    tap.frame(&ends.udp(&dns(9, false, "www.example.com", &[])));
+    tap.frame(&answer);
+    tap.frame(&answer);
+    assert_eq!(tap.names(), [(Signal::DnsQuery, "www.example.com"), link]);
+
+    let mut tap = Tap::new(Settings::default());
+    tap.frame(&answer);
+    assert_eq!(tap.names(), [(Signal::DnsAnswer, "www.example.com"), link]);
+    let [Record::Answer(learned)] = &tap.heard.records[..] else {
+        panic!("{:?}", tap.heard.records)
+    };
+    assert_eq!(learned.name.as_str(), "www.example.com");
+    assert_eq!(learned.address.to_string(), "192.0.2.80");
+    assert_eq!(learned.client.to_string(), "192.0.2.10");
+    assert_eq!(Duration::from_secs(learned.ttl.into()), Duration::from_secs(60));
+}
+
+#[test]
+fn every_cut_of_an_answer_yields_what_lies_before_it() {
+    let ends = Ends::v4(50_000, 53);
+    let records = [(1, vec![192, 0, 2, 80]), (1, vec![192, 0, 2, 81])];
+    let message = dns(9, true, "www.example.com", &records);
+    let frame = ends.reversed().udp(&message);
+    let headers = frame.len() - message.len();
+    for len in headers..frame.len() {
+        let mut tap = Tap::new(Settings::default());
+        tap.cut(&frame, len);
+        let read = tap.heard.records.len();
+        assert_eq!(read, (len - headers).saturating_sub(33) / 16, "{len}");
+        let udp = &tap.ledger.dns[DnsTransport::Udp as usize];
+        assert_eq!(udp[DnsOutcome::Truncated as usize].value(), 1);
+        tap.assert_conserved();
+    }
+}

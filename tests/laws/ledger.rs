@@ -1,0 +1,155 @@
+//! Accounts and budgets, whatever comes.
+
+use proptest::prelude::*;
+use vendorwatch::pipeline::{Budgets, Settings};
+use vendorwatch::visibility::TableName;
+
+use crate::support::talk::{Ends, SYN, Tap, client_hello, dns, server_hello};
+
+/// Beginnings of what the pipeline knows, whole, cut and damaged.
+fn payloads() -> impl Strategy<Value = Vec<u8>> {
+    let seeds = prop_oneof![
+        Just(client_hello(Some("www.example.com"), 5, 0, 1 << 14)),
+        Just(client_hello(Some("www.example.com"), 6, 700, 90)),
+        Just(client_hello(None, 7, 0, 1 << 14)),
+        Just(server_hello(8)),
+        Just([&[0, 33][..], &dns(1, false, "www.example.com", &[])].concat()),
+        Just(dns(2, false, "www.example.com", &[])),
+        Just(dns(2, true, "www.example.com", &[(1, vec![192, 0, 2, 1])])),
+        proptest::collection::vec(any::<u8>(), 0..60),
+    ];
+    let damage = proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..3);
+    (seeds, any::<prop::sample::Index>(), any::<bool>(), damage).prop_map(
+        |(mut payload, cut, whole, damage)| {
+            if !payload.is_empty() {
+                for (at, octet) in damage {
+                    let at = at.index(payload.len());
+                    payload[at] = octet;
+                }
+                if !whole {
+                    payload.truncate(cut.index(payload.len()));
+                }
+            }
+            payload
+        },
+    )
+}
+
+#[derive(Clone, Debug)]
+struct Step {
+    client_port: u16,
+    server_port: u16,
+    from_server: bool,
+    udp: bool,
+    sequence: u32,
+    flags: u8,
+    payload: Vec<u8>,
+    captured: usize,
+    wait: u64,
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let ports = (40_000u16..40_003, prop_oneof![Just(443u16), Just(53), Just(853), Just(5_353)]);
+    let wait = prop_oneof![8 => 0u64..50, 1 => 900u64..40_000];
+    let captured = prop_oneof![5 => Just(usize::MAX), 1 => 0usize..200];
+    let step = (ports, any::<(bool, bool)>(), 0u32..900, 0u8..32, payloads(), captured, wait)
+        .prop_map(
+            |(
+                (client_port, server_port),
+                (from_server, udp),
+                sequence,
+                flags,
+                payload,
+                captured,
+                wait,
+            )| {
+                Step {
+                    client_port,
+                    server_port,
+                    from_server,
+                    udp,
+                    sequence,
+                    flags,
+                    payload,
+                    captured,
+                    wait,
+                }
+            },
+        );
+    proptest::collection::vec(step, 0..120)
+}
+
+fn play(tap: &mut Tap, steps: &[Step]) {
+    for step in steps {
+        let mut ends = Ends::v4(step.client_port, step.server_port);
+        if step.from_server {
+            ends = ends.reversed();
+        }
+        let frame = if step.udp {
+            ends.udp(&step.payload)
+        } else {
+            ends.tcp(step.sequence, step.sequence, step.flags, &step.payload)
+        };
+        tap.wait(step.wait);
+        tap.cut(&frame, step.captured);
+        tap.assert_conserved();
+    }
+}
+
+proptest! {
+    /// At every moment what began is what ended and what is pending; at the end nothing is.
+    #[test]
+    fn accounts_balance_at_every_moment(steps in steps(), small: bool) {
+        let mut settings = Settings::default();
+        if small {
+            settings.budgets = Budgets { connections: 1, recent: 1, ..Budgets::default() };
+        }
+        let mut tap = Tap::new(settings);
+        play(&mut tap, &steps);
+        tap.finish();
+        tap.assert_conserved();
+        for protocol in vendorwatch::visibility::HandshakeProtocol::ALL {
+            prop_assert_eq!(tap.pipeline.pending_handshakes(protocol), 0);
+        }
+    }
+
+    /// What is seen does not depend on the seed of the hashes.
+    #[test]
+    fn the_seed_shows_nowhere(steps in steps(), seed: u64) {
+        let mut one = Tap::new(Settings::default());
+        let mut other = Tap::new(Settings { seed, ..Settings::default() });
+        play(&mut one, &steps);
+        play(&mut other, &steps);
+        one.finish();
+        other.finish();
+        prop_assert_eq!(one.names(), other.names());
+        prop_assert_eq!(one.heard.records.len(), other.heard.records.len());
+        for (a, b) in one.heard.records.iter().zip(&other.heard.records) {
+            prop_assert_eq!(a.origin(), b.origin());
+        }
+    }
+}
+
+#[test]
+fn a_flood_of_beginnings_stays_in_its_budget() {
+    let budget = 1 << 20;
+    let budgets = Budgets { connections: budget, recent: budget, ..Budgets::default() };
+    let mut tap = Tap::new(Settings { budgets, ..Settings::default() });
+    let hello = client_hello(Some("www.example.com"), 5, 3_000, 1 << 14);
+    for n in 0..40_000u32 {
+        let port = u16::try_from(n % 60_000).unwrap();
+        let ends = if n % 2 == 0 { Ends::v4(port, 443) } else { Ends::v6(port, 8_443) };
+        tap.frame(&ends.tcp(n, 0, SYN, &[]));
+        // Beyond a hole, so that it is kept.
+        tap.frame(&ends.tcp(n + 900, 0, 16, &hello[900..2_000]));
+        tap.frame(&ends.udp(&dns(u16::try_from(n % 65_521).unwrap(), false, "flood.example", &[])));
+    }
+    tap.wait(1_500);
+    tap.frame(&Ends::v4(1, 2).udp(b"publishes the tables' use"));
+    for name in [TableName::Connections, TableName::Recent] {
+        let table = &tap.ledger.tables[name as usize];
+        assert!(table.bytes.value() <= budget as u64, "{name:?}: {}", table.bytes.value());
+        assert!(table.evicted.value() > 0, "{name:?} gave nothing up");
+    }
+    tap.assert_conserved();
+}

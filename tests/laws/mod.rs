@@ -1,0 +1,23 @@
+//! What holds for the pipeline whatever the packets: one event is one sighting, what began is
+//! accounted for, memory stays in its budget.
+
+mod captures;
+mod dns;
+mod ledger;
+mod tls;
+
+use proptest::prelude::*;
+
+/// Ways to deliver a stream of `len` octets: pieces that cover it, some more that overlap them,
+/// in any order.
+fn deliveries(len: usize) -> impl Strategy<Value = Vec<(usize, usize)>> {
+    let cuts = proptest::collection::btree_set(1..len.max(2), 0..8);
+    let extra = proptest::collection::vec((0..len, 1..=len), 0..6);
+    (cuts, extra).prop_flat_map(move |(cuts, extra)| {
+        let ends: Vec<usize> = cuts.into_iter().filter(|&cut| cut < len).chain([len]).collect();
+        let starts = [0].into_iter().chain(ends.iter().copied());
+        let mut pieces: Vec<(usize, usize)> = starts.zip(ends.clone()).collect();
+        pieces.extend(extra.into_iter().map(|(from, size)| (from, (from + size).min(len))));
+        Just(pieces).prop_shuffle()
+    })
+}

@@ -1,0 +1,267 @@
+//! TLS over TCP.
+
+use proptest::prelude::*;
+use vendorwatch::detect::Record;
+use vendorwatch::inspect::Signal;
+use vendorwatch::pipeline::Settings;
+use vendorwatch::visibility::{HandshakeOutcome, HandshakeProtocol};
+
+use super::deliveries;
+use crate::support::talk::{ACK, Ends, FIN, PSH, RST, SYN, Tap, client_hello, server_hello};
+
+const NAME: &str = "update.example.com";
+const CLIENT: u32 = 0xffff_fe00;
+const SERVER: u32 = 5_000;
+
+fn named(tap: &Tap) -> u64 {
+    tap.ledger.handshakes[HandshakeProtocol::Tls as usize][HandshakeOutcome::Named as usize].value()
+}
+
+fn begun(tap: &Tap) -> u64 {
+    tap.ledger.handshakes_begun[HandshakeProtocol::Tls as usize].value()
+}
+
+fn outcome(tap: &Tap, outcome: HandshakeOutcome) -> u64 {
+    tap.ledger.handshakes[HandshakeProtocol::Tls as usize][outcome as usize].value()
+}
+
+/// A hello with its size, and the way it is delivered.
+fn hellos() -> impl Strategy<Value = (Vec<u8>, Vec<(usize, usize)>)> {
+    (0usize..1_900, prop_oneof![Just(1usize << 14), 20usize..600]).prop_flat_map(
+        |(filler, record)| {
+            let hello = client_hello(Some(NAME), 7, filler, record);
+            let len = hello.len();
+            (Just(hello), deliveries(len))
+        },
+    )
+}
+
+proptest! {
+    /// However a hello is cut, ordered, repeated and overlapped, it is one sighting, one handshake
+    /// and one connection, at once and not at the end.
+    #[test]
+    fn one_hello_is_one_sighting((hello, pieces) in hellos(), v6: bool, seed: u64) {
+        let ends = if v6 { Ends::v6(40_000, 443) } else { Ends::v4(40_000, 443) };
+        let mut tap = Tap::new(Settings { seed, ..Settings::default() });
+        tap.frame(&ends.tcp(CLIENT, 0, SYN, &[]));
+        tap.frame(&ends.reversed().tcp(SERVER, CLIENT.wrapping_add(1), SYN | ACK, &[]));
+        for (from, to) in pieces {
+            let sequence = CLIENT.wrapping_add(1 + u32::try_from(from).unwrap());
+            tap.frame(&ends.tcp(sequence, SERVER + 1, ACK | PSH, &hello[from..to]));
+            tap.assert_conserved();
+        }
+        prop_assert_eq!(tap.names(), [(Signal::TlsSni, NAME)]);
+        prop_assert_eq!((begun(&tap), named(&tap), tap.connections()), (1, 1, 1));
+        let reply = CLIENT.wrapping_add(1 + u32::try_from(hello.len()).unwrap());
+        tap.frame(&ends.reversed().tcp(SERVER + 1, reply, ACK, &server_hello(9)));
+        tap.finish();
+        prop_assert_eq!(tap.names(), [(Signal::TlsSni, NAME)]);
+        prop_assert_eq!((begun(&tap), named(&tap), tap.connections()), (1, 1, 1));
+        tap.assert_conserved();
+    }
+
+    /// The same in a connection whose beginning was not seen, when the hello's first octets come
+    /// first.
+    #[test]
+    fn a_hello_mid_stream_is_one_sighting((hello, mut pieces) in hellos()) {
+        let ends = Ends::v4(40_000, 8_443);
+        let first = pieces.iter().position(|piece| piece.0 == 0).unwrap();
+        pieces.swap(0, first);
+        let mut tap = Tap::new(Settings::default());
+        for (from, to) in pieces {
+            let sequence = CLIENT.wrapping_add(u32::try_from(from).unwrap());
+            tap.frame(&ends.tcp(sequence, SERVER, ACK, &hello[from..to]));
+        }
+        tap.finish();
+        prop_assert_eq!(tap.names(), [(Signal::TlsSni, NAME)]);
+        prop_assert_eq!((begun(&tap), named(&tap), tap.connections()), (1, 1, 0));
+        tap.assert_conserved();
+    }
+
+    /// Every frame delivered twice, the copies up to a second late, changes nothing.
+    #[test]
+    fn a_mirror_that_doubles_changes_nothing(
+        (hello, pieces) in hellos(),
+        delays in proptest::collection::vec(0usize..8, 64),
+    ) {
+        let ends = Ends::v4(40_000, 443);
+        let mut frames = vec![ends.tcp(CLIENT, 0, SYN, &[])];
+        for (from, to) in pieces {
+            let sequence = CLIENT.wrapping_add(1 + u32::try_from(from).unwrap());
+            frames.push(ends.tcp(sequence, SERVER + 1, ACK, &hello[from..to]));
+        }
+        let reply = CLIENT.wrapping_add(1 + u32::try_from(hello.len()).unwrap());
+        frames.push(ends.reversed().tcp(SERVER + 1, reply, ACK, &server_hello(9)));
+        let mut late: Vec<(usize, &Vec<u8>)> = Vec::new();
+        for (at, frame) in frames.iter().enumerate() {
+            late.push((at * 8, frame));
+            late.push((at * 8 + 1 + delays[at % delays.len()] * 8, frame));
+        }
+        late.sort_by_key(|(at, _)| *at);
+        let mut tap = Tap::new(Settings::default());
+        for (_, frame) in late {
+            tap.frame(frame);
+            tap.assert_conserved();
+        }
+        tap.finish();
+        prop_assert_eq!(tap.names(), [(Signal::TlsSni, NAME)]);
+        prop_assert_eq!((begun(&tap), named(&tap)), (1, 1));
+        prop_assert!(tap.ledger.copies.value() > 0);
+        tap.assert_conserved();
+    }
+}
+
+fn syn(tap: &mut Tap, ends: Ends) {
+    tap.frame(&ends.tcp(CLIENT, 0, SYN, &[]));
+}
+
+#[test]
+fn a_hello_without_its_tail_names_its_server_when_the_name_is_there() {
+    // The name comes before the filler's end only if there is none.
+    for (filler, seen) in [(0, true), (900, false)] {
+        let hello = client_hello(Some(NAME), 1, filler, 1 << 14);
+        let mut tap = Tap::new(Settings::default());
+        let ends = Ends::v4(40_000, 443);
+        syn(&mut tap, ends);
+        let cut = hello.len() - 4;
+        let part = &hello[..if seen { cut } else { 500 }];
+        tap.frame(&ends.tcp(CLIENT.wrapping_add(1), SERVER, ACK, part));
+        assert!(tap.names().is_empty());
+        tap.assert_conserved();
+        tap.wait(120_000);
+        tap.frame(&Ends::v4(1, 2).udp(b"another packet lets time pass"));
+        assert_eq!(tap.names(), if seen { vec![(Signal::TlsSni, NAME)] } else { vec![] });
+        assert_eq!(outcome(&tap, HandshakeOutcome::Timeout), u64::from(!seen));
+        assert_eq!(tap.connections(), 1);
+        tap.assert_conserved();
+    }
+}
+
+#[test]
+fn a_hole_in_a_hello_is_a_gap() {
+    let hello = client_hello(Some(NAME), 1, 900, 1 << 14);
+    let ends = Ends::v4(40_000, 443);
+    let mut tap = Tap::new(Settings::default());
+    syn(&mut tap, ends);
+    tap.frame(&ends.tcp(CLIENT.wrapping_add(1), SERVER, ACK, &hello[..300]));
+    tap.frame(&ends.tcp(CLIENT.wrapping_add(601), SERVER, ACK, &hello[600..]));
+    tap.finish();
+    assert_eq!(outcome(&tap, HandshakeOutcome::Gap), 1);
+    assert!(tap.names().is_empty());
+    tap.assert_conserved();
+}
+
+#[test]
+fn a_frame_cut_by_a_snaplen_is_read_at_once() {
+    let hello = client_hello(Some(NAME), 1, 300, 1 << 14);
+    let frame = Ends::v4(40_000, 443).tcp(CLIENT.wrapping_add(1), SERVER, ACK, &hello);
+    let mut tap = Tap::new(Settings::default());
+    syn(&mut tap, Ends::v4(40_000, 443));
+    tap.cut(&frame, frame.len() - 3);
+    assert_eq!(tap.names(), [(Signal::TlsSni, NAME)]);
+    assert_eq!(named(&tap), 1);
+
+    let mut tap = Tap::new(Settings::default());
+    syn(&mut tap, Ends::v4(40_000, 443));
+    tap.cut(&frame, 200);
+    assert_eq!(outcome(&tap, HandshakeOutcome::Truncated), 1);
+    tap.assert_conserved();
+}
+
+#[test]
+fn a_second_hello_after_a_retry_is_the_same_handshake() {
+    let ends = Ends::v4(40_000, 443);
+    let hello = client_hello(Some(NAME), 3, 0, 1 << 14);
+    let again = client_hello(Some(NAME), 3, 40, 1 << 14);
+    let mut tap = Tap::new(Settings::default());
+    syn(&mut tap, ends);
+    tap.frame(&ends.tcp(CLIENT.wrapping_add(1), SERVER, ACK, &hello));
+    tap.wait(400);
+    let next = CLIENT.wrapping_add(1 + u32::try_from(hello.len()).unwrap());
+    tap.frame(&ends.tcp(next, SERVER + 99, ACK, &again));
+    tap.finish();
+    assert_eq!(tap.names(), [(Signal::TlsSni, NAME)]);
+    assert_eq!(named(&tap), 1);
+    tap.assert_conserved();
+}
+
+#[test]
+fn a_server_alone_is_one_way_and_a_late_server_is_not() {
+    let ends = Ends::v4(40_000, 443);
+    let answer = ends.reversed().tcp(SERVER, CLIENT, ACK, &server_hello(8));
+    let mut tap = Tap::new(Settings::default());
+    tap.frame(&answer);
+    tap.frame(&answer);
+    assert_eq!(outcome(&tap, HandshakeOutcome::OneWay), 1);
+
+    let mut tap = Tap::new(Settings::default());
+    tap.frame(&ends.tcp(CLIENT, SERVER, ACK, &client_hello(Some(NAME), 3, 0, 1 << 14)));
+    for _ in 0..3 {
+        tap.frame(&answer);
+    }
+    assert_eq!((outcome(&tap, HandshakeOutcome::OneWay), named(&tap)), (0, 1));
+    tap.assert_conserved();
+}
+
+#[test]
+fn ports_used_again_begin_another_connection() {
+    let ends = Ends::v4(40_000, 443);
+    let mut tap = Tap::new(Settings::default());
+    for round in 0..3u8 {
+        let first = CLIENT.wrapping_add(u32::from(round) * 100_000);
+        tap.frame(&ends.tcp(first, 0, SYN, &[]));
+        let hello = client_hello(Some(NAME), round, 0, 1 << 14);
+        tap.frame(&ends.tcp(first.wrapping_add(1), SERVER, ACK, &hello));
+        tap.wait(2_000);
+    }
+    assert_eq!((named(&tap), tap.connections()), (3, 3));
+    tap.assert_conserved();
+}
+
+#[test]
+fn data_in_the_syn_is_the_beginning() {
+    let ends = Ends::v4(40_000, 443);
+    let hello = client_hello(Some(NAME), 3, 0, 1 << 14);
+    let mut tap = Tap::new(Settings::default());
+    tap.frame(&ends.tcp(CLIENT, 0, SYN, &hello[..50]));
+    tap.frame(&ends.tcp(CLIENT.wrapping_add(51), SERVER, ACK, &hello[50..]));
+    assert_eq!(tap.names(), [(Signal::TlsSni, NAME)]);
+    assert_eq!(tap.connections(), 1);
+}
+
+#[test]
+fn padding_that_counts_as_payload_hides_nothing() {
+    let ends = Ends::v4(40_000, 443);
+    let hello = client_hello(Some(NAME), 3, 0, 1 << 14);
+    let mut tap = Tap::new(Settings::default());
+    syn(&mut tap, ends);
+    tap.frame(&ends.tcp(CLIENT.wrapping_add(1), SERVER, ACK, &[0; 6]));
+    tap.frame(&ends.tcp(CLIENT.wrapping_add(1), SERVER, ACK | PSH, &hello));
+    assert_eq!(tap.names(), [(Signal::TlsSni, NAME)]);
+}
+
+#[test]
+fn other_protocols_are_nameless_connections_and_leave_nothing_behind() {
+    let mut tap = Tap::new(Settings::default());
+    for port in 0..50 {
+        let ends = Ends::v4(40_000 + port, 22);
+        syn(&mut tap, ends);
+        tap.frame(&ends.tcp(CLIENT.wrapping_add(1), SERVER, ACK, b"SSH-2.0-OpenSSH_9.9\r\n"));
+    }
+    let ends = Ends::v4(50_000, 22);
+    syn(&mut tap, ends);
+    tap.frame(&ends.reversed().tcp(0, CLIENT.wrapping_add(1), RST | ACK, &[]));
+    let ends = Ends::v4(50_001, 22);
+    syn(&mut tap, ends);
+    tap.frame(&ends.tcp(CLIENT.wrapping_add(1), SERVER, FIN | ACK, &[]));
+    let nameless = tap
+        .heard
+        .records
+        .iter()
+        .filter(|record| matches!(record, Record::Connection(connection) if !connection.named));
+    assert_eq!(nameless.count(), 50);
+    tap.wait(1_500);
+    tap.frame(&Ends::v4(1, 2).udp(b"publishes the tables' use"));
+    assert_eq!(tap.ledger.tables[0].entries.value(), 0);
+    tap.assert_conserved();
+}
