@@ -10,21 +10,6 @@ use core::ops::Deref;
 
 /// Appends `octets` to `out` in their printed form. `in_label`: a dot is data, not a separator.
 pub fn escape_into(out: &mut String, octets: &[u8], in_label: bool) {
-    // A name that is printed as it is needs no look at each octet of its own: the sum has no early
-    // exit, so the compiler takes many at once.
-    let odd = |octet: u8| {
-        u8::from(!matches!(octet, 0x21..=0x7e))
-            | u8::from(octet == b'\\')
-            | (u8::from(octet == b'.') & u8::from(in_label))
-    };
-    if octets.iter().fold(0, |any, &octet| any | odd(octet)) == 0
-        && let Ok(text) = core::str::from_utf8(octets)
-    {
-        let start = out.len();
-        out.push_str(text);
-        out[start..].make_ascii_lowercase();
-        return;
-    }
     for &octet in octets {
         match octet {
             b'A'..=b'Z' => out.push(char::from(octet.to_ascii_lowercase())),
@@ -41,6 +26,19 @@ pub fn escape_into(out: &mut String, octets: &[u8], in_label: bool) {
     }
 }
 
+/// Are these octets their own printed form, but for the case of letters? Without an early exit, so
+/// that the compiler looks at many octets at once.
+#[inline]
+#[must_use]
+pub fn is_plain(octets: &[u8], in_label: bool) -> bool {
+    let odd = |octet: u8| {
+        u8::from(!matches!(octet, 0x21..=0x7e))
+            | u8::from(octet == b'\\')
+            | (u8::from(octet == b'.') & u8::from(in_label))
+    };
+    octets.iter().fold(0, |any, &octet| any | odd(octet)) == 0
+}
+
 /// Writes a host given as one run of octets (SNI, Host header) in its printed form to `out`,
 /// replacing what was there. One trailing dot is dropped unless it is all there is.
 pub fn normalise_host(out: &mut String, octets: &[u8]) {
@@ -49,7 +47,13 @@ pub fn normalise_host(out: &mut String, octets: &[u8]) {
         [head @ .., b'.'] if !head.is_empty() => head,
         _ => octets,
     };
-    escape_into(out, octets, false);
+    match core::str::from_utf8(octets) {
+        Ok(text) if is_plain(octets, false) => {
+            out.push_str(text);
+            out.make_ascii_lowercase();
+        }
+        _ => escape_into(out, octets, false),
+    }
 }
 
 /// Writes a name that a person typed, or that was printed before, in its printed form to `out`,

@@ -134,6 +134,17 @@ impl<V, K: Copy + PartialEq> Table<V, K> {
         Some(removed)
     }
 
+    /// The flow that was silent longest, taken out, while the heap octets that were charged exceed
+    /// the budget.
+    pub fn overcharged(&mut self) -> Option<Removed<V, K>> {
+        if self.bytes() <= self.max_bytes {
+            return None;
+        }
+        let removed = self.remove(Slot(self.oldest))?;
+        self.evicted += 1;
+        Some(removed)
+    }
+
     /// The flow that was silent longest, taken out, when it was last heard of before `deadline`.
     pub fn expired(&mut self, deadline: Timestamp) -> Option<Removed<V, K>> {
         if self.oldest == NONE || self.entry(self.oldest).touched >= deadline {

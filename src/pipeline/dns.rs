@@ -1,6 +1,7 @@
 //! What a DNS message means: sightings, answers, ECH offers, each counted once.
 
 use core::time::Duration;
+use std::sync::Arc;
 
 use super::Sink;
 use super::emitter::{Emitter, Named, Scene};
@@ -10,6 +11,7 @@ use crate::inspect::dns::{Message, NameRef, OPCODE_QUERY, RecordType, Svcb};
 use crate::inspect::{Malformed, Signal, dns};
 use crate::name::{Name, normalise_host};
 use crate::net::{Addr, Path};
+use crate::signature::Indicator;
 use crate::visibility::{DnsOutcome, DnsTransport};
 
 /// The same question within this span is one.
@@ -163,6 +165,7 @@ impl<'a, S: Sink> Reading<'a, S> {
         let mut identity = identity;
         let mut chain_ttl = u32::MAX;
         let mut addresses = 0;
+        let mut indicator = None;
         let records = self.message.answers()?;
         for record in records {
             let record = record?;
@@ -175,7 +178,10 @@ impl<'a, S: Sink> Reading<'a, S> {
             let mut address = |this: &mut Self, address: Addr| {
                 addresses += 1;
                 if addresses <= MAX_ADDRESSES {
-                    this.learned(scene, qname, address, ttl);
+                    let indicator = indicator.get_or_insert_with(|| {
+                        this.emitter.set.lookup(qname).map(|hit| Arc::clone(hit.indicator))
+                    });
+                    this.learned(scene, qname, address, ttl, indicator.clone());
                 }
             };
             match record.record_type {
@@ -234,8 +240,14 @@ impl<'a, S: Sink> Reading<'a, S> {
         Ok(())
     }
 
-    fn learned(&mut self, scene: &Scene<'_>, qname: &str, address: Addr, ttl: u32) {
-        let indicator = self.emitter.set.lookup(qname).map(|hit| hit.indicator.clone());
+    fn learned(
+        &mut self,
+        scene: &Scene<'_>,
+        qname: &str,
+        address: Addr,
+        ttl: u32,
+        indicator: Option<Arc<Indicator>>,
+    ) {
         self.out.record(Record::Answer(Answer {
             origin: scene.origin(),
             tenant: scene.seen.tenant,

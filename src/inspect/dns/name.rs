@@ -1,7 +1,7 @@
 //! Domain names in messages, with compression (RFC 1035 §4.1.4).
 
 use crate::inspect::Malformed;
-use crate::name::escape_into;
+use crate::name::{escape_into, is_plain};
 
 /// A name within a message, not yet followed through its compression pointers.
 #[derive(Clone, Copy, Debug)]
@@ -38,6 +38,40 @@ impl<'a> NameRef<'a> {
     /// `out` then holds the labels before the fault.
     pub fn write(&self, out: &mut String) -> Result<(), Malformed> {
         out.clear();
+        // Nearly every name prints as it is. It is gathered as octets, which are text only once.
+        let mut gathered = [0; Self::LIMIT];
+        let mut len = 0;
+        let result = self.labels(|label| {
+            let end = len + label.len() + 1;
+            let Some(room) = gathered.get_mut(len..end) else { return false };
+            room[..label.len()].copy_from_slice(label);
+            room[label.len()] = b'.';
+            len = end;
+            is_plain(label, true)
+        });
+        match core::str::from_utf8(&gathered[..len.saturating_sub(1)]) {
+            Ok(text) if result != Ok(Walk::Stopped) => {
+                out.push_str(text);
+                out.make_ascii_lowercase();
+                result.map(|_| ())
+            }
+            _ => self.write_escaped(out),
+        }
+    }
+
+    fn write_escaped(&self, out: &mut String) -> Result<(), Malformed> {
+        let written = self.labels(|label| {
+            if !out.is_empty() {
+                out.push('.');
+            }
+            escape_into(out, label, true);
+            true
+        });
+        written.map(|_| ())
+    }
+
+    /// Calls `each` with every label, until it says stop.
+    fn labels(&self, mut each: impl FnMut(&[u8]) -> bool) -> Result<Walk, Malformed> {
         let mut cursor = self.at;
         // Every pointer must go below where the labels it ends began, so no octet is read twice.
         let mut floor = self.at;
@@ -45,7 +79,7 @@ impl<'a> NameRef<'a> {
         let mut pointers = 0;
         loop {
             match label(self.message, cursor)? {
-                Label::Root => return Ok(()),
+                Label::Root => return Ok(Walk::Ended),
                 Label::Pointer(target) => {
                     if target >= floor {
                         return Err(Malformed::PointerNotBackwards { at: cursor });
@@ -65,15 +99,21 @@ impl<'a> NameRef<'a> {
                     if wire_len > Self::LIMIT {
                         return Err(Malformed::Limit { field: "name", limit: Self::LIMIT });
                     }
-                    if !out.is_empty() {
-                        out.push('.');
+                    if !each(text) {
+                        return Ok(Walk::Stopped);
                     }
-                    escape_into(out, text, true);
                     cursor += 1 + text.len();
                 }
             }
         }
     }
+}
+
+/// How a walk along the labels ended.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Walk {
+    Ended,
+    Stopped,
 }
 
 enum Label<'a> {
@@ -129,6 +169,15 @@ mod tests {
         let (result, out) = written(onto_itself, 0);
         assert_eq!(result, Err(Malformed::PointerNotBackwards { at: 2 }));
         assert_eq!(out, "a");
+    }
+
+    #[test]
+    fn odd_octets_are_escaped_and_a_fault_keeps_the_labels_before_it() {
+        assert_eq!(written(b"\x03A.b\x02\xffc\x00", 0).1, "a\\.b.\\255c");
+        assert_eq!(written(b"\x01a\x02\x00\\\x00", 0).1, "a.\\000\\\\");
+        let (result, out) = written(b"\x02\xffc\x01d\xc0\x05", 0);
+        assert!(result.is_err());
+        assert_eq!(out, "\\255c.d");
     }
 
     #[test]

@@ -61,6 +61,10 @@ impl Connections {
         if done {
             self.remove(slot, filter);
             out.wish(&path, Wish::Done);
+        } else if after > before {
+            while let Some(removed) = self.table.overcharged() {
+                self.end(removed, End::Evicted, filter, emitter, out);
+            }
         }
         listed.map(|vendor| Listed { path, vendor })
     }
