@@ -12,7 +12,7 @@ Needs root, two cores and a namespace; touches nothing outside it, and ends by i
 
 Ours and the reference alternate; ratios are taken inside a round, their median is printed.
 
-    benches/live/live.py [--rounds N] [--seconds S] [--pps N] [--work DIR]
+    benches/live/live.py [--rounds N] [--seconds S] [--pps N] [--work DIR] [--receiver FILE]
 """
 import argparse
 import os
@@ -29,6 +29,8 @@ LIMITS = ROOT / "benches/limits"
 NAMESPACE = f"ring-bench-{os.getpid()}"[:15]
 INSIDE = ["ip", "netns", "exec", NAMESPACE]
 CORES = sorted(os.sched_getaffinity(0))
+# Longer than a block waits in the ring.
+SETTLE = 0.1
 SENDER, RECEIVER = str(CORES[0]), str(CORES[-1])
 
 
@@ -36,7 +38,7 @@ def run(*words, **more):
     return subprocess.run([str(word) for word in words], check=True, text=True, **more)
 
 
-def build(work):
+def build(work, receiver):
     for name, command, libs in [
         ("mkload.rs", ["rustc", "--edition", "2021", "-O", "-A", "warnings"], []),
         ("send.c", ["cc", "-O2", "-w"], []),
@@ -53,6 +55,8 @@ def build(work):
     if not (work / "mix-1m.pcap").exists():
         run(work / "mkload", "--out", work / "mix-1m.pcap", "--packets", 1_000_000, "--seed", 1,
             stdout=subprocess.DEVNULL)
+    if receiver:
+        return work, receiver
     made = run("cargo", "bench", "--locked", "--bench", "receiver", "--no-run", cwd=ROOT,
                stderr=subprocess.PIPE).stderr
     receiver = re.search(r"\((\S*receiver-\S+)\)", made).group(1)
@@ -97,6 +101,11 @@ def bare(process):
             "cpu_ns": figure(r"\(([\d.]+) s\)") * 1e9}
 
 
+def ran(process):
+    """nanoseconds that a process of one thread has run"""
+    return int(pathlib.Path(f"/proc/{process.pid}/schedstat").read_text().split()[0])
+
+
 def threads():
     """the kernel threads that receive for the interface, and their time"""
     total, found = 0, []
@@ -113,11 +122,13 @@ def threads():
 def skb_path(work, receiver, options):
     """processor time per packet of the process: (bare, ring, filtered ring)"""
     def one(process, figures):
+        before = ran(process)
         run(*INSIDE, "taskset", "-c", SENDER, work / "send", "wire", work / "mix-1m.pcap",
             options.send_pps, options.seconds, stdout=subprocess.DEVNULL)
-        got = figures(process)
+        time.sleep(SETTLE)
+        spent, got = ran(process) - before, figures(process)
         wire = got["packets"] + got.get("skipped", 0)
-        return got["cpu_ns"] / max(wire, 1), got
+        return spent / max(wire, 1), got
     lasting = options.seconds + 2
     loop = start(work / "tpv3", "span", lasting, "classify")
     time.sleep(0.5)
@@ -129,45 +140,48 @@ def frame_path(work, receiver, options):
     """kernel and process time per packet on the wire: (bare without filter, XDP and ring)"""
     env = {"XDP_OBJ": str(work / "xdp.bpf.o"), "CORE": RECEIVER}
 
-    def generate():
+    def generate(process):
         before, found = threads()
+        process_before = ran(process)
         assert found, "no threaded NAPI"
         for thread in found:
             run("taskset", "-p", "-c", RECEIVER, thread, stdout=subprocess.DEVNULL)
         run(*INSIDE, "taskset", "-c", SENDER, "env", f"XDP_OBJ={env['XDP_OBJ']}", work / "xdpgen",
             "wire", work / "mix-1m.pcap", options.seconds, options.pps, stdout=subprocess.DEVNULL)
-        return threads()[0] - before
+        time.sleep(SETTLE)
+        return threads()[0] - before, ran(process) - process_before
 
     lasting = options.seconds + 3
     everything = start(work / "xdprun", "span", "xdp_pass", lasting, env=env)
     time.sleep(0.5)
     loop = start(work / "tpv3", "span", lasting - 1, "classify")
     time.sleep(0.5)
-    kernel, got = generate(), bare(loop)
+    (kernel, spent), got = generate(loop), bare(loop)
     wire = int(re.search(r"packets (\d+)", everything.communicate()[0]).group(1))
-    reference = (kernel / wire, got["cpu_ns"] / wire, {**got, "wire": wire})
+    reference = (kernel / wire, spent / wire, {**got, "wire": wire})
 
     process = receive(receiver, lasting, "xdp")
     run(*INSIDE, "sh", "-c", "echo 1 > /sys/class/net/span/threaded")
     time.sleep(0.3)
-    kernel, got = generate(), ours(process)
+    (kernel, spent), got = generate(process), ours(process)
     assert got["backend"] == "xdp", "XDP was refused"
     wire = got["packets"] + got["skipped"] + got["dropped"]
-    return reference, (kernel / wire, got["cpu_ns"] / wire, {**got, "wire": wire})
+    return reference, (kernel / wire, spent / wire, {**got, "wire": wire})
 
 
 def main():
     words = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     words.add_argument("--rounds", type=int, default=5)
     words.add_argument("--seconds", type=int, default=3)
-    words.add_argument("--pps", type=int, default=300_000, help="on the frame path")
-    words.add_argument("--send-pps", type=int, default=300_000, help="on the skb path; 0: all out")
+    words.add_argument("--pps", type=int, default=1_500_000, help="on the frame path")
+    words.add_argument("--send-pps", type=int, default=600_000, help="on the skb path; 0: all out")
     words.add_argument("--work", type=pathlib.Path, default=ROOT / "target/bench-live")
+    words.add_argument("--receiver", type=pathlib.Path, help="one that is built already")
     options = words.parse_args()
     if os.geteuid() != 0 or len(CORES) < 2:
         sys.exit("needs root (packet sockets, a namespace, XDP) and two cores")
     options.work.mkdir(parents=True, exist_ok=True)
-    work, receiver = build(options.work)
+    work, receiver = build(options.work, options.receiver)
     skb, frame = [], []
     try:
         lab()
