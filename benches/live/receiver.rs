@@ -67,10 +67,12 @@ fn main() {
     let source = &mut opened.sources[0];
     let ledger = Arc::new(Ledger::default());
     let mut pipeline = Pipeline::new(Arc::new(Set::default()), Arc::clone(&ledger));
-    let mut findings =
-        Findings { names: (!rest.is_empty()).then(BTreeSet::new), ..Findings::default() };
-    let mut wishes = Vec::new();
     let capture_only = matches!(rest, [word] if word == "-");
+    let mut findings = Findings {
+        names: (!rest.is_empty() && !capture_only).then(BTreeSet::new),
+        ..Findings::default()
+    };
+    let mut wishes = Vec::new();
     println!("ready");
     std::io::stdout().flush().expect("stdout");
 

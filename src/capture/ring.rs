@@ -584,7 +584,9 @@ pub(super) fn link_type(link: &Link) -> io::Result<LinkType> {
 fn explain(why: &io::Error) -> String {
     match why.raw_os_error() {
         Some(libc::EPERM | libc::EACCES) => {
-            format!("{why}; capturing needs CAP_NET_RAW (and in-kernel filters CAP_BPF)")
+            format!(
+                "{why}; capturing needs CAP_NET_RAW (and in-kernel filters CAP_BPF and CAP_PERFMON)"
+            )
         }
         Some(libc::ENOMEM) => format!("{why}; a smaller ring needs less memory"),
         _ => why.to_string(),

@@ -4,14 +4,16 @@
 //!
 //! | `--capture` | frames come from | needs |
 //! | --- | --- | --- |
-//! | `auto` | a packet ring (`TPACKET_V3`) for each worker, with the flow filter on its socket | `CAP_NET_RAW`; `CAP_BPF` for the filter and the hash |
+//! | `auto` | a packet ring (`TPACKET_V3`) for each worker, with the flow filter on its socket | `CAP_NET_RAW`; `CAP_BPF` and `CAP_PERFMON` for the filter and the hash |
 //! | `ring` | the same without the filter: every frame | `CAP_NET_RAW` |
-//! | `xdp` | the flow filter in the interface's driver, and a ring behind it | `CAP_NET_RAW`, `CAP_BPF`, `CAP_NET_ADMIN`; Linux 5.18; an interface that serves nothing else |
+//! | `xdp` | the flow filter in the interface's driver, and a ring behind it | `CAP_NET_RAW`, `CAP_BPF`, `CAP_PERFMON`, `CAP_NET_ADMIN`; Linux 5.18; an interface that serves nothing else |
 //! | `libpcap` | libpcap, one worker an interface | `CAP_NET_RAW` |
 //!
 //! What cannot be had is left out and said once, at the start, with the reason: no XDP means the
 //! filter on the socket, no filter means every frame. Nothing is ever missed by a fallback; it
-//! costs processor time.
+//! costs processor time. (`CAP_PERFMON` is what the kernel's verifier asks for before it lets a
+//! program compute addresses within a frame or loop over headers; programs without it are treated
+//! as an unprivileged user's.)
 //!
 //! A filter expression in the syntax of tcpdump is applied in the kernel and takes the place of
 //! the flow filter on the socket; with `xdp` both are in force. What an expression refuses is
@@ -57,7 +59,7 @@
 //!
 //! The rings of an interface share its frames by a hash of the innermost flow, computed by an eBPF
 //! program that peels VLAN tags, MPLS, GRE, ERSPAN, VXLAN, Geneve, GTP-U, PPPoE and IP in IP: both
-//! directions of a conversation reach one worker. Without `CAP_BPF` the kernel's hash of the outer
+//! directions of a conversation reach one worker. Without those capabilities the kernel's hash of the outer
 //! headers is used, which parts the directions of about half of all tunnelled flows; those are
 //! counted as split.
 //!

@@ -264,6 +264,11 @@ fn told(error: impl std::error::Error) -> io::Error {
         text = format!("{text}: {error}");
         cause = error.source();
     }
+    // The verifier treats a process without CAP_PERFMON as unprivileged: no computed addresses,
+    // no loops over headers.
+    if text.contains("!root") || text.contains("infinite loop") {
+        return io::Error::other("the kernel refuses the program; is CAP_PERFMON there?");
+    }
     // A refused program brings the verifier's log along, of which the end says why.
     if text.len() > SHOWN {
         let tail = text.char_indices().rev().nth(SHOWN / 2).map_or(0, |(at, _)| at);
