@@ -195,6 +195,14 @@ impl Source for Live {
         }
     }
 
+    fn fill(&self) -> u8 {
+        match self {
+            Self::Ring(ring) => ring.fill(),
+            #[cfg(feature = "libpcap")]
+            Self::Libpcap(handle) => handle.fill(),
+        }
+    }
+
     fn notices(&mut self) -> Vec<Notice> {
         match self {
             Self::Ring(ring) => ring.notices(),

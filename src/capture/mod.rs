@@ -64,6 +64,11 @@ pub trait Source {
         (Vec::new(), Volume::default())
     }
 
+    /// The share of a buffer shared with the kernel that waits to be read, in hundredths.
+    fn fill(&self) -> u8 {
+        0
+    }
+
     /// What could not be had any more since the last call.
     fn notices(&mut self) -> Vec<Notice> {
         Vec::new()

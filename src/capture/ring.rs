@@ -310,6 +310,10 @@ impl Source for Ring {
         self.counters
     }
 
+    fn fill(&self) -> u8 {
+        self.packets.as_ref().map_or(0, PacketRing::fill)
+    }
+
     fn wish(&mut self, path: &Path, wish: Wish) {
         if let Some(maps) = &mut self.maps {
             maps.wish(path, wish);
@@ -354,11 +358,6 @@ impl Ring {
             self.counters.dropped_interface += new.unwrap_or(link.receive_dropped);
             self.interface_dropped = link.receive_dropped;
         }
-    }
-
-    /// The share of the ring that waits to be read, in hundredths.
-    pub fn fill(&self) -> u8 {
-        self.packets.as_ref().map_or(0, PacketRing::fill)
     }
 
     /// Replaces the filter that refuses everything by the one that was asked for.

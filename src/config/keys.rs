@@ -45,7 +45,8 @@ keys! {
     /// a burst were, with 32 MiB none.
     CAPTURE_BUFFER = "capture.buffer", "buffer-size",
         Kind::Size { min: MIB, max: 4 * GIB }, "32MiB", restart;
-    /// Workers for each interface. 0: one for each core, shared among the interfaces.
+    /// Workers for each interface. 0: one for each core but at most eight, shared among the
+    /// interfaces; each has budgets of its own.
     CAPTURE_WORKERS = "capture.workers", "workers",
         Kind::Number { min: 0, max: 1_024 }, "0", restart;
     /// Leave out what this machine sends through the interface. Off, so that a host that is watched

@@ -221,6 +221,10 @@ pub fn run(config: Config, reread: Reread) -> Result<(), DaemonError> {
     outcome
 }
 
+/// Workers when nobody says how many: more than a 40 Gbit/s link needs, and few enough that their
+/// budgets together stay inside what the shipped unit allows.
+const MOST_WORKERS: usize = 8;
+
 struct Sources {
     /// One for each worker, with the number of its interface.
     sources: Vec<(SourceId, Live)>,
@@ -250,7 +254,8 @@ fn open_sources(config: &Config, interfaces: &[Arc<str>]) -> Result<Sources, Dae
         match distortions(interface) {
             Ok(found) => {
                 for distortion in found {
-                    tracing::warn!(%interface, "{distortion}");
+                    let advice = distortion.to_string().replace("IFACE", interface);
+                    tracing::warn!(%interface, "{advice}");
                 }
             }
             Err(error) => tracing::debug!(%interface, %error, "cannot ask for its settings"),
@@ -276,7 +281,7 @@ fn options(config: &Config, interfaces: usize) -> Result<Options, DaemonError> {
     };
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let workers = match config.size(&keys::CAPTURE_WORKERS) {
-        0 => (cores / interfaces.max(1)).max(1),
+        0 => (cores.min(MOST_WORKERS) / interfaces.max(1)).max(1),
         workers => workers,
     };
     let cpus = config

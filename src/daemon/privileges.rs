@@ -39,11 +39,16 @@ pub(super) fn give_up(user: Option<&str>, kernel_filter: bool) -> Result<(), Pri
     if let Some(user) = user {
         become_user(user)?;
     }
-    caps::set(None, CapSet::Effective, &kept)?;
-    caps::set(None, CapSet::Permitted, &kept)?;
-    caps::clear(None, CapSet::Inheritable)?;
-    // Kernels before 4.3 have none.
+    // A unit that already gives no more than that also forbids capset(2): what is as it should be
+    // is left alone.
+    for set in [CapSet::Effective, CapSet::Permitted] {
+        if caps::read(None, set)? != kept {
+            caps::set(None, set, &kept)?;
+        }
+    }
+    // These two only matter to programs that this one would start, and it starts none.
     let _ = caps::clear(None, CapSet::Ambient);
+    let _ = caps::clear(None, CapSet::Inheritable);
     Ok(())
 }
 

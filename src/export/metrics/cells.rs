@@ -17,7 +17,7 @@ pub struct WorkerCells {
     /// Told about once a second, so a lock is no burden.
     capture: Mutex<Counters>,
     busy_nanos: Counter,
-    /// In thousandths.
+    /// In hundredths.
     ring_fill: Counter,
     last_packet: Counter,
     /// Turns of its loop: what the watchdog looks at.
@@ -61,14 +61,14 @@ impl WorkerCells {
         Duration::from_nanos(self.busy_nanos.value())
     }
 
-    /// How full its ring was found, in thousandths.
-    pub fn set_ring_fill(&self, thousandths: u64) {
-        self.ring_fill.set(thousandths);
+    /// How full its ring was found, in hundredths.
+    pub fn set_ring_fill(&self, hundredths: u8) {
+        self.ring_fill.set(u64::from(hundredths));
     }
 
     #[must_use]
-    pub fn ring_fill(&self) -> u64 {
-        self.ring_fill.value()
+    pub fn ring_fill(&self) -> u8 {
+        u8::try_from(self.ring_fill.value()).unwrap_or(u8::MAX)
     }
 
     /// A frame of this time came.

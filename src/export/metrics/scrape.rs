@@ -190,7 +190,7 @@ impl Scrape<'_> {
             let labels = [label.as_str()];
             busy.add(&labels, cells.busy().as_secs_f64());
             packets.count(&labels, cells.ledger.frames.value());
-            fill.add(&labels, f64::from(u32::try_from(cells.ring_fill()).unwrap_or(0)) / 1_000.0);
+            fill.add(&labels, f64::from(cells.ring_fill()) / 100.0);
             waiting.count(&labels, cells.waiting());
             lost.count(&labels, cells.ledger.records_lost.value());
         }

@@ -79,13 +79,12 @@ pub(super) fn render(web: &Web) -> String {
         let _ = writeln!(
             out,
             "<tr><td>{number}<td>{}<td class=n>{:.1} %<td class=n>{:.0}<td class=n>{:.0}\
-             <td class=n>{}.{} %<td class=n>{}",
+             <td class=n>{} %<td class=n>{}",
             escape(&cells.interface),
             now.busy * 100.0,
             now.rate,
             now.cost,
-            cells.ring_fill() / 10,
-            cells.ring_fill() % 10,
+            cells.ring_fill(),
             cells.waiting(),
         );
     }
