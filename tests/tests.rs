@@ -11,6 +11,7 @@ mod inventory;
 mod laws;
 mod live;
 mod ops;
+mod parallel;
 mod rooms;
 mod signatures;
 mod support;
