@@ -211,3 +211,39 @@ pub enum NotDecoded {
 
 /// How many tunnels inside each other are peeled; deeper frames are counted, not read.
 pub const MAX_DEPTH: u8 = 8;
+
+/// Entry points for fuzzing; each asserts a property, not merely that nothing panics.
+#[doc(hidden)]
+pub mod fuzzing {
+    use super::fast::Head;
+    use super::{Decoded, Tenants};
+    use crate::frame::{Frame, LinkType, SourceId};
+    use crate::net::TenantId;
+    use crate::time::Timestamp;
+
+    /// Decodes `octets`, of which the first says the link type: nothing is said to be longer than
+    /// it is, and the short way gives no other answer than the general one.
+    pub fn frame(octets: &[u8]) {
+        let Some((link, data)) = octets.split_first() else { return };
+        let frame = Frame {
+            data,
+            wire_len: u32::try_from(data.len()).unwrap_or(u32::MAX),
+            at: Timestamp::ZERO,
+            link: LinkType(u32::from(*link)),
+            source: SourceId::default(),
+            number: 1,
+            vlan: None,
+        };
+        let decoded = super::frame(&frame, &Tenants::default());
+        if let Decoded::Packet(packet) = &decoded {
+            assert!(packet.payload.len() <= packet.payload_wire_len as usize);
+            assert!(packet.payload.len() < data.len());
+        }
+        if let Some(head) = Head::of(&frame) {
+            let short = head.packet(&frame, TenantId::NONE);
+            let Decoded::Packet(packet) = decoded else { panic!("{decoded:?} is not {short:?}") };
+            assert_eq!((short.seen, short.path, short.tcp), (packet.seen, packet.path, packet.tcp));
+            assert_eq!(short.payload, packet.payload);
+        }
+    }
+}

@@ -136,6 +136,7 @@ proptest! {
     #[test]
     fn any_octets_are_survived(link in 0_u32..300, octets in prop::collection::vec(any::<u8>(), 0..200)) {
         is_sound(&decode::frame(&frame(&octets, LinkType(link)), &Tenants::default()), &octets);
+        decode::fuzzing::frame(&octets);
     }
 
     /// A frame cut anywhere gives a prefix of the payload, or says that it was cut.
