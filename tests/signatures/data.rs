@@ -119,8 +119,11 @@ fn no_shipped_text_passes_a_verdict() {
     }
     let words = verdict_words();
     let mut found = Vec::new();
-    // The file that refuses these words has to name them.
-    files.retain(|file| !file.ends_with("src/signature/format/mod.rs"));
+    // The file that refuses these words has to name them, and so has the example it refuses.
+    files.retain(|file| {
+        !file.ends_with("src/signature/format/mod.rs")
+            && file.file_stem().is_none_or(|stem| stem != "banned-word")
+    });
     for file in files {
         let Ok(text) = fs::read_to_string(&file) else { continue };
         for (number, line) in text.lines().enumerate() {
