@@ -38,6 +38,9 @@ impl Pipeline {
         }
         if packet.is_tcp() {
             let hash = self.emitter.hasher.flow(pair, source.port, destination.port);
+            if self.sample.takes(source.port, destination.port) {
+                self.sampled(packet, hash);
+            }
             self.tcp(packet, hash, out);
         } else {
             self.udp(packet, out);

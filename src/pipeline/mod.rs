@@ -17,6 +17,7 @@ pub mod handshake;
 pub mod quic;
 mod recent;
 mod route;
+mod sample;
 mod tcp;
 mod tls;
 mod volume;
@@ -28,6 +29,7 @@ use std::sync::Arc;
 
 use self::emitter::{Emitter, Scene};
 use self::recent::Recent;
+use self::sample::Sample;
 use self::tcp::{Connections, Listed};
 use self::volume::Volumes;
 use crate::decode::fast::Head;
@@ -94,6 +96,8 @@ pub struct Budgets {
     pub quic: quic::Limits,
     /// Pairs whose volume is counted.
     pub volumes: usize,
+    /// Flows sampled for the estimates.
+    pub sample: usize,
     /// Hellos of DTLS in fragments.
     pub dtls: usize,
     /// Datagrams in fragments.
@@ -107,6 +111,7 @@ impl Default for Budgets {
             recent: 4 << 20,
             quic: quic::Limits::default(),
             volumes: 4 << 20,
+            sample: 2 << 20,
             dtls: 1 << 20,
             fragments: 8 << 20,
         }
@@ -127,6 +132,7 @@ pub struct Pipeline {
     scratch: Vec<u8>,
     ledger: Arc<Ledger>,
     volumes: Volumes,
+    sample: Sample,
     next_sweep: Timestamp,
     tenants: Arc<Tenants>,
 }
@@ -162,6 +168,7 @@ impl Pipeline {
             fragments: Fragments::new(settings.budgets.fragments, hasher),
             scratch: Vec::new(),
             volumes: Volumes::new(settings.budgets.volumes),
+            sample: Sample::new(settings.budgets.sample, &hasher),
             next_sweep: Timestamp::ZERO,
             tenants: settings.tenants,
         }
@@ -220,6 +227,7 @@ impl Pipeline {
             handshake::emit(emitter, volumes, handshake, out);
         });
         self.volumes.report(out);
+        self.sample.finish(&self.ledger);
         self.publish();
     }
 
@@ -250,7 +258,9 @@ impl Pipeline {
         self.emitter.ledger.packet(PacketOutcome::Decoded);
         let flags = head.flags();
         let silent = head.payload_wire_len() == 0 && !flags.has(CONTROL);
-        let idle = self.volumes.is_empty();
+        let (source, destination) = head.ports();
+        let sampled = head.is_tcp() && self.sample.takes(source, destination);
+        let idle = !sampled && self.volumes.is_empty();
         if idle && (silent || !head.is_tcp() && !is_datagram_of_interest(head)) {
             return;
         }
@@ -264,8 +274,10 @@ impl Pipeline {
             }
             return;
         }
-        let (source, destination) = head.ports();
         let hash = self.emitter.hasher.flow(pair, source, destination);
+        if sampled {
+            self.sampled(&head.packet(frame, TenantId::NONE), hash);
+        }
         if !silent
             && (self.filter.may_know(hash)
                 || flags.has(TcpFlags::SYN)
@@ -283,6 +295,11 @@ impl Pipeline {
             let (source, destination) = head.ends();
             self.emitter.hasher.pair(source.addr, destination.addr)
         }
+    }
+
+    #[cold]
+    fn sampled(&mut self, packet: &Packet<'_>, hash: u64) {
+        self.sample.packet(packet, hash, self.emitter.now, &self.ledger);
     }
 
     #[cold]
@@ -348,6 +365,7 @@ impl Pipeline {
             handshake::emit(emitter, volumes, handshake, out);
         });
         self.volumes.sweep(self.emitter.now, out);
+        self.sample.expire(self.emitter.now, &self.ledger);
         self.publish();
     }
 
@@ -356,6 +374,8 @@ impl Pipeline {
         let ledger = &self.emitter.ledger;
         let (entries, bytes, evicted) = self.connections.usage();
         ledger.table(TableName::Connections, entries, bytes, evicted);
+        let (entries, bytes, evicted) = self.sample.usage();
+        ledger.table(TableName::Sample, entries, bytes, evicted);
         let (entries, bytes, evicted) = self.volumes.usage();
         ledger.table(TableName::Volumes, entries, bytes, evicted);
         let recent = &self.emitter.recent;

@@ -5,9 +5,11 @@
 //! What began equals the sum of its outcomes plus what is pending.
 
 pub mod counter;
+pub mod estimate;
 pub mod outcome;
 
 pub use counter::Counter;
+pub use estimate::{Estimate, Ratio};
 pub use outcome::{
     DnsOutcome, DnsTransport, HandshakeOutcome, HandshakeProtocol, PacketOutcome, TableName,
 };
@@ -33,6 +35,8 @@ pub struct Ledger {
     pub records_lost: Counter,
     /// Packet times that ran backwards or jumped ahead and were clamped.
     pub time_clamped: Counter,
+    /// What only a sample of flows can tell.
+    pub estimate: Estimate,
     /// How full the tables of what is unfinished are.
     pub tables: [TableUse; TableName::ALL.len()],
 }

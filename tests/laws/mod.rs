@@ -1,6 +1,7 @@
 //! What holds for the pipeline whatever the packets: one event is one sighting, what began is
 //! accounted for, memory stays in its budget.
 
+mod allocations;
 mod captures;
 mod dns;
 mod ledger;

@@ -42,6 +42,15 @@ impl ServerFlight {
             let Some(fragment) = rest.get(RECORD_HEADER..need) else {
                 return Progress::More { consumed, need };
             };
+            // What follows a choice of TLS 1.3 is encrypted: read in place, nothing gathered.
+            if self.gathered.is_empty()
+                && let Some(hello) = ServerHello::first_of(rest)
+                && hello.version.is_tls13()
+                && !hello.retry
+            {
+                observe(Observation::ServerHello(hello));
+                return Progress::Done;
+            }
             if !skip {
                 if self.gathered.len() + fragment.len() > Self::LIMIT {
                     return Progress::Done;
