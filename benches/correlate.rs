@@ -72,12 +72,26 @@ impl World {
         Addr::from_v4((0x6440_0000 | n).to_be_bytes())
     }
 
+    /// Of any client for any server: nearly always a pair that the table does not hold, so that
+    /// the oldest makes room. The worst case.
     fn answer(&mut self) -> Record {
+        let client = self.client().addr;
         let n = self.random(SERVERS);
+        self.answer_of(client, n)
+    }
+
+    /// Of some thousand pairs, as hosts ask again for what they use.
+    fn answer_again(&mut self) -> Record {
+        let pair = self.random(4_096);
+        let client = Addr::from_v4((0x0a00_0000 | (pair & 0x3f)).to_be_bytes());
+        self.answer_of(client, pair)
+    }
+
+    fn answer_of(&mut self, client: Addr, n: u32) -> Record {
         Record::Answer(Answer {
             origin: self.origin(),
             tenant: TenantId::NONE,
-            client: self.client().addr,
+            client,
             address: Self::server(n),
             name: self.names[n as usize].clone(),
             ttl: 300,
@@ -146,7 +160,8 @@ fn judge(correlator: &mut Correlator, records: Vec<Record>) {
 fn records(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("correlate");
     group.throughput(Throughput::Elements(BATCH));
-    let kinds: [(&str, Make); 3] = [
+    let kinds: [(&str, Make); 4] = [
+        ("answer_again", World::answer_again),
         ("answer", World::answer),
         ("connection", World::connection),
         ("detection", World::detection),

@@ -61,7 +61,7 @@ impl Resolved {
 pub(super) struct Answers {
     /// What a client knows an address by.
     known: Recent<(TenantId, Addr, Addr), Known>,
-    /// Octets in `known`, by [`Known::octets`].
+    /// Octets in `known`: the sum over its entries.
     known_octets: usize,
     known_budget: usize,
     known_evicted: u64,
@@ -78,6 +78,8 @@ struct Known {
     latest: Heard,
     /// Names heard before that, latest first; most addresses have none.
     earlier: Vec<Heard>,
+    /// What the entry takes, its place in the table included.
+    octets: usize,
 }
 
 /// A name that was answered with an address.
@@ -202,13 +204,17 @@ impl Answers {
     fn remember(&mut self, answer: &Answer, client: Addr) -> u64 {
         let at = answer.origin.at;
         let key = (answer.tenant, client, answer.address);
-        let entered = self.known.enter(key, || Known::new(answer));
-        let before = if entered.new { 0 } else { entered.value.octets() };
-        if !entered.new {
+        let full = self.known_octets + Known::LEAST > self.known_budget;
+        let entered = self.known.enter_when(key, full, || Known::new(answer));
+        let before = if entered.new {
+            0
+        } else {
+            let before = entered.value.octets;
             entered.value.hear(answer);
-        }
+            before
+        };
         let relation = entered.value.latest.relation;
-        self.known_octets = self.known_octets + entered.value.octets() - before;
+        self.known_octets = self.known_octets + entered.value.octets - before;
         if let Some((_, gone)) = entered.evicted {
             self.forget(&gone, at);
         }
@@ -220,7 +226,7 @@ impl Answers {
     }
 
     fn forget(&mut self, gone: &Known, at: Timestamp) {
-        self.known_octets = self.known_octets.saturating_sub(gone.octets());
+        self.known_octets = self.known_octets.saturating_sub(gone.octets);
         if gone.all().any(|heard| at <= heard.until.plus(self.grace)) {
             self.known_evicted += 1;
         }
@@ -236,7 +242,9 @@ impl Known {
     const LEAST: usize = size_of::<((TenantId, Addr, Addr), Self)>() + 32;
 
     fn new(answer: &Answer) -> Self {
-        Self { latest: Heard::new(answer), earlier: Vec::new() }
+        let mut known = Self { latest: Heard::new(answer), earlier: Vec::new(), octets: 0 };
+        known.measure();
+        known
     }
 
     fn hear(&mut self, answer: &Answer) {
@@ -254,20 +262,21 @@ impl Known {
         };
         self.earlier.truncate(Self::MAX_NAMES - 2);
         self.earlier.insert(0, core::mem::replace(&mut self.latest, heard));
+        self.measure();
     }
 
     fn all(&self) -> impl Iterator<Item = &Heard> {
         core::iter::once(&self.latest).chain(&self.earlier)
     }
 
-    fn octets(&self) -> usize {
+    fn measure(&mut self) {
         let long = |heard: &Heard| match heard.name.len() {
             len if len > Name::INLINE => len,
             _ => 0,
         };
-        Self::LEAST
+        self.octets = Self::LEAST
             + self.earlier.capacity() * size_of::<Heard>()
-            + self.all().map(long).sum::<usize>()
+            + self.all().map(long).sum::<usize>();
     }
 }
 

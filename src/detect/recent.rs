@@ -60,20 +60,38 @@ impl<K: Eq + Hash, V> Recent<K, V> {
     /// The value of `key`, made when there is none, as the newest entry. When the map is full the
     /// oldest entry makes room, and is counted.
     pub(super) fn enter(&mut self, key: K, make: impl FnOnce() -> V) -> Entered<'_, K, V> {
+        let full = self.len() >= self.limit;
+        self.enter_when(key, full, make)
+    }
+
+    /// As [`Self::enter`], for a map whose owner knows when it is full.
+    pub(super) fn enter_when(
+        &mut self,
+        key: K,
+        full: bool,
+        make: impl FnOnce() -> V,
+    ) -> Entered<'_, K, V> {
         let hash = self.seed.hash_one(&key);
         if let Some(at) = self.find(hash, &key) {
             self.refresh(at);
             let value = &mut self.nodes[at as usize].value;
             return Entered { value, new: false, evicted: None };
         }
-        let mut evicted = None;
-        if self.len() >= self.limit {
+        let node = Node { hash, older: NIL, newer: NIL, key, value: make() };
+        let (at, evicted) = if (full || self.len() >= self.limit) && self.oldest != NIL {
+            // The new entry takes the place of the oldest: nothing else moves.
+            let at = self.oldest;
+            self.unlink(at);
+            self.unindex(at);
             self.evicted += 1;
-            evicted = self.pop_oldest();
-        }
-        // `limit` keeps every position below `NIL`.
-        let at = u32::try_from(self.nodes.len()).unwrap_or(NIL);
-        self.nodes.push(Node { hash, older: NIL, newer: NIL, key, value: make() });
+            let gone = core::mem::replace(&mut self.nodes[at as usize], node);
+            (at, Some((gone.key, gone.value)))
+        } else {
+            // `limit` keeps every position below `NIL`.
+            let at = u32::try_from(self.nodes.len()).unwrap_or(NIL);
+            self.nodes.push(node);
+            (at, None)
+        };
         self.link_newest(at);
         let nodes = &self.nodes;
         self.index.insert_unique(hash, at, |&at| nodes[at as usize].hash);
@@ -149,9 +167,7 @@ impl<K: Eq + Hash, V> Recent<K, V> {
 
     fn take(&mut self, at: u32) -> (K, V) {
         self.unlink(at);
-        if let Ok(found) = self.index.find_entry(self.nodes[at as usize].hash, |&held| held == at) {
-            found.remove();
-        }
+        self.unindex(at);
         let gone = self.nodes.swap_remove(at as usize);
         if let Some(moved) = self.nodes.get(at as usize) {
             let from = u32::try_from(self.nodes.len()).unwrap_or(NIL);
@@ -163,6 +179,12 @@ impl<K: Eq + Hash, V> Recent<K, V> {
             self.join(at, newer);
         }
         (gone.key, gone.value)
+    }
+
+    fn unindex(&mut self, at: u32) {
+        if let Ok(found) = self.index.find_entry(self.nodes[at as usize].hash, |&held| held == at) {
+            found.remove();
+        }
     }
 
     fn refresh(&mut self, at: u32) {
