@@ -120,15 +120,18 @@ fn json(
         /// The part of the name that matched; absent where nothing did.
         #[serde(skip_serializing_if = "Option::is_none")]
         matched: Option<&'a str>,
+        vendor: Option<&'a str>,
         indicator: Option<&'a Indicator>,
         #[serde(skip_serializing_if = "Option::is_none")]
         excluded: Option<&'a Excluded>,
         listings: &'a [Listing],
     }
-    let mut line = Line { name, matched: None, indicator: None, excluded: None, listings: &[] };
+    let mut line =
+        Line { name, matched: None, vendor: None, indicator: None, excluded: None, listings: &[] };
     match verdict {
         Some(Verdict::Listed(hit)) => {
             line.matched = Some(hit.matched);
+            line.vendor = Some(&hit.indicator.vendor);
             line.indicator = Some(hit.indicator);
             if let Some(vendor) = set.vendor(&hit.indicator.vendor) {
                 line.listings = &vendor.listings;
@@ -298,7 +301,7 @@ mod tests {
         let text = answers(Format::Json, b"s03.upd.kaspersky.com\nexample.com\n");
         let lines: Vec<serde_json::Value> =
             text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-        assert_eq!(lines[0]["indicator"]["vendor"], "kaspersky");
+        assert_eq!(lines[0]["vendor"], "kaspersky");
         assert_eq!(lines[0]["indicator"]["match"]["kind"], "suffix");
         assert!(lines[0]["listings"].as_array().is_some_and(|all| !all.is_empty()));
         assert!(lines[1]["indicator"].is_null());

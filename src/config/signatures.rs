@@ -187,9 +187,10 @@ impl Sources {
 }
 
 /// Files by vendor; of two vendors of one name in one source both are kept, so that the lint can
-/// point at them.
+/// point at them. Files that extend a vendor replace nothing.
 #[derive(Default)]
 struct ByVendor {
+    extensions: Vec<File>,
     earlier: BTreeMap<Arc<str>, Vec<File>>,
     here: BTreeMap<Arc<str>, Vec<File>>,
 }
@@ -197,6 +198,7 @@ struct ByVendor {
 impl ByVendor {
     fn add(&mut self, read: Result<File, Vec<Fault>>, faults: &mut Vec<Fault>) {
         match read {
+            Ok(file) if file.extends => self.extensions.push(file),
             Ok(file) => {
                 self.here.entry(Arc::clone(&file.vendor.record.id)).or_default().push(file);
             }
@@ -211,7 +213,7 @@ impl ByVendor {
 
     fn into_files(mut self) -> Vec<File> {
         self.next_source();
-        self.earlier.into_values().flatten().collect()
+        self.earlier.into_values().flatten().chain(self.extensions).collect()
     }
 }
 

@@ -6,7 +6,9 @@
 //! or address?". Knows names and addresses; knows neither packets nor clocks. Files are read by
 //! its callers: this room only sees text and octets.
 
+pub mod diff;
 pub mod embedded;
+pub mod exchange;
 pub mod fault;
 pub mod format;
 mod index;
@@ -90,7 +92,8 @@ pub struct Indicator {
     pub id: Arc<str>,
     /// Stable event number (`signature_id`), unique over all files.
     pub number: u32,
-    #[serde(serialize_with = "text")]
+    /// The file's; so it is not written again with each record.
+    #[serde(skip)]
     pub vendor: Arc<str>,
     #[serde(serialize_with = "text")]
     pub product: Arc<str>,
@@ -134,7 +137,8 @@ impl Indicator {
 /// tenants of a vendor's cloud. It wins over every shorter suffix.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
 pub struct Excluded {
-    #[serde(serialize_with = "text")]
+    /// The file's; so it is not written again with each record.
+    #[serde(skip)]
     pub vendor: Arc<str>,
     #[serde(rename = "match")]
     pub pattern: Pattern,

@@ -83,7 +83,9 @@ impl Set {
                 version: String::new(),
                 hash: hex(&file.digest),
             });
-            set.vendors.push(file.vendor.record);
+            if !file.extends {
+                set.vendors.push(file.vendor.record);
+            }
             set.indicators.extend(file.indicators.into_iter().map(|located| located.record));
             set.excluded.extend(file.excluded.into_iter().map(|located| located.record));
         }
@@ -186,6 +188,16 @@ impl Set {
     #[must_use]
     pub fn excluded(&self) -> &[Arc<Excluded>] {
         &self.excluded
+    }
+
+    /// Every name of every pack, with the indicator of its list.
+    pub fn listed_names(&self) -> impl Iterator<Item = (String, &Arc<Indicator>)> {
+        self.packs.iter().flat_map(|Lists { pack, indicators }| {
+            pack.names().filter_map(|(name, list)| {
+                let at = usize::try_from(*indicators.get(list)?).ok()?;
+                Some((name, self.indicators.get(at)?))
+            })
+        })
     }
 
     /// The files and packs that this set was built from, by name.
@@ -302,7 +314,21 @@ pub(super) fn duplicates(files: &[File]) -> Vec<Fault> {
     for file in files {
         let name = &file.name;
         let vendor = &file.vendor;
-        faults.extend(vendors.claim(vendor.record.id.to_string(), name, vendor.line));
+        if file.extends {
+            let id = &vendor.record.id;
+            if !files.iter().any(|other| !other.extends && other.vendor.record.id == *id) {
+                faults.push(Fault {
+                    file: Arc::clone(name),
+                    line: vendor.line,
+                    severity: Severity::Error,
+                    key: "vendor.extends".to_owned(),
+                    problem: format!("no other file describes {id:?}"),
+                    advice: "describe the vendor here, or load the file that does".to_owned(),
+                });
+            }
+        } else {
+            faults.extend(vendors.claim(vendor.record.id.to_string(), name, vendor.line));
+        }
         let mut listings = Seen::new("listing.id");
         for (listing, &line) in vendor.record.listings.iter().zip(&file.listing_lines) {
             faults.extend(listings.claim(listing.id.to_string(), name, line));

@@ -1,4 +1,5 @@
 //! The signature data that ship.
 
 mod bad;
+mod commands;
 mod data;

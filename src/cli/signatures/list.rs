@@ -4,6 +4,8 @@ use std::io::{self, BufWriter, Write};
 
 use comfy_table::{CellAlignment, Table, presets};
 
+use serde::Serialize;
+
 use super::super::Failure;
 use super::SourceArgs;
 use crate::signature::{Indicator, Purpose, Set, Strength, summary};
@@ -47,7 +49,10 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
             Format::Tsv => tsv(&chosen, &mut out)?,
             Format::Json => {
                 for indicator in chosen {
-                    serde_json::to_writer(&mut out, indicator)?;
+                    serde_json::to_writer(
+                        &mut out,
+                        &Line { vendor: &indicator.vendor, indicator },
+                    )?;
                     out.write_all(b"\n")?;
                 }
             }
@@ -55,6 +60,14 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     }
     out.flush()?;
     Ok(())
+}
+
+/// A record with its vendor.
+#[derive(Serialize)]
+struct Line<'a> {
+    vendor: &'a str,
+    #[serde(flatten)]
+    indicator: &'a Indicator,
 }
 
 fn chosen<'a>(args: &'a Args, set: &'a Set) -> impl Iterator<Item = &'a Indicator> {

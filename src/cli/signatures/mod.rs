@@ -1,8 +1,16 @@
 //! `vendorwatch signatures`: check, show and exchange what is looked for.
 
 mod check;
+mod diff;
+mod export;
+mod import;
 mod list;
+mod pack;
 mod show;
+
+use std::io::{self, IsTerminal};
+
+use indicatif::{ProgressBar, ProgressStyle};
 
 use super::Failure;
 use super::config::FileArg;
@@ -24,6 +32,14 @@ enum Command {
     List(list::Args),
     /// Show one vendor or indicator with all that stands behind it
     Show(show::Args),
+    /// Say what changes between two sets, and with them in what was found
+    Diff(diff::Args),
+    /// Take names from a list of others
+    Import(import::Args),
+    /// Write what is looked for in the form that others read
+    Export(export::Args),
+    /// Build one file from a directory of signatures and lists, and sign it
+    Pack(pack::Args),
 }
 
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
@@ -31,6 +47,10 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
         Command::Check(args) => check::run(args),
         Command::List(args) => list::run(args),
         Command::Show(args) => show::run(args),
+        Command::Diff(args) => diff::run(args),
+        Command::Import(args) => import::run(args),
+        Command::Export(args) => export::run(args),
+        Command::Pack(args) => pack::run(args),
     }
 }
 
@@ -57,4 +77,17 @@ impl SourceArgs {
 /// Signatures that cannot be used are a matter of exit code 2, whatever the reason.
 pub(super) fn refusal(error: LoadError) -> Failure {
     Failure::usage(error)
+}
+
+/// A bar for a person who waits; nothing where nobody does.
+fn progress_bar(size: Option<u64>) -> ProgressBar {
+    if !io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let bar = size.map_or_else(ProgressBar::no_length, ProgressBar::new);
+    let template = "{bar:30} {bytes}/{total_bytes} {bytes_per_sec} {eta}";
+    if let Ok(style) = ProgressStyle::with_template(template) {
+        bar.set_style(style);
+    }
+    bar
 }

@@ -28,6 +28,9 @@ pub struct File {
     /// SHA-256 of the text.
     pub digest: [u8; 32],
     pub vendor: Located<Vendor>,
+    /// The file adds records to a vendor that another file describes; of `vendor` only the id
+    /// means anything.
+    pub extends: bool,
     /// Where the vendor's listings begin, in their order.
     pub listing_lines: Vec<usize>,
     pub indicators: Vec<Located<Arc<Indicator>>>,
@@ -83,12 +86,22 @@ pub fn parse_all<'a>(
 
 fn read_file(reader: &mut Reader, name: &str, root: &DeTable<'_>) -> Option<File> {
     let mut root = Table::new("", 0, root);
-    let (listing_lines, listings) = root
+    let (listing_lines, listings): (Vec<usize>, Vec<Listing>) = root
         .tables(reader, "listing")
         .into_iter()
         .filter_map(|table| Some((reader.line(table.offset), listing(reader, table)?)))
         .unzip();
     let vendor = root.table(reader, "vendor").and_then(|table| vendor(reader, table, listings));
+    let extends = vendor.as_ref().is_some_and(|(_, extends)| *extends);
+    let vendor = vendor.map(|(vendor, _)| vendor);
+    if extends && !listing_lines.is_empty() {
+        reader.fault(
+            0,
+            "listing",
+            "stands in a file that extends a vendor",
+            "listings belong in the file that describes the vendor",
+        );
+    }
     let vendor_id = vendor.as_ref().map(|vendor| Arc::clone(&vendor.record.id));
     // Without the vendor's id the records are read all the same, for their faults.
     let id = vendor_id.unwrap_or_else(|| "".into());
@@ -107,6 +120,7 @@ fn read_file(reader: &mut Reader, name: &str, root: &DeTable<'_>) -> Option<File
         name: name.into(),
         digest: [0; 32],
         vendor: vendor?,
+        extends,
         listing_lines,
         indicators,
         excluded,
@@ -117,9 +131,22 @@ fn vendor(
     reader: &mut Reader,
     mut table: Table<'_, '_>,
     listings: Vec<Listing>,
-) -> Option<Located<Vendor>> {
+) -> Option<(Located<Vendor>, bool)> {
     let line = reader.line(table.offset);
     let id = identifier(reader, &mut table, "id", |octet| octet == b'-');
+    if table.boolean_or(reader, "extends", false) {
+        table.finish(reader);
+        let record = Vendor {
+            id: id?.into(),
+            name: String::new(),
+            country: String::new(),
+            affiliates: Vec::new(),
+            default_enabled: false,
+            disabled_reason: String::new(),
+            listings: Vec::new(),
+        };
+        return Some((Located { line, record }, true));
+    }
     let name = table.text(reader, "name");
     let country = table.text(reader, "country");
     if let Some(country) = &country
@@ -164,7 +191,7 @@ fn vendor(
         disabled_reason,
         listings,
     };
-    Some(Located { line, record })
+    Some((Located { line, record }, false))
 }
 
 fn listing(reader: &mut Reader, mut table: Table<'_, '_>) -> Option<Listing> {

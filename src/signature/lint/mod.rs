@@ -11,6 +11,7 @@ use core::net::IpAddr;
 use jiff::civil::Date;
 
 use self::shared::Shared;
+use super::exchange::Skipped;
 use super::fault::{Fault, Severity};
 use super::format::{File, Located};
 use super::set::duplicates;
@@ -23,7 +24,9 @@ pub fn check(files: &[File]) -> Vec<Fault> {
     let mut faults = duplicates(files);
     for file in files {
         let mut report = Report { file, faults: &mut faults };
-        vendor(&mut report);
+        if !file.extends {
+            vendor(&mut report);
+        }
         for located in &file.indicators {
             indicator(&mut report, located);
         }
@@ -58,6 +61,17 @@ pub fn overdue(files: &[File], today: Date) -> Vec<Fault> {
         }
     }
     faults
+}
+
+/// May `name` stand in a list? What [`check`] asks of a record's name, for names by the million.
+pub(super) fn admits(name: &str, exact: bool) -> Result<(), Skipped> {
+    if !name.contains('.') || is_public_suffix(name, !exact) {
+        Err(Skipped::PublicSuffix)
+    } else if Shared::forbids(name, !exact).is_some() {
+        Err(Skipped::Shared)
+    } else {
+        Ok(())
+    }
 }
 
 /// Faults of one file.

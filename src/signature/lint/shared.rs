@@ -18,6 +18,8 @@ enum Kind {
 #[derive(Debug)]
 pub(super) struct Shared {
     zones: HashMap<&'static str, Kind>,
+    /// What lies above a zone, and one zone below it.
+    above: HashMap<&'static str, &'static str>,
 }
 
 static SHARED: LazyLock<Shared> = LazyLock::new(|| Shared::parse(TEXT));
@@ -38,13 +40,12 @@ impl Shared {
         if let Some((zone, _)) = below_delivery {
             return Some(zone);
         }
-        let above = || self.zones.keys().find(|zone| ancestors(zone).any(|parent| parent == name));
-        if as_suffix { above().copied() } else { None }
+        if as_suffix { self.above.get(name).copied() } else { None }
     }
 
     /// Lines of a kind and a zone; `#` begins a comment.
     fn parse(text: &'static str) -> Self {
-        let zones = text
+        let zones: HashMap<_, _> = text
             .lines()
             .filter_map(|line| {
                 let mut words = line.split_whitespace();
@@ -56,7 +57,11 @@ impl Shared {
                 Some((words.next()?, kind))
             })
             .collect();
-        Self { zones }
+        let above = zones
+            .keys()
+            .flat_map(|&zone| ancestors(zone).map(move |above| (above, zone)))
+            .collect();
+        Self { zones, above }
     }
 }
 

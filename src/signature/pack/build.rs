@@ -169,7 +169,7 @@ impl Builder {
         }
 
         let json = manifest.to_json()?;
-        let tails = tails.all().join("\n");
+        let tails = tails.text();
         let header = Header {
             names: self.names.len() as u64,
             seed,
@@ -255,13 +255,9 @@ impl Builder {
         }
         let mut ranked: Vec<(&str, u64)> = chosen.into_iter().collect();
         ranked.sort_unstable_by_key(|&(tail, uses)| (Reverse(uses), tail));
-        Tails::new(
-            core::iter::once("")
-                .chain(ranked.into_iter().map(|(tail, _)| tail))
-                .map(Into::into)
-                .collect(),
-            seed,
-        )
+        let lines: Vec<&str> =
+            core::iter::once("").chain(ranked.into_iter().map(|(tail, _)| tail)).collect();
+        Tails::new(&lines.join("\n"), seed)
     }
 
     fn code(&self, tails: &Tails) -> Code {

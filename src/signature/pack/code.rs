@@ -69,11 +69,13 @@ impl Code {
         &self.lengths
     }
 
-    /// Appends `text` in code, filled up to whole octets.
+    /// Writes `text` in code to the beginning of `out`, filled up to whole octets; says how many.
+    /// What does not fit cannot be written.
     #[inline]
-    pub(super) fn write(&self, text: &[u8], out: &mut impl Extend<u8>) -> Result<(), Unwritable> {
+    pub(super) fn write(&self, text: &[u8], out: &mut [u8]) -> Result<usize, Unwritable> {
         let mut bits: u64 = 0;
         let mut held: u32 = 0;
+        let mut at = 0;
         for &octet in text {
             let (word, length) = self.words[usize::from(octet)];
             if length == 0 {
@@ -81,16 +83,19 @@ impl Code {
             }
             bits = bits << length | u64::from(word);
             held += u32::from(length);
-            while held >= 8 {
-                held -= 8;
-                out.extend([low_octet(bits >> held)]);
+            if held >= 32 {
+                held -= 32;
+                let four = out.get_mut(at..at + 4).ok_or(Unwritable)?;
+                four.copy_from_slice(&low_half(bits >> held).to_be_bytes());
+                at += 4;
             }
         }
-        if held > 0 {
-            let fill = 8 - held;
-            out.extend([low_octet(bits << fill | ((1 << fill) - 1))]);
-        }
-        Ok(())
+        // Ones to the end of the last octet, then as many octets as hold something.
+        let last = (bits << (32 - held)) | ((1 << (32 - held)) - 1);
+        let octets = held.div_ceil(8) as usize;
+        let rest = out.get_mut(at..at + octets).ok_or(Unwritable)?;
+        rest.copy_from_slice(&low_half(last).to_be_bytes()[..octets]);
+        Ok(at + octets)
     }
 
     /// The text that `octets` were written from. For listing a pack, not for look-ups.
@@ -160,50 +165,82 @@ fn huffman(weights: &[u64; SYMBOLS + 1]) -> [u8; SYMBOLS + 1] {
     })
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "the low octet is what is wanted")]
-const fn low_octet(bits: u64) -> u8 {
-    bits as u8
+#[expect(clippy::cast_possible_truncation, reason = "the low half is what is wanted")]
+const fn low_half(bits: u64) -> u32 {
+    bits as u32
 }
 
-/// No codeword is longer; with the pending bits of one octet it fits a `u64`.
+/// No codeword is longer; with the 31 bits that may be pending it fits a `u64`.
 const MAX_LENGTH: u8 = 32;
 
 /// Suffixes that many names share, numbered. Of each, its parents are among them too, so that the
 /// longest one of a name is found by walking until the first that is not.
 #[derive(Clone, Debug)]
 pub(super) struct Tails {
-    all: Vec<Box<str>>,
+    /// All tails, a line each; the first is empty.
+    text: Box<str>,
+    /// Where each line begins, and one past the end.
+    starts: Box<[u32]>,
     seed: Seed,
-    /// Open addressing; half full at most. Number plus one, zero for an empty slot.
-    slots: Box<[u16]>,
+    /// Open addressing; half full at most.
+    slots: Box<[Slot]>,
+}
+
+/// The upper half of a tail's hash and the tail's number, zero for an empty slot.
+#[derive(Clone, Copy, Debug, Default)]
+struct Slot {
+    tag: u32,
+    number: u16,
 }
 
 impl Tails {
     /// More would not fit the number that an entry has for its tail.
     pub(super) const MAX: usize = 32_768;
 
-    /// The empty tail is always the first.
-    pub(super) fn new(tails: Vec<Box<str>>, seed: Seed) -> Option<Self> {
-        if tails.len() > Self::MAX || tails.first().is_none_or(|first| !first.is_empty()) {
+    /// Tails, a line each, of which the first is empty.
+    pub(super) fn new(text: &str, seed: Seed) -> Option<Self> {
+        let mut starts = vec![0];
+        for end in memchr::memchr_iter(b'\n', text.as_bytes()) {
+            starts.push(u32::try_from(end + 1).ok()?);
+        }
+        let count = starts.len();
+        starts.push(u32::try_from(text.len() + 1).ok()?);
+        if count > Self::MAX {
             return None;
         }
-        let len = (tails.len() * 2).next_power_of_two();
-        let mut slots = vec![0_u16; len].into_boxed_slice();
-        for (number, tail) in tails.iter().enumerate().skip(1) {
-            let mut at = Self::home(labels::hash(tail, seed), len);
-            while slots[at] != 0 {
-                at = (at + 1) % len;
-            }
-            slots[at] = u16::try_from(number).ok()?;
+        let slots = vec![Slot::default(); (count * 2).next_power_of_two()].into_boxed_slice();
+        let mut tails = Self { text: text.into(), starts: starts.into_boxed_slice(), seed, slots };
+        if !tails.get(0)?.is_empty() {
+            return None;
         }
-        Some(Self { all: tails, seed, slots })
+        for number in 1..count {
+            let number = u16::try_from(number).ok()?;
+            let hash = labels::hash(tails.get(number)?, seed);
+            let mut at = tails.home(hash);
+            while tails.slots[at].number != 0 {
+                at = (at + 1) & (tails.slots.len() - 1);
+            }
+            tails.slots[at] = Slot { tag: tag(hash), number };
+        }
+        Some(tails)
     }
 
-    pub(super) fn all(&self) -> &[Box<str>] {
-        &self.all
+    pub(super) const fn len(&self) -> usize {
+        self.starts.len() - 1
+    }
+
+    pub(super) const fn text(&self) -> &str {
+        &self.text
+    }
+
+    fn get(&self, number: u16) -> Option<&str> {
+        let number = usize::from(number);
+        let (&start, &end) = (self.starts.get(number)?, self.starts.get(number + 1)?);
+        self.text.get(start as usize..(end as usize).checked_sub(1)?)
     }
 
     /// The number of the longest tail of `name`, and the text before it and its dot.
+    #[inline]
     pub(super) fn split<'a>(&self, name: &'a str) -> (u16, &'a str) {
         let mut longest = (0, name);
         for suffix in Suffixes::new(name, self.seed) {
@@ -219,8 +256,7 @@ impl Tails {
 
     /// The name of these two parts. A head in front of no tail is the whole name.
     pub(super) fn join(&self, number: u16, head: &str) -> Option<String> {
-        let tail = self.all.get(usize::from(number))?;
-        Some(match (head, &**tail) {
+        Some(match (head, self.get(number)?) {
             (head, "") => head.to_owned(),
             ("", tail) => tail.to_owned(),
             (head, tail) => format!("{head}.{tail}"),
@@ -228,23 +264,26 @@ impl Tails {
     }
 
     fn find(&self, hash: u64, suffix: &str) -> Option<u16> {
-        let len = self.slots.len();
-        let mut at = Self::home(hash, len);
+        let mut at = self.home(hash);
         loop {
-            let number = self.slots[at];
-            if number == 0 {
+            let slot = self.slots[at];
+            if slot.number == 0 {
                 return None;
             }
-            if *self.all[usize::from(number)] == *suffix {
-                return Some(number);
+            if slot.tag == tag(hash) && self.get(slot.number) == Some(suffix) {
+                return Some(slot.number);
             }
-            at = (at + 1) % len;
+            at = (at + 1) & (self.slots.len() - 1);
         }
     }
 
-    fn home(hash: u64, len: usize) -> usize {
-        (hash >> 17) as usize % len
+    fn home(&self, hash: u64) -> usize {
+        (hash >> 13) as usize & (self.slots.len() - 1)
     }
+}
+
+const fn tag(hash: u64) -> u32 {
+    (hash >> 32) as u32
 }
 
 #[cfg(test)]
@@ -261,8 +300,9 @@ mod tests {
     }
 
     fn written(code: &Code, text: &str) -> Vec<u8> {
-        let mut out = Vec::new();
-        code.write(text.as_bytes(), &mut out).unwrap();
+        let mut out = vec![0; text.len() * 4 + 4];
+        let len = code.write(text.as_bytes(), &mut out).unwrap();
+        out.truncate(len);
         out
     }
 
@@ -295,8 +335,8 @@ mod tests {
     #[test]
     fn what_is_not_in_the_alphabet_cannot_be_written() {
         let code = Code::fitted(&counts("abc"));
-        assert_eq!(code.write(b"a\\032", &mut Vec::new()), Err(Unwritable));
-        assert_eq!(code.write(b"A", &mut Vec::new()), Err(Unwritable));
+        assert_eq!(code.write(b"a\\032", &mut [0; 64]), Err(Unwritable));
+        assert_eq!(code.write(b"A", &mut [0; 64]), Err(Unwritable));
     }
 
     proptest! {
@@ -322,8 +362,8 @@ mod tests {
                     closed.insert(tail[suffix.start..].to_owned());
                 }
             }
-            let tails =
-                Tails::new(closed.iter().map(|tail| tail.as_str().into()).collect(), Seed(5)).unwrap();
+            let lines: Vec<&str> = closed.iter().map(String::as_str).collect();
+            let tails = Tails::new(&lines.join("\n"), Seed(5)).unwrap();
             let (number, head) = tails.split(&name);
             prop_assert_eq!(tails.join(number, head), Some(name.clone()));
             let longest = closed
@@ -335,7 +375,7 @@ mod tests {
                 .map(String::len)
                 .max()
                 .unwrap_or(0);
-            prop_assert_eq!(tails.all()[usize::from(number)].len(), longest);
+            prop_assert_eq!(tails.get(number).unwrap().len(), longest);
         }
     }
 }

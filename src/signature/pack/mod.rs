@@ -121,8 +121,7 @@ impl Pack {
         symbols.copy_from_slice(&octets[lengths]);
         let code = Code::from_lengths(symbols).ok_or(inconsistent("code"))?;
         let tails = core::str::from_utf8(&octets[tails]).map_err(|_| inconsistent("tails"))?;
-        let tails = Tails::new(tails.split('\n').map(Into::into).collect(), header.seed)
-            .ok_or(inconsistent("tails"))?;
+        let tails = Tails::new(tails, header.seed).ok_or(inconsistent("tails"))?;
         if header.filter == 0 || header.buckets == 0 {
             return Err(inconsistent("header"));
         }
@@ -203,12 +202,20 @@ impl Pack {
         let (tail, head) = self.tails.split(name);
         let mut wanted = Wanted::new();
         wanted.write(&self.code, tail, head.as_bytes()).ok()?;
+        let list_octets = self.list_octets();
         let mut bucket = self.bucket(bucket_of(hash, self.header.buckets))?;
-        while let Some(entry) = Entry::read(bucket, self.list_octets()) {
-            if bucket.starts_with(wanted.octets()) && (whole || !self.is_exact(entry.list)) {
-                return Some(entry.list);
+        while let Some(&first) = bucket.first() {
+            if first == wanted.octets[0] && bucket.starts_with(wanted.octets()) {
+                let list = Entry::read(bucket, list_octets)?.list;
+                if whole || !self.is_exact(list) {
+                    return Some(list);
+                }
             }
-            bucket = &bucket[entry.len..];
+            let len = match short_len(first) {
+                Some(len) => len + list_octets,
+                None => Entry::read(bucket, list_octets)?.len,
+            };
+            bucket = bucket.get(len..)?;
         }
         None
     }
@@ -254,7 +261,7 @@ impl Pack {
             let mut bucket = self.bucket(number).ok_or(wrong("directory"))?;
             while !bucket.is_empty() {
                 let entry = Entry::read(bucket, self.list_octets()).ok_or(wrong("entries"))?;
-                if usize::from(entry.tail) >= self.tails.all().len()
+                if usize::from(entry.tail) >= self.tails.len()
                     || entry.list >= self.manifest.lists.len()
                 {
                     return Err(wrong("entries"));
@@ -267,6 +274,11 @@ impl Pack {
     }
 
     const HASH_LEN: usize = 32;
+}
+
+/// May `name` stand in a pack's lists?
+pub(super) fn is_writable(name: &str) -> bool {
+    code::is_writable(name)
 }
 
 /// The octets that a signature covers, and the signature's text, if there is one. It lies at the
@@ -365,6 +377,14 @@ impl<'a> Entry<'a> {
     }
 }
 
+/// Octets of an entry before its list, when the first octet alone says it.
+#[inline]
+fn short_len(first: u8) -> Option<usize> {
+    let code = first & LENGTH_MASK;
+    (code != LENGTH_MASK && u16::from(first >> LENGTH_BITS) != COMMON_TAILS)
+        .then(|| 1 + usize::from(code))
+}
+
 /// A name written as its entry would be, without the list.
 struct Wanted {
     octets: [u8; Self::MAX],
@@ -383,12 +403,8 @@ impl Wanted {
 
     /// Writes code first, since its length stands before it.
     fn write(&mut self, code: &Code, tail: u16, head: &[u8]) -> Result<(), Unwritable> {
-        let mut coded = Bounded { octets: &mut self.octets[Self::CODE_AT..], len: 0 };
-        code.write(head, &mut coded)?;
-        let code_len = u16::try_from(coded.len).map_err(|_| Unwritable)?;
-        if usize::from(code_len) > Self::MAX - Self::CODE_AT {
-            return Err(Unwritable);
-        }
+        let code_len = code.write(head, &mut self.octets[Self::CODE_AT..])?;
+        let code_len = u16::try_from(code_len).map_err(|_| Unwritable)?;
         let mut before = [0; Self::CODE_AT];
         let mut at = 1;
         let short = u8::try_from(code_len).ok().filter(|&len| len < LENGTH_MASK);
@@ -412,24 +428,6 @@ impl Wanted {
 
     fn octets(&self) -> &[u8] {
         &self.octets[..self.len]
-    }
-}
-
-/// Counts what does not fit, so that the caller can refuse it.
-struct Bounded<'a> {
-    octets: &'a mut [u8],
-    len: usize,
-}
-
-impl Extend<u8> for Bounded<'_> {
-    #[inline]
-    fn extend<I: IntoIterator<Item = u8>>(&mut self, octets: I) {
-        for octet in octets {
-            if let Some(place) = self.octets.get_mut(self.len) {
-                *place = octet;
-            }
-            self.len += 1;
-        }
     }
 }
 

@@ -1,0 +1,137 @@
+//! `signatures export`: what is looked for, in the forms that others read.
+
+use std::fmt;
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+use std::path::PathBuf;
+
+use anyhow::{Context, anyhow};
+
+use super::super::Failure;
+use super::super::config::FileArg;
+use crate::config::{Policy, SignatureFlags};
+use crate::signature::exchange::export::{Export, Form};
+use crate::signature::{Indicator, Strength, Vendor};
+use crate::time::Timestamp;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// In which form
+    #[arg(long, value_enum)]
+    format: Format,
+    /// Only this vendor (by id); may be given more than once. The reported ones when absent
+    #[arg(long, value_name = "ID")]
+    vendor: Vec<String>,
+    /// File to write, or directory for --format toml; standard output when absent
+    #[arg(long, short, value_name = "PATH")]
+    output: Option<PathBuf>,
+    #[command(flatten)]
+    file: FileArg,
+    #[command(flatten)]
+    flags: SignatureFlags,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq, clap::ValueEnum)]
+enum Format {
+    /// Signature files, one a vendor
+    Toml,
+    /// STIX 2.1 bundle
+    Stix,
+    /// MISP event
+    Misp,
+    /// hosts(5)
+    Hosts,
+    /// Response policy zone, for resolvers
+    Rpz,
+    /// Rules for DNS and TLS
+    Suricata,
+    /// Intelligence framework
+    Zeek,
+}
+
+pub(super) fn run(args: &Args) -> Result<(), Failure> {
+    let config = args.file.load(&args.flags.0)?;
+    let policy = Policy::load(&config, &[], Timestamp::ZERO).map_err(Failure::usage)?;
+    for id in &args.vendor {
+        if policy.set.vendor(id).is_none() {
+            return Err(Failure::Usage(anyhow!("no vendor is called {id:?}")));
+        }
+    }
+    let chosen = |vendor: &Vendor, strength: Strength| {
+        if args.vendor.is_empty() {
+            policy.selection.takes(vendor, strength)
+        } else {
+            args.vendor.iter().any(|id| **id == *vendor.id)
+                && strength >= policy.selection.min_strength
+        }
+    };
+    let takes = |vendor: &Vendor, indicator: &Indicator| chosen(vendor, indicator.strength);
+    let export = Export { set: &policy.set, takes: &takes, created: jiff::Zoned::now().date() };
+    let form = match args.format {
+        Format::Toml => return toml(args, &export, &chosen),
+        Format::Stix => Form::Stix,
+        Format::Misp => Form::Misp,
+        Format::Hosts => Form::Hosts,
+        Format::Rpz => Form::Rpz,
+        Format::Suricata => Form::Suricata,
+        Format::Zeek => Form::Zeek,
+    };
+    let mut out: Box<dyn Write> = match &args.output {
+        Some(path) => Box::new(
+            File::create(path).with_context(|| format!("cannot write {}", path.display()))?,
+        ),
+        None => Box::new(io::stdout().lock()),
+    };
+    let mut text = Text { out: BufWriter::new(&mut *out), failed: None };
+    let written = export.write(form, &mut text);
+    if let Some(error) = text.failed {
+        return Err(error.into());
+    }
+    written?;
+    text.out.flush()?;
+    Ok(())
+}
+
+/// One vendor to standard output, or each to its file.
+fn toml(
+    args: &Args,
+    export: &Export<'_>,
+    chosen: &dyn Fn(&Vendor, Strength) -> bool,
+) -> Result<(), Failure> {
+    let vendors: Vec<&Vendor> =
+        export.set.vendors().iter().filter(|vendor| chosen(vendor, Strength::Strong)).collect();
+    match (&args.output, &*vendors) {
+        (Some(directory), vendors) => {
+            std::fs::create_dir_all(directory)
+                .with_context(|| format!("cannot create {}", directory.display()))?;
+            for vendor in vendors {
+                let path = directory.join(format!("{}.toml", vendor.id));
+                std::fs::write(&path, export.toml(vendor)?)
+                    .with_context(|| format!("cannot write {}", path.display()))?;
+            }
+            Ok(())
+        }
+        (None, [vendor]) => {
+            io::stdout().lock().write_all(export.toml(vendor)?.as_bytes())?;
+            Ok(())
+        }
+        (None, _) => Err(Failure::Usage(anyhow!(
+            "a signature file holds one vendor: name one with --vendor, or a directory with --output"
+        ))),
+    }
+}
+
+/// Text into octets; keeps what went wrong, which `fmt::Error` cannot say.
+struct Text<W> {
+    out: W,
+    failed: Option<io::Error>,
+}
+
+impl<W: Write> fmt::Write for Text<W> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.out.write_all(text.as_bytes()).map_err(|error| {
+            self.failed = Some(error);
+            fmt::Error
+        })
+    }
+}

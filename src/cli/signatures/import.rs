@@ -1,0 +1,338 @@
+//! `signatures import`: names from other people's lists become a list of a vendor.
+//!
+//! What is written is a beginning: a signature file with one record for each kind of name found,
+//! and the names beside it. Somebody who knows the source fills in what the list does not say.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, File};
+use std::io::{self, BufRead, BufReader, BufWriter, Read, Write};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, anyhow};
+
+use super::super::Failure;
+use super::{SourceArgs, progress_bar};
+use crate::signature::exchange::document::{self, Kind};
+use crate::signature::exchange::list::{self, Syntax};
+use crate::signature::exchange::{Skipped, Taken};
+use crate::signature::{Class, Pattern, Purpose, Set, Strength};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// The list; - is standard input
+    #[arg(value_name = "FILE")]
+    input: PathBuf,
+    /// Id of the vendor that the names are said to belong to
+    #[arg(long, value_name = "ID")]
+    vendor: String,
+    /// How the list is written
+    #[arg(long, value_enum)]
+    format: Format,
+    /// Directory to write to
+    #[arg(long, value_name = "DIR", default_value = ".")]
+    output: PathBuf,
+    /// Where the list can be read, as a citation
+    #[arg(long, value_name = "TEXT")]
+    reference: String,
+    /// What the list is called; the file's name when absent
+    #[arg(long, value_name = "TEXT")]
+    title: Option<String>,
+    /// How good a source the list is
+    #[arg(long, value_name = "CLASS", default_value = "C", value_parser = class)]
+    class: Class,
+    /// What the names are for, if one word fits all
+    #[arg(long, value_name = "WORD", default_value = "cloud", value_parser = purpose)]
+    purpose: Purpose,
+    /// Which product asks for them
+    #[arg(long, value_name = "TEXT", default_value = "unknown")]
+    product: String,
+    /// How strongly a match implies the product
+    #[arg(long, value_name = "WORD", default_value = "weak", value_parser = strength)]
+    strength: Strength,
+    /// First event number; the next free one from 1900000 when absent
+    #[arg(long, value_name = "NUMBER")]
+    number: Option<u32>,
+    /// Lines that are reported one by one; the others are counted
+    #[arg(long, value_name = "NUMBER", default_value_t = 20)]
+    show_skipped: usize,
+    #[command(flatten)]
+    sources: SourceArgs,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq, clap::ValueEnum)]
+enum Format {
+    /// hosts(5): these hosts only
+    Hosts,
+    /// ||name^ rules, with the names below
+    Adblock,
+    /// A name a line, with the names below
+    Domains,
+    /// STIX 2.1 bundle
+    Stix,
+    /// MISP event or warning list
+    Misp,
+}
+
+pub(super) fn run(args: &Args) -> Result<(), Failure> {
+    let set = args.sources.load()?;
+    let mut found = Found { limit: args.show_skipped, ..Found::default() };
+    match args.format {
+        Format::Hosts => lines(args, Syntax::Hosts, &mut found)?,
+        Format::Adblock => lines(args, Syntax::Adblock, &mut found)?,
+        Format::Domains => lines(args, Syntax::Domains, &mut found)?,
+        Format::Stix => whole(args, Kind::Stix, &mut found)?,
+        Format::Misp => whole(args, Kind::Misp, &mut found)?,
+    }
+    found.report();
+    if found.is_empty() {
+        return Err(anyhow!("{}: no name to import", args.input.display()).into());
+    }
+    fs::create_dir_all(&args.output)
+        .with_context(|| format!("cannot create {}", args.output.display()))?;
+    let written = write(args, &set, &found)?;
+    eprintln!(
+        "{} names and {} prefixes for {}: wrote {}",
+        found.below.len() + found.exact.len(),
+        found.prefixes.len(),
+        args.vendor,
+        written.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ")
+    );
+    eprintln!(
+        "look over {}, then build a pack: vendorwatch signatures pack {}",
+        written[0].display(),
+        args.output.display()
+    );
+    Ok(())
+}
+
+/// What the list says, each once.
+#[derive(Default)]
+struct Found {
+    below: BTreeSet<String>,
+    exact: BTreeSet<String>,
+    prefixes: BTreeSet<Pattern>,
+    skipped: BTreeMap<String, u64>,
+    shown: Vec<String>,
+    limit: usize,
+}
+
+impl Found {
+    fn take(&mut self, place: impl FnOnce() -> String, taken: Result<Taken, Skipped>) {
+        match taken {
+            Ok(Taken::Name { name, exact: false }) => {
+                self.below.insert(name);
+            }
+            Ok(Taken::Name { name, exact: true }) => {
+                self.exact.insert(name);
+            }
+            Ok(Taken::Prefix(pattern)) => {
+                self.prefixes.insert(pattern);
+            }
+            Err(reason) => {
+                *self.skipped.entry(reason.to_string()).or_default() += 1;
+                if self.shown.len() < self.limit {
+                    self.shown.push(format!("{}: {reason}: skipped", place()));
+                }
+            }
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.below.is_empty() && self.exact.is_empty() && self.prefixes.is_empty()
+    }
+
+    fn report(&self) {
+        for line in &self.shown {
+            eprintln!("{line}");
+        }
+        let all: u64 = self.skipped.values().sum();
+        let shown = u64::try_from(self.shown.len()).unwrap_or(u64::MAX);
+        if all > shown {
+            eprintln!("{} more were skipped; by reason:", all - shown);
+            for (reason, count) in &self.skipped {
+                eprintln!("  {count} {reason}");
+            }
+        }
+    }
+}
+
+fn lines(args: &Args, syntax: Syntax, found: &mut Found) -> Result<(), Failure> {
+    let (reader, size) = open(&args.input)?;
+    let bar = progress_bar(size);
+    let mut reader = BufReader::with_capacity(1 << 16, reader);
+    let name = args.input.display().to_string();
+    let mut line = Vec::new();
+    let (mut number, mut read) = (0_u64, 0_u64);
+    loop {
+        line.clear();
+        let taken = reader.by_ref().take(MAX_LINE).read_until(b'\n', &mut line);
+        let octets = taken.with_context(|| format!("cannot read {name}"))?;
+        if octets == 0 {
+            break;
+        }
+        number += 1;
+        read += octets as u64;
+        if number % 4096 == 0 {
+            bar.set_position(read);
+        }
+        list::line(syntax, &line, &mut |taken| found.take(|| format!("{name}:{number}"), taken));
+    }
+    bar.finish_and_clear();
+    Ok(())
+}
+
+fn whole(args: &Args, kind: Kind, found: &mut Found) -> Result<(), Failure> {
+    let name = args.input.display().to_string();
+    let mut text = String::new();
+    open(&args.input)?
+        .0
+        .read_to_string(&mut text)
+        .with_context(|| format!("cannot read {name}"))?;
+    document::read(kind, &text, &mut |place, taken| {
+        found.take(|| format!("{name}: {place}"), taken);
+    })
+    .map_err(|error| anyhow!("{name}: {error}").into())
+}
+
+/// The input and its size, where it has one.
+fn open(path: &Path) -> Result<(Box<dyn Read>, Option<u64>), Failure> {
+    if path == Path::new("-") {
+        return Ok((Box::new(io::stdin().lock()), None));
+    }
+    let file = File::open(path).with_context(|| format!("cannot open {}", path.display()))?;
+    let size = file.metadata().ok().map(|metadata| metadata.len());
+    Ok((Box::new(file), size))
+}
+
+/// The signature file first, then the lists that it speaks of.
+fn write(args: &Args, set: &Set, found: &Found) -> anyhow::Result<Vec<PathBuf>> {
+    let title = match (&args.title, args.input.file_name()) {
+        (Some(title), _) => title.clone(),
+        (None, Some(name)) => name.to_string_lossy().into_owned(),
+        (None, None) => "standard input".to_owned(),
+    };
+    let mut records = Records {
+        args,
+        title,
+        today: jiff::Zoned::now().date(),
+        next: Numbers { set, next: args.number.unwrap_or(OWN_NUMBERS) },
+        text: head(args, set),
+    };
+    let mut written = vec![args.output.join(format!("{}-import.toml", args.vendor))];
+    for (kind, word, names) in
+        [("list", "names", &found.below), ("host-list", "hosts", &found.exact)]
+    {
+        if names.is_empty() {
+            continue;
+        }
+        let list = format!("{}.{word}", args.vendor);
+        records.record(word, kind, &list, args.strength, 180)?;
+        let path = args.output.join(&list);
+        let mut out = BufWriter::new(
+            File::create(&path).with_context(|| format!("cannot write {}", path.display()))?,
+        );
+        for name in names {
+            writeln!(out, "{name}")?;
+        }
+        out.flush()?;
+        written.push(path);
+    }
+    for (number, pattern) in found.prefixes.iter().enumerate() {
+        let strength = args.strength.min(Strength::Moderate);
+        let word = format!("prefix-{}", number + 1);
+        records.record(&word, pattern.kind(), &pattern.value(), strength, 90)?;
+    }
+    fs::write(&written[0], records.text)
+        .with_context(|| format!("cannot write {}", written[0].display()))?;
+    Ok(written)
+}
+
+/// A vendor that is known is extended; another must be described.
+fn head(args: &Args, set: &Set) -> String {
+    let id = &args.vendor;
+    if set.vendor(id).is_some() {
+        return format!("[vendor]\nid = {id:?}\nextends = true\n");
+    }
+    format!(
+        "[vendor]\nid = {id:?}\nname = {id:?}\ncountry = \"ZZ\"\ndefault_enabled = false\n\
+         disabled_reason = \"imported, and nobody has looked at it yet\"\n"
+    )
+}
+
+struct Records<'a> {
+    args: &'a Args,
+    title: String,
+    today: jiff::civil::Date,
+    next: Numbers<'a>,
+    text: String,
+}
+
+impl Records<'_> {
+    fn record(
+        &mut self,
+        word: &str,
+        kind: &str,
+        value: &str,
+        strength: Strength,
+        review_days: i64,
+    ) -> anyhow::Result<()> {
+        use std::fmt::Write as _;
+        let Args { vendor, purpose, product, reference, class, .. } = self.args;
+        let number = self.next.take()?;
+        let review = self.today.checked_add(jiff::Span::new().days(review_days))?;
+        let quoted = |text: &str| toml::Value::String(text.to_owned()).to_string();
+        write!(
+            self.text,
+            "\n[[indicator]]\nid = \"{vendor}.import.{word}\"\nnumber = {number}\n\
+             match = {{ kind = {kind:?}, value = {value:?} }}\npurpose = \"{}\"\nproduct = {}\n\
+             strength = \"{}\"\nconfounders = [\"whatever else the list holds\"]\n\
+             evidence = [\n  {{ class = \"{}\", title = {}, reference = {}, retrieved = \"{}\", \
+             says = \"listed\" }},\n]\nfirst_seen = \"{}\"\nreview_by = \"{review}\"\n",
+            purpose.label(),
+            quoted(product),
+            strength.label(),
+            class.label(),
+            quoted(&self.title),
+            quoted(reference),
+            self.today,
+            self.today,
+        )?;
+        Ok(())
+    }
+}
+
+/// Event numbers that no indicator of the set has.
+struct Numbers<'a> {
+    set: &'a Set,
+    next: u32,
+}
+
+impl Numbers<'_> {
+    fn take(&mut self) -> anyhow::Result<u32> {
+        while self.set.indicators().iter().any(|indicator| indicator.number == self.next) {
+            self.next += 1;
+        }
+        if !crate::signature::format::NUMBERS.contains(&self.next) {
+            return Err(anyhow!("no event number is left; give one with --number"));
+        }
+        self.next += 1;
+        Ok(self.next - 1)
+    }
+}
+
+fn class(word: &str) -> Result<Class, String> {
+    Class::from_label(word).ok_or_else(|| format!("one of {}", Class::LABELS.join(", ")))
+}
+
+fn purpose(word: &str) -> Result<Purpose, String> {
+    Purpose::from_label(word).ok_or_else(|| format!("one of {}", Purpose::LABELS.join(", ")))
+}
+
+fn strength(word: &str) -> Result<Strength, String> {
+    Strength::from_label(word).ok_or_else(|| format!("one of {}", Strength::LABELS.join(", ")))
+}
+
+/// Octets of a line that are read as one: more than any name with its comment has.
+const MAX_LINE: u64 = 65_536;
+/// Where numbers of files outside the repository begin.
+const OWN_NUMBERS: u32 = 1_900_000;

@@ -1,0 +1,202 @@
+//! The commands around packs, as an operator runs them.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use tempfile::TempDir;
+
+fn vendorwatch(directory: &Path, arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_vendorwatch"))
+        .args(arguments)
+        .current_dir(directory)
+        .env_remove("VENDORWATCH_CONFIG")
+        .output()
+        .unwrap()
+}
+
+fn text(octets: &[u8]) -> String {
+    String::from_utf8_lossy(octets).into_owned()
+}
+
+/// Runs a command that must succeed; what it printed.
+fn done(directory: &Path, arguments: &[&str]) -> String {
+    let output = vendorwatch(directory, arguments);
+    assert!(output.status.success(), "{arguments:?}: {}", text(&output.stderr));
+    text(&output.stdout)
+}
+
+/// Runs a command that must refuse; what it said.
+fn refused(directory: &Path, arguments: &[&str]) -> String {
+    let output = vendorwatch(directory, arguments);
+    assert_eq!(output.status.code(), Some(2), "{arguments:?}: {}", text(&output.stderr));
+    text(&output.stderr)
+}
+
+fn tsv(directory: &Path, more: &[&str], name: &str) -> String {
+    let mut arguments = vec!["match", "--format", "tsv", name];
+    arguments.extend_from_slice(more);
+    done(directory, &arguments)
+}
+
+/// A directory with an imported list of `hosts` and its pack in `packs/`.
+fn imported(hosts: &str) -> TempDir {
+    let directory = tempfile::tempdir().unwrap();
+    fs::write(directory.path().join("hosts"), hosts).unwrap();
+    done(
+        directory.path(),
+        &[
+            "signatures",
+            "import",
+            "--vendor",
+            "kaspersky",
+            "--format",
+            "hosts",
+            "--output",
+            "list",
+            "--reference",
+            "owner/list: hosts @ 0123456789",
+            "--class",
+            "B1",
+            "hosts",
+        ],
+    );
+    fs::create_dir(directory.path().join("packs")).unwrap();
+    directory
+}
+
+#[test]
+fn a_hosts_file_becomes_a_list_a_pack_and_matches() {
+    let hosts = "# ads\n0.0.0.0 one.example.com two.example.com\nbroken line\n0.0.0.0 com\n";
+    let directory = imported(hosts);
+    let at = directory.path();
+    assert_eq!(
+        fs::read_to_string(at.join("list/kaspersky.hosts")).unwrap(),
+        "one.example.com\ntwo.example.com\n"
+    );
+    done(at, &["signatures", "pack", "list", "--output", "packs/list.pack", "--version", "7"]);
+    let with = ["--signatures", "packs"];
+    let found = tsv(at, &with, "one.example.com");
+    assert_eq!(found, "one.example.com\tkaspersky\tkaspersky.import.hosts\tcloud\tweak\n");
+    // A hosts file names hosts, not what is below them.
+    assert_eq!(tsv(at, &with, "x.one.example.com"), "x.one.example.com\t-\t-\t-\t-\n");
+    // What the files of the program say is still there.
+    assert!(tsv(at, &with, "s00.upd.kaspersky.com").contains("\tkaspersky.update"));
+    // A pack that is taken away is gone.
+    fs::remove_file(at.join("packs/list.pack")).unwrap();
+    assert_eq!(tsv(at, &with, "one.example.com"), "one.example.com\t-\t-\t-\t-\n");
+}
+
+#[test]
+fn bad_lines_are_reported_and_skipped() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut hosts = String::new();
+    for number in 0..100 {
+        writeln!(hosts, "no address {number}\n0.0.0.0 h{number}.example.com").unwrap();
+    }
+    fs::write(directory.path().join("hosts"), hosts).unwrap();
+    let output = vendorwatch(
+        directory.path(),
+        &[
+            "signatures",
+            "import",
+            "--vendor",
+            "new-vendor",
+            "--format",
+            "hosts",
+            "--reference",
+            "r",
+            "--show-skipped",
+            "3",
+            "hosts",
+        ],
+    );
+    let said = text(&output.stderr);
+    assert!(output.status.success(), "{said}");
+    assert!(said.contains("hosts:1: does not begin with an address: skipped"), "{said}");
+    assert!(said.contains("97 more were skipped"), "{said}");
+    assert!(said.contains("100 names and 0 prefixes"), "{said}");
+    // A vendor that nobody described is off until somebody does.
+    let written = fs::read_to_string(directory.path().join("new-vendor-import.toml")).unwrap();
+    assert!(written.contains("default_enabled = false"), "{written}");
+}
+
+#[test]
+fn a_pack_is_believed_only_under_its_key() {
+    let directory = imported("0.0.0.0 one.example.com\n");
+    let at = directory.path();
+    let keys: Vec<String> = (0..2)
+        .map(|number| {
+            let pair = minisign::KeyPair::generate_unencrypted_keypair().unwrap();
+            let secret = pair.sk.to_box(None).unwrap().into_string();
+            fs::write(at.join(format!("{number}.key")), secret).unwrap();
+            pair.pk.to_base64()
+        })
+        .collect();
+    let pack = ["signatures", "pack", "list", "--output", "packs/list.pack"];
+    let match_with = |more: &[&str]| {
+        let mut arguments =
+            vec!["match", "--format", "tsv", "one.example.com", "--signatures", "packs"];
+        arguments.extend_from_slice(more);
+        arguments.into_iter().map(str::to_owned).collect::<Vec<_>>()
+    };
+    let require = ["--signatures.require-signed", "true"];
+
+    done(at, &pack);
+    let unsigned = match_with(&require);
+    let unsigned: Vec<&str> = unsigned.iter().map(String::as_str).collect();
+    assert!(refused(at, &unsigned).contains("has no signature"));
+
+    done(at, &[&pack[..], &["--secret-key", "0.key"]].concat());
+    let with_key = |key: &str| match_with(&[&require[..], &["--signatures.keys", key]].concat());
+    let right = with_key(&keys[0]);
+    let right: Vec<&str> = right.iter().map(String::as_str).collect();
+    assert!(done(at, &right).contains("kaspersky.import.hosts"));
+    let wrong = with_key(&keys[1]);
+    let wrong: Vec<&str> = wrong.iter().map(String::as_str).collect();
+    assert!(refused(at, &wrong).contains("none of the keys"));
+
+    // One changed octet, and it is nobody's.
+    let path = at.join("packs/list.pack");
+    let mut octets = fs::read(&path).unwrap();
+    octets[100] ^= 1;
+    fs::write(&path, octets).unwrap();
+    assert!(refused(at, &right).contains("none of the keys"));
+    let lenient = match_with(&[]);
+    let lenient: Vec<&str> = lenient.iter().map(String::as_str).collect();
+    assert!(refused(at, &lenient).contains("does not hash"));
+}
+
+#[test]
+fn what_is_exported_can_be_checked_and_differs_in_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let at = directory.path();
+    done(
+        at,
+        &["signatures", "export", "--format", "toml", "--output", "all", "--vendor", "huawei"],
+    );
+    done(at, &["signatures", "check", "all"]);
+    let difference = done(at, &["signatures", "diff", "all", "all"]);
+    assert_eq!(difference, "");
+    let difference = done(at, &["signatures", "diff", "built-in", "all"]);
+    assert!(difference.lines().any(|line| line == "- vendor kaspersky"), "{difference}");
+    assert!(!difference.contains("huawei"), "{difference}");
+    for form in ["stix", "misp", "hosts", "rpz", "suricata", "zeek"] {
+        let text = done(at, &["signatures", "export", "--format", form, "--vendor", "huawei"]);
+        assert!(text.contains("hicloud.com"), "{form}");
+        assert!(!text.contains("kaspersky.com"), "{form}");
+    }
+}
+
+#[test]
+fn a_broken_file_is_refused_with_its_line() {
+    let directory = tempfile::tempdir().unwrap();
+    fs::write(directory.path().join("broken.toml"), "[vendor]\nid = \"x\"\nname = 7\n").unwrap();
+    let said = refused(directory.path(), &["match", "a.example", "--signatures", "."]);
+    assert!(said.contains("broken.toml:3: vendor.name: is an integer"), "{said}");
+    let said = refused(directory.path(), &["signatures", "check", "broken.toml"]);
+    assert!(said.contains("broken.toml:3"), "{said}");
+    let said = refused(directory.path(), &["match", "a.example", "--signatures", "nowhere"]);
+    assert!(said.contains("nowhere"), "{said}");
+}
