@@ -7,6 +7,7 @@ mod decode;
 mod e2e;
 mod fuzz;
 mod generated;
+mod golden;
 mod inventory;
 mod laws;
 mod live;

@@ -196,7 +196,7 @@ fn reloading_under_traffic_loses_no_packet_and_a_broken_file_is_refused() {
 
     let mut sent = 0;
     std::thread::scope(|scope| {
-        let replay = scope.spawn(|| lab.replay(&capture, Some(100)));
+        let replay = scope.spawn(|| lab.replay(&capture, Some(25)));
         let mut reloads = 0;
         while !replay.is_finished() {
             assert_eq!(sensor.reload().0, 200);
