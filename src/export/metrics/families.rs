@@ -87,6 +87,16 @@ families! {
     COPIES = Counter "vendorwatch_copies_total" ["interface"];
     /// Packet times that ran backwards or jumped ahead and were corrected.
     TIME_CLAMPED = Counter "vendorwatch_time_clamped_total" ["interface"];
+    /// Estimate from a sample of flows: the share that showed one direction only.
+    ONE_WAY = Gauge "vendorwatch_estimated_one_way_ratio" ["interface"];
+    /// One standard error of the estimated share of one-way flows.
+    ONE_WAY_ERROR = Gauge "vendorwatch_estimated_one_way_error_ratio" ["interface"];
+    /// Estimate from a sample of flows: the share of acknowledged octets that was never seen.
+    LOST_BYTES = Gauge "vendorwatch_estimated_lost_bytes_ratio" ["interface"];
+    /// One standard error of the estimated share of octets never seen.
+    LOST_BYTES_ERROR = Gauge "vendorwatch_estimated_lost_bytes_error_ratio" ["interface"];
+    /// QUIC keys not derived because a flood of Initials used up the budget of the second.
+    DERIVATIONS_REFUSED = Counter "vendorwatch_quic_derivations_refused_total" ["interface"];
 
     /// Entries in a bounded table.
     TABLE_ENTRIES = Gauge "vendorwatch_table_entries" ["table"];

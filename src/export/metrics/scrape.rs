@@ -10,8 +10,8 @@ use crate::capture::bpf::SkipReason;
 use crate::config::Policy;
 use crate::signature::Vendor;
 use crate::visibility::{
-    DnsOutcome, DnsTransport, HandshakeOutcome, HandshakeProtocol, Ledger, PacketOutcome,
-    TableName, TableUse,
+    DnsOutcome, DnsTransport, Estimate, HandshakeOutcome, HandshakeProtocol, Ledger, PacketOutcome,
+    Ratio, TableName, TableUse,
 };
 
 /// One scrape.
@@ -97,6 +97,12 @@ impl Scrape<'_> {
         let mut last = f::CAPTURE_LAST_PACKET.samples();
         let mut copies = f::COPIES.samples();
         let mut clamped = f::TIME_CLAMPED.samples();
+        let mut refused = f::DERIVATIONS_REFUSED.samples();
+        // No sample where no flow was sampled yet: a ratio of nothing is not zero.
+        let mut estimates = [
+            (f::ONE_WAY.samples(), f::ONE_WAY_ERROR.samples()),
+            (f::LOST_BYTES.samples(), f::LOST_BYTES_ERROR.samples()),
+        ];
         for (number, interface) in self.metrics.interfaces.iter().enumerate() {
             let workers =
                 || self.metrics.workers.iter().filter(|cells| cells.interface == *interface);
@@ -123,7 +129,20 @@ impl Scrape<'_> {
             let of_events = self.metrics.copies.get(number).map_or(0, |n| n.load(Relaxed));
             copies.count(&labels, of_packets + of_events);
             clamped.count(&labels, workers().map(|cells| cells.ledger.time_clamped.value()).sum());
+            refused.count(
+                &labels,
+                workers().map(|cells| cells.ledger.derivations_refused.value()).sum(),
+            );
+            let sampled = || workers().map(|cells| &cells.ledger.estimate);
+            let ratios = [Estimate::one_way_ratio(sampled()), Estimate::lost_ratio(sampled())];
+            for ((values, errors), ratio) in estimates.iter_mut().zip(ratios) {
+                if let Some(Ratio { value, error }) = ratio {
+                    values.add(&labels, value);
+                    errors.add(&labels, error);
+                }
+            }
         }
+        let [(one_way, one_way_error), (lost, lost_error)] = estimates;
         out.extend(
             [
                 packets,
@@ -137,6 +156,11 @@ impl Scrape<'_> {
                 last,
                 copies,
                 clamped,
+                refused,
+                one_way,
+                one_way_error,
+                lost,
+                lost_error,
             ]
             .into_iter()
             .filter_map(super::family::Samples::done),
