@@ -18,8 +18,6 @@ use crate::visibility::{DnsOutcome, DnsTransport};
 const REPEATED: Duration = Duration::from_secs(5);
 /// The same message within this span is a copy that a mirror made.
 pub(super) const COPY: Duration = Duration::from_secs(1);
-/// An answer this late still belongs to its question.
-const ANSWERED: Duration = Duration::from_secs(10);
 /// The most addresses reported of one answer.
 const MAX_ADDRESSES: u32 = 64;
 
@@ -138,13 +136,12 @@ impl<'a, S: Sink> Reading<'a, S> {
         };
         if let Some(question) = question {
             let asked = self.question_identity(scene, qname, question.record_type);
-            let answered = self.emitter.hasher.word(asked, u64::MAX);
-            if let Some(age) = self.emitter.recent.note(answered, self.emitter.now, REPEATED) {
+            let answered = self.emitter.recent.answer(asked, self.emitter.now, REPEATED);
+            if let Some(age) = answered.before {
                 self.emitter.ledger.copies.add(u64::from(age < COPY));
                 return (DnsOutcome::Repeated, Ok(()));
             }
-            let question_seen = self.emitter.recent.contains(asked, self.emitter.now, ANSWERED);
-            if !question_seen && !qname.is_empty() {
+            if !answered.asked && !qname.is_empty() {
                 let signal = Signal::DnsAnswer;
                 let named = Named { signal, name: qname, identity: asked, ech: None };
                 self.emitter.name(scene, &named, self.out);

@@ -15,10 +15,27 @@ pub(super) struct Recent {
     evicted: u64,
 }
 
+/// Sixteen octets, four of which make a cache line.
 #[derive(Clone, Copy, Debug, Default)]
 struct Entry {
     identity: u64,
-    at: Timestamp,
+    /// When it was noted, and when it was answered.
+    noted: Moment,
+    answered: Moment,
+}
+
+/// A time in units of about a millisecond, the same for every worker; zero is never. It wraps
+/// after seven weeks, long after what it dates is forgotten.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+struct Moment(u32);
+
+/// What is known of an answer's question.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) struct Answered {
+    /// The question was noted.
+    pub(super) asked: bool,
+    /// The same answer came so long ago.
+    pub(super) before: Option<Duration>,
 }
 
 impl Recent {
@@ -41,23 +58,34 @@ impl Recent {
         now: Timestamp,
         window: Duration,
     ) -> Option<Duration> {
-        let found = self.set(identity).iter().position(|entry| entry.is(identity));
-        if let Some(way) = found {
-            let at = &mut self.set_mut(identity)[way].at;
-            let age = now.since(*at);
-            if age < window {
-                return Some(age);
-            }
-            *at = now;
-            return None;
+        let now = Moment::of(now);
+        let entry = self.entry(identity, now);
+        let age = entry.noted.within(window, now);
+        if age.is_none() {
+            entry.noted = now;
         }
-        self.insert(Entry { identity, at: now }, now);
-        None
+        age
+    }
+
+    /// An answer came to what is noted under this identity. One look for both: whether the
+    /// question was seen within [`Recent::WINDOW`], and the answer within `window`.
+    pub(super) fn answer(&mut self, identity: u64, now: Timestamp, window: Duration) -> Answered {
+        let now = Moment::of(now);
+        let entry = self.entry(identity, now);
+        let asked = entry.noted.within(Self::WINDOW, now).is_some();
+        let before = entry.answered.within(window, now);
+        if before.is_none() {
+            entry.answered = now;
+        }
+        Answered { asked, before }
     }
 
     /// Was this identity noted within `window`?
     pub(super) fn contains(&self, identity: u64, now: Timestamp, window: Duration) -> bool {
-        self.set(identity).iter().any(|entry| entry.is(identity) && now.since(entry.at) < window)
+        let start = self.start(identity);
+        self.entries[start..start + Self::WAYS].iter().any(|entry| {
+            entry.is(identity) && entry.noted.within(window, Moment::of(now)).is_some()
+        })
     }
 
     /// Octets in use.
@@ -75,45 +103,43 @@ impl Recent {
         self.evicted
     }
 
-    fn insert(&mut self, entry: Entry, now: Timestamp) {
+    /// The entry of this identity, made if it is not there.
+    fn entry(&mut self, identity: u64, now: Moment) -> &mut Entry {
         loop {
-            let full = self.entries.len() >= self.max_entries;
-            let set = self.set_mut(entry.identity);
-            let Some(oldest) = set.iter_mut().min_by_key(|entry| entry.at) else { return };
-            let young = oldest.at != Timestamp::ZERO && now.since(oldest.at) < Self::WINDOW;
-            if !young {
-                *oldest = entry;
-                return;
+            let start = self.start(identity);
+            let set = &self.entries[start..start + Self::WAYS];
+            if let Some(way) = set.iter().position(|entry| entry.is(identity)) {
+                return &mut self.entries[start + way];
             }
-            if full {
-                *oldest = entry;
-                self.evicted += 1;
-                return;
+            let (way, age) = set
+                .iter()
+                .map(|entry| entry.age(now))
+                .enumerate()
+                .max_by_key(|&(_, age)| age)
+                .unwrap_or_default();
+            let young = age < Self::WINDOW;
+            if young && self.entries.len() < self.max_entries {
+                self.double(now);
+                continue;
             }
-            self.double();
+            self.evicted += u64::from(young);
+            let entry = &mut self.entries[start + way];
+            *entry = Entry { identity, ..Entry::default() };
+            return entry;
         }
     }
 
-    fn double(&mut self) {
+    fn double(&mut self, now: Moment) {
         let old = core::mem::take(&mut self.entries);
         self.entries = vec![Entry::default(); old.len() * 2];
-        for entry in old.into_iter().filter(|entry| entry.at != Timestamp::ZERO) {
+        for entry in old.into_iter().filter(|entry| entry.age(now) < Self::WINDOW) {
             // A set's entries spread over two sets of the same size, so there is room.
-            let set = self.set_mut(entry.identity);
-            if let Some(free) = set.iter_mut().find(|entry| entry.at == Timestamp::ZERO) {
+            let start = self.start(entry.identity);
+            let set = &mut self.entries[start..start + Self::WAYS];
+            if let Some(free) = set.iter_mut().find(|entry| entry.is_free()) {
                 *free = entry;
             }
         }
-    }
-
-    fn set(&self, identity: u64) -> &[Entry] {
-        let start = self.start(identity);
-        &self.entries[start..start + Self::WAYS]
-    }
-
-    fn set_mut(&mut self, identity: u64) -> &mut [Entry] {
-        let start = self.start(identity);
-        &mut self.entries[start..start + Self::WAYS]
     }
 
     #[expect(clippy::cast_possible_truncation, reason = "masked")]
@@ -124,7 +150,39 @@ impl Recent {
 
 impl Entry {
     fn is(&self, identity: u64) -> bool {
-        self.identity == identity && self.at != Timestamp::ZERO
+        self.identity == identity && !self.is_free()
+    }
+
+    fn is_free(&self) -> bool {
+        self.noted == Moment::NEVER && self.answered == Moment::NEVER
+    }
+
+    /// Since it was last of use; for ever when it is free.
+    fn age(&self, now: Moment) -> Duration {
+        self.noted.age(now).min(self.answered.age(now))
+    }
+}
+
+impl Moment {
+    const NEVER: Self = Self(0);
+    /// Nanoseconds in a unit, as a power of two.
+    const UNIT: u32 = 20;
+
+    #[expect(clippy::cast_possible_truncation, reason = "it wraps")]
+    fn of(time: Timestamp) -> Self {
+        Self(((time.as_nanos() >> Self::UNIT) as u32).max(1))
+    }
+
+    fn age(self, now: Self) -> Duration {
+        if self == Self::NEVER {
+            return Duration::MAX;
+        }
+        Duration::from_nanos(u64::from(now.0.wrapping_sub(self.0)) << Self::UNIT)
+    }
+
+    /// The age, when it is less than `window`.
+    fn within(self, window: Duration, now: Self) -> Option<Duration> {
+        Some(self.age(now)).filter(|age| *age < window)
     }
 }
 
@@ -142,10 +200,23 @@ mod tests {
     fn an_event_is_new_once_a_window() {
         let mut recent = Recent::new(1 << 20);
         assert_eq!(recent.note(7, at(0), WINDOW), None);
-        assert_eq!(recent.note(7, at(800), WINDOW), Some(Duration::from_millis(800)));
-        assert!(recent.contains(7, at(4_999), WINDOW));
-        assert_eq!(recent.note(7, at(5_000), WINDOW), None);
+        let age = recent.note(7, at(800), WINDOW).unwrap();
+        assert!(age.abs_diff(Duration::from_millis(800)) < Duration::from_millis(2));
+        assert!(recent.contains(7, at(4_990), WINDOW));
+        assert_eq!(recent.note(7, at(5_010), WINDOW), None);
         assert!(!recent.contains(8, at(0), WINDOW));
+    }
+
+    #[test]
+    fn an_answer_knows_its_question_and_itself() {
+        let mut recent = Recent::new(1 << 20);
+        assert_eq!(recent.answer(7, at(0), WINDOW), Answered { asked: false, before: None });
+        assert_eq!(recent.note(7, at(10), WINDOW), None, "a question after its answer is new");
+        let again = recent.answer(7, at(20), WINDOW);
+        assert!(again.asked && again.before.is_some());
+        recent.note(8, at(0), WINDOW);
+        assert_eq!(recent.answer(8, at(30), WINDOW), Answered { asked: true, before: None });
+        assert_eq!(recent.answer(8, at(11_000), WINDOW), Answered { asked: false, before: None });
     }
 
     #[test]
