@@ -7,6 +7,7 @@
 
 use std::collections::{BinaryHeap, HashMap};
 
+use super::Mark;
 use crate::signature::labels::{self, Seed, Suffixes};
 
 /// The characters of host names, as far as lists hold them: LDH (RFC 5890 §2.3.1), the underscore
@@ -181,6 +182,8 @@ pub(super) struct Tails {
     text: Box<str>,
     /// Where each line begins, and one past the end.
     starts: Box<[u32]>,
+    /// By number.
+    marks: Box<[Mark]>,
     seed: Seed,
     /// Open addressing; half full at most.
     slots: Box<[Slot]>,
@@ -191,25 +194,27 @@ pub(super) struct Tails {
 struct Slot {
     tag: u32,
     number: u16,
+    is_marked: bool,
 }
 
 impl Tails {
     /// More would not fit the number that an entry has for its tail.
-    pub(super) const MAX: usize = 32_768;
+    pub(super) const MAX: usize = 65_535;
 
     /// Tails, a line each, of which the first is empty.
-    pub(super) fn new(text: &str, seed: Seed) -> Option<Self> {
+    pub(super) fn new(text: &str, marks: Box<[Mark]>, seed: Seed) -> Option<Self> {
         let mut starts = vec![0];
         for end in memchr::memchr_iter(b'\n', text.as_bytes()) {
             starts.push(u32::try_from(end + 1).ok()?);
         }
         let count = starts.len();
         starts.push(u32::try_from(text.len() + 1).ok()?);
-        if count > Self::MAX {
+        if count > Self::MAX || count != marks.len() {
             return None;
         }
         let slots = vec![Slot::default(); (count * 2).next_power_of_two()].into_boxed_slice();
-        let mut tails = Self { text: text.into(), starts: starts.into_boxed_slice(), seed, slots };
+        let starts = starts.into_boxed_slice();
+        let mut tails = Self { text: text.into(), starts, marks, seed, slots };
         if !tails.get(0)?.is_empty() {
             return None;
         }
@@ -220,7 +225,8 @@ impl Tails {
             while tails.slots[at].number != 0 {
                 at = (at + 1) & (tails.slots.len() - 1);
             }
-            tails.slots[at] = Slot { tag: tag(hash), number };
+            let is_marked = tails.mark(number.into()) != Mark::default();
+            tails.slots[at] = Slot { tag: tag(hash), number, is_marked };
         }
         Some(tails)
     }
@@ -233,25 +239,28 @@ impl Tails {
         &self.text
     }
 
-    fn get(&self, number: u16) -> Option<&str> {
+    /// What the tail with this number is as a name of its own.
+    pub(super) fn mark(&self, number: usize) -> Mark {
+        self.marks.get(number).copied().unwrap_or_default()
+    }
+
+    pub(super) fn get(&self, number: u16) -> Option<&str> {
         let number = usize::from(number);
         let (&start, &end) = (self.starts.get(number)?, self.starts.get(number + 1)?);
         self.text.get(start as usize..(end as usize).checked_sub(1)?)
     }
 
-    /// The number of the longest tail of `name`, and the text before it and its dot.
-    #[inline]
-    pub(super) fn split<'a>(&self, name: &'a str) -> (u16, &'a str) {
-        let mut longest = (0, name);
+    /// The number of the longest tail of `name`, the text before it and its dot, and the hash of
+    /// the suffix with one label more; none when the name is a tail itself.
+    pub(super) fn split<'a>(&self, name: &'a str) -> (u16, &'a str, Option<u64>) {
+        let (mut number, mut head) = (0, name);
         for suffix in Suffixes::new(name, self.seed) {
-            // An empty first label must stay in the head, or `.com` would be written as `com`.
-            if suffix.start == 1 {
-                break;
-            }
-            let Some(number) = self.find(suffix.hash, &name[suffix.start..]) else { break };
-            longest = (number, &name[..suffix.start.saturating_sub(1)]);
+            let Some((found, _)) = self.find(suffix.hash, &name[suffix.start..]) else {
+                return (number, head, Some(suffix.hash));
+            };
+            (number, head) = (found, &name[..suffix.start.saturating_sub(1)]);
         }
-        longest
+        (number, head, None)
     }
 
     /// The name of these two parts. A head in front of no tail is the whole name.
@@ -263,7 +272,9 @@ impl Tails {
         })
     }
 
-    fn find(&self, hash: u64, suffix: &str) -> Option<u16> {
+    /// The number of a tail, and its mark where it has one.
+    #[inline]
+    pub(super) fn find(&self, hash: u64, suffix: &str) -> Option<(u16, Option<Mark>)> {
         let mut at = self.home(hash);
         loop {
             let slot = self.slots[at];
@@ -271,7 +282,8 @@ impl Tails {
                 return None;
             }
             if slot.tag == tag(hash) && self.get(slot.number) == Some(suffix) {
-                return Some(slot.number);
+                let mark = slot.is_marked.then(|| self.mark(slot.number.into()));
+                return Some((slot.number, mark));
             }
             at = (at + 1) & (self.slots.len() - 1);
         }
@@ -353,7 +365,7 @@ mod tests {
 
         #[test]
         fn a_name_is_split_at_its_longest_tail(
-            name in "[ab]{0,2}(\\.[ab]{1,2}){0,4}",
+            name in "[ab]{1,2}(\\.[ab]{1,2}){0,4}",
             tails in proptest::collection::btree_set("[ab]{1,2}(\\.[ab]{1,2}){0,2}", 0..20),
         ) {
             let mut closed = std::collections::BTreeSet::from([String::new()]);
@@ -363,15 +375,14 @@ mod tests {
                 }
             }
             let lines: Vec<&str> = closed.iter().map(String::as_str).collect();
-            let tails = Tails::new(&lines.join("\n"), Seed(5)).unwrap();
-            let (number, head) = tails.split(&name);
+            let marks = vec![Mark::default(); lines.len()].into_boxed_slice();
+            let tails = Tails::new(&lines.join("\n"), marks, Seed(5)).unwrap();
+            let (number, head, beyond) = tails.split(&name);
             prop_assert_eq!(tails.join(number, head), Some(name.clone()));
+            prop_assert_eq!(beyond.is_none(), closed.contains(&name));
             let longest = closed
                 .iter()
-                .filter(|tail| {
-                    name == **tail
-                        || name.strip_suffix(tail.as_str()).is_some_and(|head| head.len() > 1 && head.ends_with('.'))
-                })
+                .filter(|tail| name == **tail || name.ends_with(&format!(".{tail}")))
                 .map(String::len)
                 .max()
                 .unwrap_or(0);

@@ -7,18 +7,22 @@
 //! # Layout
 //!
 //! All numbers are little-endian. After the fixed [`Header`]: the manifest (JSON), the lengths of
-//! the [`Code`], the tails (a line each), the filter, the directory, the entries. Then a SHA-256
-//! of everything before it; then, in a signed pack, a [`Signature`](split_signature).
+//! the [`Code`], the tails (a line each), the marks, the groups, the entries. Then a SHA-256 of
+//! everything before it; then, in a signed pack, a [signature](split_signature).
 //!
-//! * **Filter**: a Bloom filter whose bits for one name lie in one word. A name that is not in the
-//!   pack costs one read of it, mostly.
-//! * **Directory**: where the entries of each bucket begin. Names are spread over buckets by a
-//!   seeded hash; the builder takes no seed under which a bucket is crowded.
+//! * **Tails**: suffixes that many names share, as `com` or `blogspot.com`. Few enough to stay in
+//!   the caches. A tail may be listed itself: that is its **mark**, two numbers of lists.
+//! * **Groups**: sixteen octets each: where the group's entries begin, and 96 bits of a Bloom
+//!   filter over them. All names that agree in the label before their longest tail are in one
+//!   group, so whatever the number of labels of a name that is asked for, one group is read for
+//!   it; and where it is not listed, as a rule nothing besides. The builder makes a suffix a tail
+//!   before too many names agree in it.
 //! * **Entry**: one octet with the length of the code and the commonest tails; the number of the
 //!   tail where it is not one of those; the code; the number of the list where there are several.
 
 mod build;
 mod code;
+mod entry;
 mod manifest;
 
 pub use build::{BuildError, Builder};
@@ -30,7 +34,8 @@ use core::ops::Range;
 use sha2::{Digest, Sha256};
 
 use self::code::{Code, SYMBOLS, Tails};
-use super::labels::{self, Seed, Suffixes};
+use self::entry::{Entry, Wanted, list_octets, short_len};
+use super::labels::{self, Seed, Suffix, Suffixes};
 
 /// A pack, ready to be asked.
 #[derive(Debug)]
@@ -40,8 +45,7 @@ pub struct Pack {
     header: Header,
     code: Code,
     tails: Tails,
-    filter: Range<usize>,
-    directory: Range<usize>,
+    groups: Range<usize>,
     entries: Range<usize>,
     digest: [u8; 32],
 }
@@ -71,10 +75,10 @@ struct Header {
     /// Bit n: some name has n + 1 labels. Other depths need not be asked.
     depths: u128,
     manifest: u32,
+    /// Octets of the tails' text, and how many there are.
     tails: u32,
-    /// Words of 64 bits.
-    filter: u32,
-    buckets: u32,
+    tail_count: u32,
+    groups: u32,
 }
 
 /// The list that holds a suffix of a name.
@@ -85,6 +89,14 @@ pub(super) struct Listed {
     /// Offset in the name.
     pub(super) start: usize,
     pub(super) exact: bool,
+}
+
+/// What a tail is as a name of its own: the numbers plus one of the lists that hold it, with the
+/// names below it or alone; zero for none.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+struct Mark {
+    below: u16,
+    exact: u16,
 }
 
 impl Pack {
@@ -111,8 +123,8 @@ impl Pack {
         let manifest = section("manifest", header.manifest.into())?;
         let lengths = section("code", SYMBOLS as u64)?;
         let tails = section("tails", header.tails.into())?;
-        let filter = section("filter", u64::from(header.filter) * 8)?;
-        let directory = section("directory", (u64::from(header.buckets) + 1) * 4)?;
+        let marks = section("marks", u64::from(header.tail_count) * MARK_LEN as u64)?;
+        let groups = section("groups", (u64::from(header.groups) + 1) * GROUP_LEN as u64)?;
         let entries = at..body_len;
 
         let manifest = Manifest::from_json(&octets[manifest])?;
@@ -121,12 +133,12 @@ impl Pack {
         symbols.copy_from_slice(&octets[lengths]);
         let code = Code::from_lengths(symbols).ok_or(inconsistent("code"))?;
         let tails = core::str::from_utf8(&octets[tails]).map_err(|_| inconsistent("tails"))?;
-        let tails = Tails::new(tails, header.seed).ok_or(inconsistent("tails"))?;
-        if header.filter == 0 || header.buckets == 0 {
+        let marks = octets[marks].chunks_exact(MARK_LEN).map(Mark::read).collect();
+        let tails = Tails::new(tails, marks, header.seed).ok_or(inconsistent("tails"))?;
+        if header.groups == 0 {
             return Err(inconsistent("header"));
         }
-        let pack =
-            Self { octets, manifest, header, code, tails, filter, directory, entries, digest };
+        let pack = Self { octets, manifest, header, code, tails, groups, entries, digest };
         pack.check_entries()?;
         Ok(pack)
     }
@@ -155,23 +167,46 @@ impl Pack {
         &self.digest
     }
 
-    /// Octets that it takes in memory, apart from its manifest.
+    /// Octets that it takes in memory, apart from its manifest and tails.
     #[must_use]
     pub fn octets(&self) -> usize {
         self.octets.len()
     }
 
     /// The list with the longest suffix of `name`.
+    ///
+    /// Reads the tails of the name, one group and, where its filter says so, the group's entries.
     #[inline]
     pub(super) fn longest(&self, name: &str) -> Option<Listed> {
+        let mut suffixes = Suffixes::new(name, self.header.seed);
         let mut depths = self.header.depths;
         let mut longest = None;
-        for suffix in Suffixes::new(name, self.header.seed) {
+        let mut tail = 0;
+        let mut head_end = name.len();
+        let beyond = loop {
+            let suffix = suffixes.next()?;
+            // An empty first label must stay in the head, or `.com` would be written as `com`.
+            let found = match suffix.start {
+                1 => None,
+                start => self.tails.find(suffix.hash, &name[start..]),
+            };
+            let Some((number, mark)) = found else { break suffix };
+            longest = Self::marked(mark, suffix.start).or(longest);
+            if suffix.start == 0 {
+                return longest;
+            }
+            (tail, head_end) = (number, suffix.start - 1);
+            depths >>= 1;
+        };
+        let group = below(labels::fold(beyond.hash, GROUP_SPREAD), self.header.groups);
+        let filter = self.group(group);
+        for Suffix { start, hash } in core::iter::once(beyond).chain(suffixes) {
+            let bits = filter_bits(hash);
             if depths & 1 == 1
-                && self.may_hold(suffix.hash)
-                && let Some(list) = self.find(suffix.hash, &name[suffix.start..], suffix.start == 0)
+                && filter & bits == bits
+                && let Some(list) = self.find(group, tail, &name[start..head_end], start == 0)
             {
-                longest = Some(Listed { list, start: suffix.start, exact: self.is_exact(list) });
+                longest = Some(Listed { list, start, exact: self.is_exact(list) });
             }
             depths >>= 1;
             if depths == 0 {
@@ -183,39 +218,51 @@ impl Pack {
 
     /// Every name with its list's number, in no useful order.
     pub fn names(&self) -> impl Iterator<Item = (String, usize)> {
+        let marked = (0..self.tails.len()).flat_map(move |number| {
+            let mark = self.tails.mark(number);
+            [mark.below, mark.exact].into_iter().filter_map(move |list| {
+                let name = self.tails.get(u16::try_from(number).ok()?)?;
+                Some((name.to_owned(), usize::from(list.checked_sub(1)?)))
+            })
+        });
         let mut rest = self.entries.clone();
-        core::iter::from_fn(move || {
+        let entries = core::iter::from_fn(move || {
             let entry = Entry::read(&self.octets[rest.clone()], self.list_octets())?;
             rest.start += entry.len;
             let head = self.code.read(entry.code);
             Some((self.tails.join(entry.tail, &head)?, entry.list))
-        })
+        });
+        marked.chain(entries)
     }
 
-    fn may_hold(&self, hash: u64) -> bool {
-        let (word, bits) = filter_bits(hash, self.header.filter);
-        self.word(word) & bits == bits
+    /// What the mark of a tail that begins at `start` of the name says.
+    fn marked(mark: Option<Mark>, start: usize) -> Option<Listed> {
+        let mark = mark?;
+        let exact = mark.exact.checked_sub(1).filter(|_| start == 0);
+        let list = exact.or(mark.below.checked_sub(1))?;
+        Some(Listed { list: list.into(), start, exact: exact.is_some() })
     }
 
-    /// The list of `name`, which must be one for whole names only if `whole`.
-    fn find(&self, hash: u64, name: &str, whole: bool) -> Option<usize> {
-        let (tail, head) = self.tails.split(name);
+    /// The list of the name with this tail and head, which must be one for whole names only if
+    /// `whole`.
+    fn find(&self, group: usize, tail: u16, head: &str, whole: bool) -> Option<usize> {
         let mut wanted = Wanted::new();
         wanted.write(&self.code, tail, head.as_bytes()).ok()?;
+        let wanted = wanted.octets();
         let list_octets = self.list_octets();
-        let mut bucket = self.bucket(bucket_of(hash, self.header.buckets))?;
-        while let Some(&first) = bucket.first() {
-            if first == wanted.octets[0] && bucket.starts_with(wanted.octets()) {
-                let list = Entry::read(bucket, list_octets)?.list;
+        let mut entries = self.entries_of(group)?;
+        while let Some(&first) = entries.first() {
+            if first == wanted[0] && entries.starts_with(wanted) {
+                let list = Entry::read(entries, list_octets)?.list;
                 if whole || !self.is_exact(list) {
                     return Some(list);
                 }
             }
             let len = match short_len(first) {
                 Some(len) => len + list_octets,
-                None => Entry::read(bucket, list_octets)?.len,
+                None => Entry::read(entries, list_octets)?.len,
             };
-            bucket = bucket.get(len..)?;
+            entries = entries.get(len..)?;
         }
         None
     }
@@ -224,56 +271,76 @@ impl Pack {
         self.manifest.lists.get(list).is_some_and(|list| list.exact)
     }
 
-    fn word(&self, number: usize) -> u64 {
-        let octets = &self.octets[self.filter.clone()];
-        octets
-            .get(number * 8..)
-            .and_then(|rest| rest.first_chunk())
-            .map_or(0, |word| u64::from_le_bytes(*word))
+    /// The filter of a group in the upper 96 bits, where its entries begin in the lower 32.
+    #[inline]
+    fn group(&self, number: usize) -> u128 {
+        let groups = &self.octets[self.groups.clone()];
+        let record = groups.get(number * GROUP_LEN..).and_then(|rest| rest.first_chunk());
+        record.map_or(0, |record| u128::from_le_bytes(*record))
     }
 
-    fn bucket(&self, number: usize) -> Option<&[u8]> {
-        let begin = self.bucket_start(number)?;
-        let end = self.bucket_start(number + 1)?;
+    #[inline]
+    fn entries_of(&self, group: usize) -> Option<&[u8]> {
+        let (begin, end) = (self.group_start(group)?, self.group_start(group + 1)?);
         self.octets[self.entries.clone()].get(begin..end)
     }
 
-    fn bucket_start(&self, number: usize) -> Option<usize> {
-        let octets = self.octets[self.directory.clone()].get(number * 4..)?.first_chunk()?;
-        usize::try_from(u32::from_le_bytes(*octets)).ok()
+    fn group_start(&self, number: usize) -> Option<usize> {
+        usize::try_from(self.group(number) & u128::from(u32::MAX)).ok()
     }
 
     fn list_octets(&self) -> usize {
         list_octets(self.manifest.lists.len())
     }
 
-    /// Every bucket is made of whole entries, every entry of a known tail and list, and all are as
+    /// Every group is made of whole entries, every entry of a known tail and list, and all are as
     /// many as the header says.
     fn check_entries(&self) -> Result<(), PackError> {
         let wrong = |section| PackError::Inconsistent { section };
-        let buckets = self.header.buckets as usize;
-        if self.bucket_start(0) != Some(0) || self.bucket_start(buckets) != Some(self.entries.len())
-        {
-            return Err(wrong("directory"));
+        let groups = self.header.groups as usize;
+        if self.group_start(0) != Some(0) || self.group_start(groups) != Some(self.entries.len()) {
+            return Err(wrong("groups"));
         }
+        let lists = self.manifest.lists.len();
         let mut names = 0;
-        for number in 0..buckets {
-            let mut bucket = self.bucket(number).ok_or(wrong("directory"))?;
-            while !bucket.is_empty() {
-                let entry = Entry::read(bucket, self.list_octets()).ok_or(wrong("entries"))?;
-                if usize::from(entry.tail) >= self.tails.len()
-                    || entry.list >= self.manifest.lists.len()
-                {
+        for number in 0..self.tails.len() {
+            let Mark { below, exact } = self.tails.mark(number);
+            if usize::from(below) > lists || usize::from(exact) > lists {
+                return Err(wrong("marks"));
+            }
+            names += u64::from(below != 0) + u64::from(exact != 0);
+        }
+        for number in 0..groups {
+            let mut entries = self.entries_of(number).ok_or(wrong("groups"))?;
+            while !entries.is_empty() {
+                let entry = Entry::read(entries, self.list_octets()).ok_or(wrong("entries"))?;
+                if usize::from(entry.tail) >= self.tails.len() || entry.list >= lists {
                     return Err(wrong("entries"));
                 }
                 names += 1;
-                bucket = &bucket[entry.len..];
+                entries = &entries[entry.len..];
             }
         }
         if names == self.header.names { Ok(()) } else { Err(wrong("header")) }
     }
 
     const HASH_LEN: usize = 32;
+}
+
+impl Mark {
+    fn read(octets: &[u8]) -> Self {
+        match *octets {
+            [a, b, c, d] => {
+                Self { below: u16::from_le_bytes([a, b]), exact: u16::from_le_bytes([c, d]) }
+            }
+            _ => Self::default(),
+        }
+    }
+
+    fn write(self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.below.to_le_bytes());
+        out.extend_from_slice(&self.exact.to_le_bytes());
+    }
 }
 
 /// May `name` stand in a pack's lists?
@@ -319,8 +386,8 @@ impl Header {
             seed: take(&mut fields).map(u64::from_le_bytes).map(Seed)?,
             depths: take(&mut fields).map(u128::from_le_bytes)?,
             tails: take(&mut fields).map(u32::from_le_bytes)?,
-            filter: take(&mut fields).map(u32::from_le_bytes)?,
-            buckets: take(&mut fields).map(u32::from_le_bytes)?,
+            tail_count: take(&mut fields).map(u32::from_le_bytes)?,
+            groups: take(&mut fields).map(u32::from_le_bytes)?,
         };
         Ok((header, octets.len() - fields.len()))
     }
@@ -333,8 +400,8 @@ impl Header {
         out.extend_from_slice(&self.seed.0.to_le_bytes());
         out.extend_from_slice(&self.depths.to_le_bytes());
         out.extend_from_slice(&self.tails.to_le_bytes());
-        out.extend_from_slice(&self.filter.to_le_bytes());
-        out.extend_from_slice(&self.buckets.to_le_bytes());
+        out.extend_from_slice(&self.tail_count.to_le_bytes());
+        out.extend_from_slice(&self.groups.to_le_bytes());
     }
 }
 
@@ -344,104 +411,14 @@ fn take<const N: usize>(fields: &mut &[u8]) -> Result<[u8; N], PackError> {
     Ok(*field)
 }
 
-/// One name of a bucket.
-struct Entry<'a> {
-    tail: u16,
-    code: &'a [u8],
-    list: usize,
-    /// Octets of all of it.
-    len: usize,
-}
-
-impl<'a> Entry<'a> {
-    /// The entry at the beginning of `octets`; none when they are no whole entry.
-    #[inline]
-    fn read(octets: &'a [u8], list_octets: usize) -> Option<Self> {
-        let (&first, mut rest) = octets.split_first()?;
-        let mut code_len = usize::from(first & LENGTH_MASK);
-        if code_len == usize::from(LENGTH_MASK) {
-            let (len, tail) = rest.split_first_chunk()?;
-            code_len = usize::from(u16::from_le_bytes(*len));
-            rest = tail;
-        }
-        let mut tail = u16::from(first >> LENGTH_BITS);
-        if tail == COMMON_TAILS {
-            let (number, after) = rest.split_first_chunk()?;
-            tail = u16::from_le_bytes(*number);
-            rest = after;
-        }
-        let (code, rest) = rest.split_at_checked(code_len)?;
-        let (list, rest) = rest.split_at_checked(list_octets)?;
-        let list = list.iter().rev().fold(0, |number, &octet| number << 8 | usize::from(octet));
-        Some(Self { tail, code, list, len: octets.len() - rest.len() })
-    }
-}
-
-/// Octets of an entry before its list, when the first octet alone says it.
+/// The bits that a name sets in the filter of its group, at their place above the group's start.
 #[inline]
-fn short_len(first: u8) -> Option<usize> {
-    let code = first & LENGTH_MASK;
-    (code != LENGTH_MASK && u16::from(first >> LENGTH_BITS) != COMMON_TAILS)
-        .then(|| 1 + usize::from(code))
-}
-
-/// A name written as its entry would be, without the list.
-struct Wanted {
-    octets: [u8; Self::MAX],
-    len: usize,
-}
-
-impl Wanted {
-    /// Longer than any name that the builder takes; longer ones are in no pack.
-    const MAX: usize = 512;
-    /// Room before the code for the first octet, the long form of the length and the tail.
-    const CODE_AT: usize = 5;
-
-    const fn new() -> Self {
-        Self { octets: [0; Self::MAX], len: 0 }
-    }
-
-    /// Writes code first, since its length stands before it.
-    fn write(&mut self, code: &Code, tail: u16, head: &[u8]) -> Result<(), Unwritable> {
-        let code_len = code.write(head, &mut self.octets[Self::CODE_AT..])?;
-        let code_len = u16::try_from(code_len).map_err(|_| Unwritable)?;
-        let mut before = [0; Self::CODE_AT];
-        let mut at = 1;
-        let short = u8::try_from(code_len).ok().filter(|&len| len < LENGTH_MASK);
-        if short.is_none() {
-            before[at..at + 2].copy_from_slice(&code_len.to_le_bytes());
-            at += 2;
-        }
-        let common = u8::try_from(tail).ok().filter(|_| tail < COMMON_TAILS);
-        if common.is_none() {
-            before[at..at + 2].copy_from_slice(&tail.to_le_bytes());
-            at += 2;
-        }
-        let class = common.unwrap_or(u8::MAX >> LENGTH_BITS);
-        before[0] = class << LENGTH_BITS | short.unwrap_or(LENGTH_MASK);
-        let code_len = usize::from(code_len);
-        self.octets.copy_within(Self::CODE_AT..Self::CODE_AT + code_len, at);
-        self.octets[..at].copy_from_slice(&before[..at]);
-        self.len = at + code_len;
-        Ok(())
-    }
-
-    fn octets(&self) -> &[u8] {
-        &self.octets[..self.len]
-    }
-}
-
-/// The word of the filter that a name's bits are in, and the bits.
-#[inline]
-fn filter_bits(hash: u64, words: u32) -> (usize, u64) {
+fn filter_bits(hash: u64) -> u128 {
     let spread = labels::fold(hash, FILTER_SPREAD);
-    let bits = (0..FILTER_BITS).fold(0, |bits, at| bits | 1 << (spread >> (at * 6) & 63));
-    (below(spread, words), bits)
-}
-
-#[inline]
-fn bucket_of(hash: u64, buckets: u32) -> usize {
-    below(hash, buckets)
+    (0..FILTER_BITS).fold(0, |bits, at| {
+        let drawn = spread >> (at * 16) & 0xffff;
+        bits | 1 << (START_BITS + ((drawn * FILTER_LEN) >> 16))
+    })
 }
 
 /// Maps a hash evenly to a number below `bound`, by its upper bits.
@@ -451,29 +428,21 @@ fn below(hash: u64, bound: u32) -> usize {
     ((u128::from(hash) * u128::from(bound)) >> 64) as usize
 }
 
-/// Octets that the number of a list takes.
-const fn list_octets(lists: usize) -> usize {
-    match lists {
-        0 | 1 => 0,
-        2..=256 => 1,
-        _ => 2,
-    }
-}
-
 /// With a carriage return and a line feed, so that a transfer as text is noticed.
 const MAGIC: &[u8] = b"VWPACK\r\n";
 const SIGNED: &[u8] = b"VWSIGN\r\n";
 /// Raised whenever an older program could not read what is written.
 const FORMAT: u32 = 1;
-/// The first octet of an entry: length of the code below, tail above.
-const LENGTH_BITS: u32 = 5;
-const LENGTH_MASK: u8 = (1 << LENGTH_BITS) - 1;
-/// Tails that fit the first octet.
-const COMMON_TAILS: u16 = 7;
-/// Bits that a name sets in the filter: with eight bits of filter a name, three names in a hundred
-/// that are not in the pack pass.
+const MARK_LEN: usize = 4;
+const GROUP_LEN: usize = 16;
+/// Of a group's 128 bits these say where its entries begin, the others are its filter.
+const START_BITS: u64 = 32;
+const FILTER_LEN: u64 = 128 - START_BITS;
+/// Bits that a name sets in the filter: with eight bits of filter a name, three or four names in a
+/// hundred that are not in the pack pass.
 const FILTER_BITS: u32 = 4;
 const FILTER_SPREAD: u64 = 0x082e_fa98_ec4e_6c89;
+const GROUP_SPREAD: u64 = 0x3f84_d5b5_b547_0917;
 
 #[cfg(test)]
 mod tests;
