@@ -11,6 +11,7 @@ const GENERATED: &[(&[&str], &str)] = &[
     (&["generate", "dashboards"], "grafana/vendorwatch.json"),
     (&["generate", "config"], "systemd/vendorwatch.toml"),
     (&["generate", "metrics"], "src/manual/metrics.md"),
+    (&["signatures", "list", "--summary"], "src/manual/vendors.md"),
 ];
 
 #[test]

@@ -6,3 +6,4 @@ pub mod limits;
 pub mod metrics;
 pub mod operating;
 pub mod privacy;
+pub mod signatures;
