@@ -21,6 +21,7 @@ use crate::config::{Config, keys};
 use crate::decode::Tenants;
 use crate::net::TenantId;
 use crate::pipeline::{Budgets, Settings};
+use crate::signature::resolvers::Resolvers;
 
 /// What pipelines are told at their start.
 #[must_use]
@@ -35,7 +36,7 @@ pub fn settings(config: &Config) -> Settings {
             ..Budgets::default()
         },
         tenants: Arc::new(Tenants::new(tenants)),
-        ..Settings::default()
+        resolvers: Arc::new(Resolvers::shipped().clone()),
     }
 }
 

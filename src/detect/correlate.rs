@@ -17,6 +17,7 @@ use super::{
 use crate::inspect::Signal;
 use crate::name::Name;
 use crate::net::Path;
+use crate::signature::resolvers::Resolvers;
 use crate::signature::{Indicator, Set, Strength};
 use crate::time::Timestamp;
 
@@ -80,7 +81,7 @@ pub struct Correlator {
 struct Judge {
     set: Arc<Set>,
     /// Resolvers that speak DNS over HTTPS, by name and address.
-    resolvers: Arc<Set>,
+    resolvers: Arc<Resolvers>,
     networks: Arc<Networks>,
     exceptions: Arc<Exceptions>,
     duplicates: Duplicates,
@@ -155,7 +156,7 @@ impl Correlator {
     }
 
     /// The resolvers that speak DNS over HTTPS, by name and address.
-    pub fn set_resolvers(&mut self, resolvers: Arc<Set>) {
+    pub fn set_resolvers(&mut self, resolvers: Arc<Resolvers>) {
         self.judge.resolvers = resolvers;
     }
 
@@ -326,11 +327,11 @@ impl Judge {
         if server.port != HTTPS_PORT {
             return None;
         }
-        let by_address = self.resolvers.lookup_addr(server.addr).is_some();
+        let by_address = Resolvers::over_https(self.resolvers.by_address(server.addr));
         let by_name = || {
             let mut known =
                 self.answers.candidates(client.tenant, client.addr, server.addr, origin.at);
-            !named && known.any(|known| self.resolvers.lookup(known.name).is_some())
+            !named && known.any(|known| Resolvers::over_https(self.resolvers.by_name(known.name)))
         };
         (by_address || by_name()).then_some(EncryptedDns::Doh)
     }

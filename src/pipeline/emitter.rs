@@ -11,6 +11,7 @@ use crate::inspect::Signal;
 use crate::inspect::tls::{ClientHello, EchExtension};
 use crate::name::{Name, normalise_host};
 use crate::net::Path;
+use crate::signature::resolvers::Resolvers;
 use crate::signature::{Indicator, Set};
 use crate::time::Timestamp;
 use crate::visibility::Ledger;
@@ -20,7 +21,7 @@ use crate::visibility::Ledger;
 pub(super) struct Emitter {
     pub(super) set: Arc<Set>,
     /// Names of resolvers that speak DNS over HTTPS.
-    pub(super) resolvers: Arc<Set>,
+    pub(super) resolvers: Arc<Resolvers>,
     pub(super) ledger: Arc<Ledger>,
     pub(super) hasher: FlowHasher,
     pub(super) recent: Recent,
@@ -146,7 +147,8 @@ impl Emitter {
             return Some(dns);
         }
         normalise_host(&mut self.text, hello.server_name?);
-        self.resolvers.lookup(&self.text).map(|_| EncryptedDns::Doh)
+        let resolver = self.resolvers.by_name(&self.text);
+        Resolvers::over_https(resolver).then_some(EncryptedDns::Doh)
     }
 }
 

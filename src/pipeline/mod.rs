@@ -42,6 +42,7 @@ use crate::inspect::stream::Stream;
 use crate::inspect::{self, Signal};
 use crate::net::{Path, TenantId, Wish};
 use crate::signature::Set;
+use crate::signature::resolvers::Resolvers;
 use crate::time::Timestamp;
 use crate::visibility::{
     DnsOutcome, DnsTransport, HandshakeProtocol, Ledger, PacketOutcome, TableName,
@@ -80,7 +81,7 @@ pub struct Settings {
     pub seed: u64,
     pub budgets: Budgets,
     /// Resolvers that speak DNS over HTTPS, by name.
-    pub resolvers: Arc<Set>,
+    pub resolvers: Arc<Resolvers>,
     /// The address spaces that the operator declared.
     pub tenants: Arc<Tenants>,
 }

@@ -140,6 +140,12 @@ impl Resolvers {
         self.addresses.get(&address).map(|&at| &self.all[at])
     }
 
+    /// Was a resolver found, and does it answer over HTTPS?
+    #[must_use]
+    pub fn over_https(found: Option<&Resolver>) -> bool {
+        found.is_some_and(|resolver| resolver.transports.contains(&Transport::Doh))
+    }
+
     /// All of them, in the order of the list.
     #[must_use]
     pub fn all(&self) -> &[Resolver] {

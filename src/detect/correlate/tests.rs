@@ -8,6 +8,7 @@ use crate::detect::{EchOffered, Exception, Network, exception::Place};
 use crate::frame::SourceId;
 use crate::net::{Addr, Endpoint, IpProtocol, TenantId};
 use crate::signature::format;
+use crate::signature::resolvers::Resolvers;
 
 /// Indicators: what they match, by kind and value, their purpose and strength.
 type Lines = [(&'static str, &'static str, &'static str, &'static str)];
@@ -18,8 +19,16 @@ const ACME: &Lines = &[
     ("prefix", "198.51.100.0/24", "cloud", "moderate"),
 ];
 
-const RESOLVERS: &Lines =
-    &[("prefix", "9.9.9.9/32", "cloud", "moderate"), ("suffix", "dns.test", "cloud", "moderate")];
+const RESOLVERS: &str = r#"
+[[resolver]]
+name = "dns.test"
+operator = "T"
+below = true
+kinds = ["doh"]
+addresses = ["9.9.9.9"]
+evidence = ["https://dns.test/help"]
+retrieved = "2026-11-21"
+"#;
 
 fn set_of(vendor: &str, lines: &Lines) -> Arc<Set> {
     let mut text = format!(
@@ -465,7 +474,7 @@ fn real_ech_hides_the_name_and_grease_shows_it() {
 fn resolvers_are_known_by_what_the_worker_read_by_address_and_by_what_was_resolved() {
     let set = set();
     let mut correlator = correlator(&set, 1);
-    correlator.set_resolvers(set_of("resolvers", RESOLVERS));
+    correlator.set_resolvers(Arc::new(Resolvers::parse("resolvers", RESOLVERS).unwrap()));
     let lines = said(
         &mut correlator,
         [
