@@ -134,8 +134,8 @@ families! {
     /// Changes of findings that the inventory on disk does not have.
     INVENTORY_LOST = Counter "vendorwatch_inventory_lost_changes_total" ["reason"];
 
-    /// The signatures in use; always 1.
-    SIGNATURES_INFO = Gauge "vendorwatch_signatures_info" ["hash"];
+    /// The files and packs in use, and "all" for them together; always 1.
+    SIGNATURES_INFO = Gauge "vendorwatch_signatures_info" ["source", "version", "hash"];
     /// Indicators that are looked for.
     INDICATORS = Gauge "vendorwatch_indicators" ["vendor"];
     /// When the first of a vendor's indicators is due for review.

@@ -70,7 +70,10 @@ impl Scrape<'_> {
             exceptions.add(&[&exception.vendor, network, prefix], until);
         }
         let mut signatures = f::SIGNATURES_INFO.samples();
-        signatures.add(&[&self.policy.set.hash()], 1.0);
+        signatures.add(&["all", env!("CARGO_PKG_VERSION"), &self.policy.set.hash()], 1.0);
+        for source in self.policy.set.sources() {
+            signatures.add(&[&source.name, &source.version, &source.hash], 1.0);
+        }
         let sinks = &self.metrics.sinks;
         let mut successful = f::RELOAD_SUCCESSFUL.samples();
         successful.count(&[], u64::from(sinks.reload_failed.load(Relaxed) == 0));
