@@ -22,6 +22,7 @@ pub(super) struct Args {
     /// How log lines are written
     #[arg(
         id = "log.format",
+        value_name = "FORMAT",
         long = "log.format",
         global = true,
         value_enum,

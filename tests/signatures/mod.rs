@@ -3,3 +3,4 @@
 mod bad;
 mod commands;
 mod data;
+mod laws;

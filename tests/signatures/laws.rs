@@ -1,0 +1,215 @@
+//! The laws of matching, held against the set that ships: whatever its names are, names from the
+//! wire meet them by whole labels, in one spelling, and the longest decides.
+
+use std::sync::LazyLock;
+
+use proptest::prelude::*;
+use proptest::sample::{Index, select};
+use vendorwatch::name::{escape_into, normalise_host, normalise_text};
+use vendorwatch::signature::{Indicator, Pattern, Set, Verdict, embedded, format};
+
+static SHIPPED: LazyLock<Set> = LazyLock::new(|| Set::build(embedded::files().unwrap()).unwrap());
+
+/// Every zone that ships, listed or excluded.
+static ZONES: LazyLock<Vec<String>> = LazyLock::new(|| {
+    let listed = SHIPPED.indicators().iter().map(|indicator| &indicator.pattern);
+    let excluded = SHIPPED.excluded().iter().map(|record| &record.pattern);
+    listed
+        .chain(excluded)
+        .filter_map(|pattern| match pattern {
+            Pattern::Suffix(name) => Some(name.clone()),
+            _ => None,
+        })
+        .collect()
+});
+
+fn zone() -> impl Strategy<Value = String> {
+    any::<Index>().prop_map(|index| index.get(&ZONES).clone())
+}
+
+fn label() -> impl Strategy<Value = String> {
+    "[a-z0-9_]([a-z0-9-]{0,20}[a-z0-9])?"
+}
+
+/// What decides about a name, by its pattern.
+fn decides(name: &str) -> Option<Pattern> {
+    SHIPPED.explain(name).map(|verdict| match verdict {
+        Verdict::Listed(hit) => hit.indicator.pattern.clone(),
+        Verdict::Excluded { record, .. } => record.pattern.clone(),
+    })
+}
+
+/// The name as a DNS message carries it: labels of octets.
+fn printed(labels: &[Vec<u8>]) -> String {
+    let mut name = String::new();
+    for (at, label) in labels.iter().enumerate() {
+        if at > 0 {
+            name.push('.');
+        }
+        escape_into(&mut name, label, true);
+    }
+    name
+}
+
+/// A set of one record that matches `pattern`, and one exclusion.
+fn small(kind: &str, value: &str, excluded: &str) -> Set {
+    let text = format!(
+        r#"
+        [vendor]
+        id = "acme"
+        name = "Acme"
+        country = "XX"
+        default_enabled = false
+        disabled_reason = "made up"
+        [[indicator]]
+        id = "acme.one"
+        number = 1900001
+        match = {{ kind = {kind:?}, value = {value:?} }}
+        purpose = "update"
+        product = "Agent"
+        strength = "strong"
+        confounders = ["none"]
+        evidence = [{{ class = "C", title = "t", reference = "r", retrieved = "2026-11-21", says = "s" }}]
+        first_seen = "2026-11-21"
+        review_by = "2027-05-21"
+        [[excluded]]
+        match = {{ kind = "suffix", value = {excluded:?} }}
+        reason = "made up"
+        "#
+    );
+    Set::build(vec![format::parse("acme.toml", &text).unwrap()]).unwrap()
+}
+
+fn hit<'a>(set: &'a Set, name: &'a str) -> Option<&'a Indicator> {
+    set.lookup(name).map(|hit| &**hit.indicator)
+}
+
+proptest! {
+    #[test]
+    fn a_zone_holds_whatever_label_stands_before_it(zone in zone(), label in label()) {
+        let name = format!("{label}.{zone}");
+        let pattern = decides(&name);
+        // The zone itself, or something longer that the label happens to begin.
+        prop_assert!(pattern.is_some_and(|pattern| pattern.value().len() >= zone.len()), "{name}");
+    }
+
+    #[test]
+    fn a_label_that_is_glued_on_is_another_name(zone in zone(), label in label()) {
+        let name = format!("{label}{zone}");
+        if let Some(pattern) = decides(&name) {
+            let value = pattern.value();
+            prop_assert!(name == value || name.ends_with(&format!(".{value}")), "{name}: {pattern}");
+        }
+    }
+
+    #[test]
+    fn a_zone_in_the_middle_means_nothing(zone in zone(), label in label()) {
+        prop_assert_eq!(decides(&format!("{zone}.{label}.invalid")), None);
+        prop_assert_eq!(decides(&format!("{zone}.")), None, "names carry no trailing dot");
+    }
+
+    #[test]
+    fn case_and_one_trailing_dot_do_not_matter(
+        zone in zone(),
+        upper in proptest::collection::vec(any::<bool>(), 64),
+        dot in any::<bool>(),
+    ) {
+        let mut octets: Vec<u8> = zone
+            .bytes()
+            .zip(upper.iter().cycle())
+            .map(|(octet, up)| if *up { octet.to_ascii_uppercase() } else { octet })
+            .collect();
+        if dot {
+            octets.push(b'.');
+        }
+        for normalise in [normalise_host, normalise_text] {
+            let mut name = String::new();
+            normalise(&mut name, &octets);
+            prop_assert_eq!(decides(&name), decides(&zone));
+            prop_assert!(decides(&name).is_some());
+        }
+    }
+
+    #[test]
+    fn octets_that_must_be_escaped_are_still_within_their_label(
+        zone in zone(),
+        label in proptest::collection::vec(any::<u8>(), 1..=63),
+    ) {
+        let mut labels = vec![label];
+        labels.extend(zone.split('.').map(|label| label.as_bytes().to_vec()));
+        let name = printed(&labels);
+        let pattern = decides(&name);
+        prop_assert!(pattern.is_some_and(|pattern| pattern.value().len() >= zone.len()), "{name}");
+        // The same octets glued to the zone's first label, dot and all, are one other label.
+        let mut glued = labels.split_off(1);
+        glued[0].splice(0..0, [&*labels[0], b"."].concat());
+        let name = printed(&glued);
+        if let Some(pattern) = decides(&name) {
+            prop_assert!(pattern.value().len() < zone.len(), "{name}: {pattern}");
+        }
+    }
+
+    #[test]
+    fn names_of_255_octets_are_read_to_their_end(zone in zone(), octet in any::<u8>()) {
+        let room = 253 - zone.len();
+        let mut labels: Vec<Vec<u8>> = Vec::new();
+        let mut left = room;
+        while left >= 2 {
+            let len = 63.min(left - 1);
+            labels.push(vec![octet; len]);
+            left -= len + 1;
+        }
+        labels.extend(zone.split('.').map(|label| label.as_bytes().to_vec()));
+        let name = printed(&labels);
+        prop_assert!(decides(&name).is_some_and(|pattern| pattern.value().len() >= zone.len()));
+        // As many labels as a name can have.
+        let mut labels = vec![vec![octet]; room / 2];
+        labels.extend(zone.split('.').map(|label| label.as_bytes().to_vec()));
+        let name = printed(&labels);
+        prop_assert!(decides(&name).is_some_and(|pattern| pattern.value().len() >= zone.len()));
+    }
+
+    #[test]
+    fn the_longest_match_decides_and_an_exclusion_is_a_match(
+        head in label(),
+        middle in label(),
+        zone in "[a-z]{2,8}\\.example",
+        exact in any::<bool>(),
+    ) {
+        let listed = format!("{middle}.{zone}");
+        let set = small(if exact { "host" } else { "suffix" }, &listed, &zone);
+        let below = format!("{head}.{listed}");
+        prop_assert!(hit(&set, &listed).is_some());
+        prop_assert_eq!(hit(&set, &below).is_some(), !exact);
+        prop_assert!(hit(&set, &zone).is_none());
+        let set = small("suffix", &zone, &listed);
+        prop_assert!(hit(&set, &zone).is_some());
+        prop_assert!(hit(&set, &listed).is_none());
+        prop_assert!(hit(&set, &below).is_none());
+    }
+
+    #[test]
+    fn scripts_are_compared_as_a_labels_and_only_in_files(
+        word in select(vec!["bücher", "пример", "例え", "παράδειγμα", "münchen"]),
+    ) {
+        let set = small("suffix", &format!("{}.example", word.to_uppercase()), "x.example");
+        let ascii = idna::domain_to_ascii(word).unwrap();
+        let listed = format!("a.{ascii}.example");
+        prop_assert!(hit(&set, &listed).is_some());
+        // The same letters on the wire, not encoded, are other octets.
+        let mut raw = String::new();
+        normalise_host(&mut raw, format!("a.{word}.example").as_bytes());
+        prop_assert!(hit(&set, &raw).is_none());
+    }
+}
+
+#[test]
+fn look_alikes_in_other_scripts_are_other_names() {
+    for text in
+        ["k\u{430}spersky.com", "\u{ff4b}aspersky.com", "hu\u{430}wei.com", "tiktok\u{3002}com"]
+    {
+        let mut name = String::new();
+        normalise_host(&mut name, text.as_bytes());
+        assert_eq!(decides(&name), None, "{text}");
+    }
+}
