@@ -5,7 +5,7 @@ CARGO ?= cargo
 PREFIX ?= /usr
 DESTDIR ?=
 
-.PHONY: help deps build demo test corpus golden bench bench-peers bench-live fuzz record bpf generate install clean
+.PHONY: help deps build demo test corpus golden bench bench-peers bench-live record bpf generate check-dashboard install clean
 
 help: ## what there is to make
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 14
@@ -62,6 +62,9 @@ bpf: ## compile the in-kernel programs again (clang 14); the objects are committ
 
 generate: ## write the generated files again: rules, dashboard, unit, default configuration, tables
 	VENDORWATCH_BLESS=1 $(CARGO) test --locked --test tests -- generated
+
+check-dashboard: ## the dashboard against Grafana's own types (needs npm)
+	scripts/check_dashboard.sh
 
 install: build ## binary, unit, configuration, rules and dashboard under $(DESTDIR)$(PREFIX)
 	install -D -m 755 target/release/vendorwatch $(DESTDIR)$(PREFIX)/bin/vendorwatch

@@ -22,7 +22,9 @@ else
     . scripts/lab.sh
     lab_up vwdemo
     url=http://127.0.0.1:10064
-    lab_server "$PWD/$vendorwatch" run -i s0 --web.listen-address=127.0.0.1:10064 \
+    # Not through lab_server: a function in the background is a shell of its own, and the signal
+    # below is for the daemon.
+    ip netns exec "$lab_s" "$PWD/$vendorwatch" run -i s0 --web.listen-address=127.0.0.1:10064 \
         --inventory "$lab_dir/inventory.db" --events "$lab_dir/events.ndjson" 2>"$lab_dir/daemon.log" &
     daemon=$!
     lab_track "$daemon"
@@ -43,8 +45,8 @@ else
     # Scrape until the last name is counted: a daemon under no load needs well under a second.
     for _ in $(seq 100); do
         lab_server curl -sf "$url/metrics" >"$lab_dir/metrics"
-        grep -q '^vendorwatch_detections_total{.*signal="tls_sni".*vendor="kaspersky".*purpose\|^vendorwatch_detections_total{[^}]*website[^}]*}' "$lab_dir/metrics" &&
-            grep -q 'hikvision' <(grep '^vendorwatch_detections_total' "$lab_dir/metrics") && break
+        grep -q '^vendorwatch_detections_total{.*website.*kaspersky.* [1-9]' "$lab_dir/metrics" &&
+            grep -q '^vendorwatch_detections_total{.*hikvision.* [1-9]' "$lab_dir/metrics" && break
         sleep 0.1
     done
     echo

@@ -416,7 +416,7 @@ pub fn dashboard() -> Value {
         "annotations": { "list": [{
             "name": "First seen", "enable": true, "iconColor": "orange",
             "datasource": datasource(),
-            "expr": expression("(time() - vendorwatch_vendor_first_seen_timestamp_seconds{$M, vendor=~\"$vendor\", network=~\"$network\"} < 60)"),
+            "target": { "refId": "A", "expr": expression("(time() - vendorwatch_vendor_first_seen_timestamp_seconds{$M, vendor=~\"$vendor\", network=~\"$network\"} < 60)") },
             "titleFormat": "{{vendor}} first seen in {{network}} ({{strength}})",
         }] },
         "panels": panels,
@@ -448,7 +448,7 @@ impl Panel {
             "description": self.description,
             "datasource": datasource(),
             "gridPos": { "x": x, "y": y, "w": self.width, "h": self.kind.height() },
-            "fieldConfig": { "defaults": { "unit": self.unit, "min": null }, "overrides": [] },
+            "fieldConfig": { "defaults": { "unit": self.unit }, "overrides": [] },
             "targets": targets,
         });
         if self.kind == Kind::Table {

@@ -108,16 +108,18 @@ fn promtool_finds_no_fault(lab: &Lab) {
     );
 }
 
-/// How often the new-vendor alert fires, by vendor.
-fn new_vendor_alerts(prometheus: &Prometheus<'_>) -> BTreeMap<String, usize> {
-    let mut alerts = BTreeMap::new();
-    for alert in prometheus.firing() {
-        if alert["labels"]["alertname"] == "VendorwatchNewVendor" {
-            let vendor = alert["labels"]["vendor"].as_str().unwrap().to_owned();
-            *alerts.entry(vendor).or_insert(0) += 1;
-        }
-    }
-    alerts
+/// The new-vendor alerts that fire, by vendor and strength, and since when each does.
+fn new_vendor_alerts(prometheus: &Prometheus<'_>) -> BTreeMap<String, String> {
+    prometheus
+        .firing()
+        .into_iter()
+        .filter(|alert| alert["labels"]["alertname"] == "VendorwatchNewVendor")
+        .map(|alert| {
+            let label = |name: &str| alert["labels"][name].as_str().unwrap().to_owned();
+            let since = alert["activeAt"].as_str().unwrap().to_owned();
+            (format!("{} {}", label("vendor"), label("strength")), since)
+        })
+        .collect()
 }
 
 #[test]
@@ -133,7 +135,7 @@ fn a_new_vendor_is_alerted_once_and_not_again_after_a_crash() {
 
     sensor.wait_for_frames(lab.replay(&capture, Some(500)));
     let fired = wait_for("the alert to fire", || {
-        Some(new_vendor_alerts(&prometheus)).filter(|alerts| alerts.contains_key("huawei"))
+        Some(new_vendor_alerts(&prometheus)).filter(|alerts| alerts.contains_key("huawei weak"))
     });
     let first = prometheus.query(
         "vendorwatch_vendor_first_seen_timestamp_seconds > 0",
@@ -160,7 +162,10 @@ fn a_new_vendor_is_alerted_once_and_not_again_after_a_crash() {
     assert_eq!(again, first, "first seen is what it was before the crash");
     let new_after = sensor.sum("vendorwatch_findings_new_total");
     assert!((new_after - new_before).abs() < 0.5, "no finding is new after the restart");
-    assert_eq!(new_vendor_alerts(&prometheus), fired, "and no alert is added");
+    let alerts = new_vendor_alerts(&prometheus);
+    for (alert, since) in fired {
+        assert_eq!(alerts.get(&alert), Some(&since), "{alert} fires on, and did not fire anew");
+    }
 }
 
 /// What `vendorwatch inventory` shows while the daemon runs.
