@@ -406,19 +406,14 @@ pub fn dashboard() -> Value {
         "templating": { "list": [
             {
                 "name": "datasource", "label": "Data source", "type": "datasource",
-                "query": "prometheus", "current": {}, "hide": 0,
+                "query": "prometheus", "hide": 0,
             },
             variable("job", "Job", "label_values(vendorwatch_build_info, job)"),
             variable("instance", "Instance", "label_values(vendorwatch_build_info{job=~\"$job\"}, instance)"),
             variable("vendor", "Vendor", "label_values(vendorwatch_vendor_info{job=~\"$job\", instance=~\"$instance\"}, vendor)"),
             variable("network", "Network", "label_values(vendorwatch_connections_total{job=~\"$job\", instance=~\"$instance\"}, network)"),
         ] },
-        "annotations": { "list": [{
-            "name": "First seen", "enable": true, "iconColor": "orange",
-            "datasource": datasource(),
-            "target": { "refId": "A", "expr": expression("(time() - vendorwatch_vendor_first_seen_timestamp_seconds{$M, vendor=~\"$vendor\", network=~\"$network\"} < 60)") },
-            "titleFormat": "{{vendor}} first seen in {{network}} ({{strength}})",
-        }] },
+        "annotations": { "list": [] },
         "panels": panels,
     })
 }
@@ -508,7 +503,7 @@ fn expression(text: &str) -> String {
 fn variable(name: &str, label: &str, query: &str) -> Value {
     json!({
         "name": name, "label": label, "type": "query", "datasource": datasource(),
-        "query": { "query": query, "refId": name }, "definition": query,
+        "query": { "query": query, "refId": name },
         "multi": true, "includeAll": true, "allValue": ".*", "refresh": 2, "sort": 1,
         "current": { "text": ["All"], "value": ["$__all"] },
     })
