@@ -19,7 +19,7 @@ build: ## the release binary
 
 demo: ## read real captures, then run live on a veth pair and show the scrape
 	@scripts/deps.sh demo
-	$(CARGO) build --release --locked
+	$(CARGO) build --locked
 	@scripts/demo.sh
 
 test: ## everything: fmt, clippy, unit, property, corpus, end to end

@@ -3,7 +3,7 @@
 # clients and shows what Prometheus would scrape.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-vendorwatch=target/release/vendorwatch
+vendorwatch=target/debug/vendorwatch
 say() { printf '\n\033[1m%s\033[0m\n' "$*"; }
 [ -t 1 ] && [ -z "${NO_COLOR:-}" ] || say() { printf '\n== %s\n' "$*"; }
 
