@@ -8,48 +8,52 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 ///
 /// A packet that really carries an IPv4-mapped IPv6 address names the same host, and is counted
 /// as that IPv4 host.
-#[derive(Clone, Copy, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
-pub struct Addr(u128);
+///
+/// Two words, the first the more significant: an alignment of eight keeps what holds addresses
+/// small.
+#[derive(Clone, Copy, Default, Eq, Ord, PartialEq, PartialOrd)]
+pub struct Addr([u64; 2]);
 
 impl Addr {
     /// From the four octets of an IPv4 header field.
     #[must_use]
     pub const fn from_v4(octets: [u8; 4]) -> Self {
-        Self(0xffff_0000_0000 | u32::from_be_bytes(octets) as u128)
+        Self([0, V4_MAPPED << 32 | u32::from_be_bytes(octets) as u64])
     }
 
     /// From the sixteen octets of an IPv6 header field.
     #[must_use]
     pub const fn from_v6(octets: [u8; 16]) -> Self {
-        Self(u128::from_be_bytes(octets))
+        Self::from_bits(u128::from_be_bytes(octets))
     }
 
     /// The 128 bits.
     #[must_use]
     pub const fn bits(self) -> u128 {
-        self.0
+        (self.0[0] as u128) << 64 | self.0[1] as u128
     }
 
     /// From the 128 bits that [`Self::bits`] gave.
     #[must_use]
+    #[expect(clippy::cast_possible_truncation, reason = "both halves are used")]
     pub const fn from_bits(bits: u128) -> Self {
-        Self(bits)
+        Self([(bits >> 64) as u64, bits as u64])
     }
 
     /// Is this an IPv4 address?
     #[must_use]
     pub const fn is_v4(self) -> bool {
-        self.0 >> 32 == 0xffff
+        self.0[0] == 0 && self.0[1] >> 32 == V4_MAPPED
     }
 
     /// The four words of an IPv6 address, exclusive-ored; an IPv4 address itself.
     #[expect(clippy::cast_possible_truncation, reason = "word by word")]
     const fn folded(self) -> u32 {
-        let bits = self.0;
+        let [high, low] = self.0;
         if self.is_v4() {
-            bits as u32
+            low as u32
         } else {
-            (bits >> 96) as u32 ^ (bits >> 64) as u32 ^ (bits >> 32) as u32 ^ bits as u32
+            (high >> 32) as u32 ^ high as u32 ^ (low >> 32) as u32 ^ low as u32
         }
     }
 
@@ -58,10 +62,19 @@ impl Addr {
     #[expect(clippy::cast_possible_truncation, reason = "the low 32 bits are the IPv4 address")]
     pub const fn to_ip(self) -> IpAddr {
         if self.is_v4() {
-            IpAddr::V4(Ipv4Addr::from_bits(self.0 as u32))
+            IpAddr::V4(Ipv4Addr::from_bits(self.0[1] as u32))
         } else {
-            IpAddr::V6(Ipv6Addr::from_bits(self.0))
+            IpAddr::V6(Ipv6Addr::from_bits(self.bits()))
         }
+    }
+}
+
+/// The word before the IPv4 address in an IPv4-mapped one.
+const V4_MAPPED: u64 = 0xffff;
+
+impl Hash for Addr {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u128(self.bits());
     }
 }
 
