@@ -108,16 +108,22 @@ impl Recent {
         loop {
             let start = self.start(identity);
             let set = &self.entries[start..start + Self::WAYS];
-            if let Some(way) = set.iter().position(|entry| entry.is(identity)) {
+            let mut found = None;
+            let mut oldest = (0, 0);
+            for (way, entry) in set.iter().enumerate() {
+                if entry.is(identity) {
+                    found = Some(way);
+                }
+                let idle = entry.idle(now);
+                if idle > oldest.1 {
+                    oldest = (way, idle);
+                }
+            }
+            if let Some(way) = found {
                 return &mut self.entries[start + way];
             }
-            let (way, age) = set
-                .iter()
-                .map(|entry| entry.age(now))
-                .enumerate()
-                .max_by_key(|&(_, age)| age)
-                .unwrap_or_default();
-            let young = age < Self::WINDOW;
+            let (way, idle) = oldest;
+            let young = idle < Moment::span(Self::WINDOW);
             if young && self.entries.len() < self.max_entries {
                 self.double(now);
                 continue;
@@ -132,7 +138,8 @@ impl Recent {
     fn double(&mut self, now: Moment) {
         let old = core::mem::take(&mut self.entries);
         self.entries = vec![Entry::default(); old.len() * 2];
-        for entry in old.into_iter().filter(|entry| entry.age(now) < Self::WINDOW) {
+        let window = Moment::span(Self::WINDOW);
+        for entry in old.into_iter().filter(|entry| entry.idle(now) < window) {
             // A set's entries spread over two sets of the same size, so there is room.
             let start = self.start(entry.identity);
             let set = &mut self.entries[start..start + Self::WAYS];
@@ -157,9 +164,9 @@ impl Entry {
         self.noted == Moment::NEVER && self.answered == Moment::NEVER
     }
 
-    /// Since it was last of use; for ever when it is free.
-    fn age(&self, now: Moment) -> Duration {
-        self.noted.age(now).min(self.answered.age(now))
+    /// Units since it was last of use; for ever when it is free.
+    fn idle(&self, now: Moment) -> u32 {
+        self.noted.units(now).min(self.answered.units(now))
     }
 }
 
@@ -173,16 +180,24 @@ impl Moment {
         Self(((time.as_nanos() >> Self::UNIT) as u32).max(1))
     }
 
-    fn age(self, now: Self) -> Duration {
-        if self == Self::NEVER {
-            return Duration::MAX;
-        }
-        Duration::from_nanos(u64::from(now.0.wrapping_sub(self.0)) << Self::UNIT)
+    /// How many units a duration is.
+    #[expect(clippy::cast_possible_truncation, reason = "windows are seconds")]
+    const fn span(window: Duration) -> u32 {
+        (window.as_nanos() >> Self::UNIT) as u32
+    }
+
+    /// Units since; for ever when it never was.
+    const fn units(self, now: Self) -> u32 {
+        if self.0 == Self::NEVER.0 { u32::MAX } else { now.0.wrapping_sub(self.0) }
     }
 
     /// The age, when it is less than `window`.
     fn within(self, window: Duration, now: Self) -> Option<Duration> {
-        Some(self.age(now)).filter(|age| *age < window)
+        if self == Self::NEVER {
+            return None;
+        }
+        let age = Duration::from_nanos(u64::from(self.units(now)) << Self::UNIT);
+        (age < window).then_some(age)
     }
 }
 
