@@ -4,9 +4,10 @@
 //! finding; it is counted as sight that was lost.
 
 use core::net::IpAddr;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::LazyLock;
 
+use foldhash::fast::RandomState;
 use serde::{Deserialize, Serialize};
 
 use super::fault::{Fault, Lines, Severity};
@@ -49,8 +50,10 @@ pub struct Resolver {
 #[derive(Clone, Debug, Default)]
 pub struct Resolvers {
     all: Vec<Resolver>,
-    names: HashMap<String, usize>,
-    addresses: HashMap<Addr, usize>,
+    names: HashMap<String, usize, RandomState>,
+    /// The last two labels of each name: one look tells nearly every name from all of them.
+    ends: HashSet<String, RandomState>,
+    addresses: HashMap<Addr, usize, RandomState>,
 }
 
 #[derive(Deserialize)]
@@ -104,6 +107,7 @@ impl Resolvers {
             return refuse("evidence", "is empty".into(), "cite the operator's documentation");
         }
         let at = self.all.len();
+        self.ends.insert(end(name).into());
         if self.names.insert(name.clone(), at).is_some() {
             return refuse("name", "stands there twice".into(), "take one out");
         }
@@ -120,6 +124,9 @@ impl Resolvers {
     /// The resolver that has this name, or gives names below its own.
     #[must_use]
     pub fn by_name(&self, name: &str) -> Option<&Resolver> {
+        if !self.ends.contains(end(name)) {
+            return None;
+        }
         let found = |name: &str| self.names.get(name).map(|&at| &self.all[at]);
         if let Some(resolver) = found(name) {
             return Some(resolver);
@@ -151,6 +158,12 @@ impl Resolvers {
     pub fn all(&self) -> &[Resolver] {
         &self.all
     }
+}
+
+/// The last two labels, if no dot is part of one; names of resolvers have no such dots.
+fn end(name: &str) -> &str {
+    let mut dots = name.rmatch_indices('.').map(|(at, _)| at + 1);
+    &name[dots.nth(1).unwrap_or_default()..]
 }
 
 fn fault(file: &str, key: &str, problem: &str, advice: &str) -> Fault {
