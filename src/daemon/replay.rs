@@ -87,7 +87,8 @@ pub fn replay(
         if batch == Batch::End {
             pipeline.finish(&mut found);
         }
-        for record in found.take()?.drain(..) {
+        found.written()?;
+        for record in found.records.drain(..) {
             correlator.push(0, record, |event| each(&event));
         }
         if batch == Batch::End {
@@ -131,12 +132,16 @@ impl Found {
         Self { names: names.then(Names::new), unwritten: None, records: Vec::new() }
     }
 
-    /// The records of this batch.
+    /// The records of this batch. The next will be about as many.
     fn take(&mut self) -> io::Result<Vec<Record>> {
-        match self.unwritten.take() {
-            Some(fault) => Err(fault),
-            None => Ok(core::mem::take(&mut self.records)),
-        }
+        self.written()?;
+        let room = Vec::with_capacity(self.records.len());
+        Ok(core::mem::replace(&mut self.records, room))
+    }
+
+    /// Did the names of this batch find room?
+    fn written(&mut self) -> io::Result<()> {
+        self.unwritten.take().map_or(Ok(()), Err)
     }
 }
 

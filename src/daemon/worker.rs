@@ -50,6 +50,8 @@ pub(super) struct Worker<S> {
     latest: Timestamp,
     published: Instant,
     outages: u64,
+    /// Records of the last batch; the next will bring about as many.
+    expected: usize,
 }
 
 /// How often a worker shows its source's counters.
@@ -96,6 +98,7 @@ impl<S: Source> Worker<S> {
             latest: Timestamp::ZERO,
             published: Instant::now(),
             outages: 0,
+            expected: 0,
         }
     }
 
@@ -121,7 +124,7 @@ impl<S: Source> Worker<S> {
 
     /// One batch of frames and all that follows from it.
     fn turn(&mut self, patience: Duration) -> Result<Batch, CaptureError> {
-        let mut found = Found::default();
+        let mut found = Found { records: Vec::with_capacity(self.expected), ..Found::default() };
         self.follow(&mut found);
         let Self { source, pipeline, latest, .. } = self;
         let mut begun = None;
@@ -234,6 +237,7 @@ impl<S: Source> Worker<S> {
     }
 
     fn send(&mut self, records: Vec<Record>) {
+        self.expected = records.len();
         let count = records.len() as u64;
         let lost = if self.cells.waiting() + count > self.most_waiting {
             count
