@@ -6,8 +6,9 @@ use std::sync::Arc;
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use vendorwatch::detect::{
-    Answer, Client, Connection, Correlator, Detection, Limits, Origin, Record,
+    Answer, Client, Connection, Correlator, Detection, Limits, Origin, Record, Relation,
 };
+use vendorwatch::flow::FlowHasher;
 use vendorwatch::frame::SourceId;
 use vendorwatch::inspect::Signal;
 use vendorwatch::name::Name;
@@ -26,6 +27,7 @@ const SERVERS: u32 = 20_000;
 /// The names, made once: making text is not what is measured.
 struct World {
     set: Arc<Set>,
+    hasher: FlowHasher,
     names: Vec<Name>,
     listed: Vec<Name>,
     at: u64,
@@ -40,6 +42,7 @@ impl World {
         let set = Set::build(files.collect()).expect("the shipped files are sound");
         Self {
             set: Arc::new(set),
+            hasher: FlowHasher::new(1),
             names: (0..SERVERS)
                 .map(|n| Name::new(&format!("host{n}.zone{}.example", n / 4)))
                 .collect(),
@@ -93,9 +96,11 @@ impl World {
             tenant: TenantId::NONE,
             client,
             address: Self::server(n),
-            name: self.names[n as usize].clone(),
+            name: self.hasher.name(&self.names[n as usize]),
+            relation: Relation::of(&self.names[n as usize], None),
             ttl: 300,
-            indicator: None,
+            over_https: false,
+            listed: None,
         })
     }
 
@@ -125,6 +130,7 @@ impl World {
         Record::Detection(Box::new(Detection {
             origin,
             signal: Signal::DnsQuery,
+            name_id: self.hasher.name(&name),
             name,
             indicator,
             path: vendorwatch::net::Path {

@@ -85,6 +85,11 @@ pub fn normalise_text(out: &mut String, octets: &[u8]) {
     }
 }
 
+/// The seeded hash of a name in its printed form: equal for equal names within one process, and
+/// for others once in 2⁶⁴. Nobody who does not know the seed can choose names that share one.
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct NameId(pub u64);
+
 /// An owned name in its printed form; up to [`Name::INLINE`] octets need no allocation.
 #[derive(Clone)]
 pub struct Name(Repr);

@@ -3,16 +3,21 @@
 //!
 //! In: every address of every DNS answer. Out: for a connection, the names by which its client
 //! knew the server's address, and whether unrelated names share it. Two tables, both of bounded
-//! size: what each client was told, and what each address was given for.
+//! size: what each client was told, and what each address was given for. Names are kept by their
+//! id; the text only of those that an indicator matched when they were answered. So signatures
+//! that are loaded later attribute by later answers.
 
+use core::hash::{BuildHasher, Hash, Hasher};
 use core::time::Duration;
-use std::collections::HashMap;
-use std::sync::Arc;
 
-use super::Answer;
+use foldhash::fast::{FixedState, RandomState};
+
+use super::cache::{Cache, Held};
 use super::recent::Recent;
-use crate::name::Name;
+use super::{Answer, Limits};
+use crate::name::{Name, NameId};
 use crate::net::{Addr, TenantId};
+use crate::signature::Indicator;
 use crate::time::Timestamp;
 
 /// How a connection's server was known from answers seen before.
@@ -56,85 +61,101 @@ impl Resolved {
     }
 }
 
+/// A number that related names have in common: names that indicators of one vendor match, and
+/// names below one registrable domain (as the Public Suffix List draws the line).
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Relation(u64);
+
+impl Relation {
+    /// Of a name, and the indicator that it matches.
+    #[must_use]
+    pub fn of(name: &str, indicator: Option<&Indicator>) -> Self {
+        // Only compared with itself within one process, and a collision chosen by an attacker
+        // hides nothing but that an address of theirs is shared; so the seed may be fixed.
+        let mut hasher = FixedState::default().build_hasher();
+        match indicator {
+            Some(indicator) => (0_u8, &indicator.vendor).hash(&mut hasher),
+            None => (1_u8, psl::domain_str(name).unwrap_or(name)).hash(&mut hasher),
+        }
+        Self(hasher.finish())
+    }
+}
+
 /// What was answered to whom.
 #[derive(Debug)]
 pub(super) struct Answers {
     /// What a client knows an address by.
-    known: Recent<(TenantId, Addr, Addr), Known>,
-    /// Octets in `known`: the sum over its entries.
-    known_octets: usize,
-    known_budget: usize,
-    known_evicted: u64,
+    told: Cache<Told>,
     /// What an address was given for, to anyone.
-    given: Recent<(TenantId, Addr), Given>,
+    given: Cache<Given>,
     /// Names of indicators that anyone resolved.
-    listed: Recent<Name, Timestamp>,
+    listed: Recent<NameId, Name>,
     grace: Duration,
+    /// Nobody can choose what shares a set.
+    seed: RandomState,
 }
 
-/// The names by which one client knows one address.
-#[derive(Debug)]
-struct Known {
-    latest: Heard,
-    /// Names heard before that, latest first; most addresses have none.
-    earlier: Vec<Heard>,
-    /// What the entry takes, its place in the table included.
-    octets: usize,
-}
-
-/// A name that was answered with an address.
-#[derive(Clone, Debug)]
-struct Heard {
-    name: Name,
+/// A name that a client was told for an address. More names than a set of the table holds are a
+/// shared server, whichever they are.
+#[derive(Clone, Copy, Debug, Default)]
+struct Told {
+    name: NameId,
     at: Timestamp,
     /// When its TTL runs out.
     until: Timestamp,
-    /// Equal for related names; see [`relation`].
-    relation: u64,
+    /// It is that of a resolver which answers over HTTPS.
+    over_https: bool,
 }
 
 /// The two relations an address was last given for.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 struct Given {
-    relations: [(u64, Timestamp); 2],
+    relations: [(Relation, Timestamp); 2],
 }
 
 /// A name by which a client knew an address.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Candidate<'a> {
-    pub name: &'a Name,
+pub(super) struct Candidate {
+    pub name: NameId,
+    /// It is that of a resolver which answers over HTTPS.
+    pub over_https: bool,
     pub attribution: Attribution,
 }
 
 impl Answers {
-    pub(super) fn new(octets: usize, addresses: usize, listed: usize, grace: Duration) -> Self {
+    pub(super) fn new(limits: &Limits) -> Self {
         Self {
-            // The budget in octets is what binds; the count only keeps indexes small.
-            known: Recent::new(octets / Known::LEAST),
-            known_octets: 0,
-            known_budget: octets,
-            known_evicted: 0,
-            given: Recent::new(addresses),
-            listed: Recent::new(listed),
-            grace,
+            told: Cache::new(limits.answers),
+            given: Cache::new(Cache::<Given>::octets_for(limits.addresses)),
+            listed: Recent::new(limits.listed),
+            grace: limits.grace,
+            seed: RandomState::default(),
         }
     }
 
     /// Remembers one address of an answer. `relayed`: it was told to a resolver that asks for
     /// others.
-    ///
-    /// Two hash look-ups; an address heard again under its latest name costs no more.
     pub(super) fn hear(&mut self, answer: &Answer, relayed: bool) {
-        let at = answer.origin.at;
-        if answer.indicator.is_some() {
-            *self.listed.enter(answer.name.clone(), || at).value = at;
+        if let Some(listed) = &answer.listed {
+            self.listed.enter(answer.name, || listed.name.clone());
         }
-        let relation = self.remember(answer, answer.client);
+        self.tell(answer, answer.client);
         if relayed {
-            self.remember(answer, ANYONE);
+            self.tell(answer, ANYONE);
         }
-        let given = self.given.enter((answer.tenant, answer.address), || Given::new(relation, at));
-        given.value.hear(relation, at);
+        let at = answer.origin.at;
+        let key = self.key(answer.tenant, answer.address, ANYONE);
+        let given = self.given.enter(key, at, |_| true);
+        if given.new {
+            given.value.relations = [(answer.relation, at); 2];
+        }
+        given.value.hear(answer.relation, at);
+    }
+
+    /// An answer will soon be heard: asks memory for what it needs.
+    pub(super) fn prepare(&self, answer: &Answer) {
+        self.told.prepare(self.key(answer.tenant, answer.client, answer.address));
+        self.given.prepare(self.key(answer.tenant, answer.address, ANYONE));
     }
 
     /// The names by which `client` knew `server` at `at`, latest first; those that a resolver may
@@ -145,159 +166,120 @@ impl Answers {
         client: Addr,
         server: Addr,
         at: Timestamp,
-    ) -> impl Iterator<Item = Candidate<'_>> {
-        let shared = self.given.get(&(tenant, server)).is_some_and(|given| given.is_shared(at));
-        let fresh = move |heard: &&Heard| at <= heard.until.plus(self.grace);
-        let (relayed, known) = [client, ANYONE]
-            .into_iter()
-            .filter_map(|who| Some((who == ANYONE, self.known.get(&(tenant, who, server))?)))
-            .find(|(_, known)| known.all().any(|heard| fresh(&heard)))
-            .unzip();
-        let names = known.map_or(0, |known| known.all().filter(fresh).count());
-        known.into_iter().flat_map(Known::all).filter(fresh).map(move |heard| Candidate {
-            name: &heard.name,
-            attribution: Attribution {
-                age: at.since(heard.at),
-                stale: at > heard.until,
+    ) -> impl Iterator<Item = Candidate> {
+        let fresh = move |who| {
+            let told = self.told.all(self.key(tenant, who, server));
+            told.filter(move |told| at <= told.until.plus(self.grace))
+        };
+        let (names, relayed) = match fresh(client).count() {
+            0 => (fresh(ANYONE).count(), true),
+            names => (names, false),
+        };
+        let who = if relayed { ANYONE } else { client };
+        let shared =
+            names > 0 && self.given(tenant, server).is_some_and(|given| given.is_shared(at));
+        let mut left = names;
+        let mut before = (Timestamp::from_nanos(u64::MAX), NameId(u64::MAX));
+        core::iter::from_fn(move || {
+            left = left.checked_sub(1)?;
+            let told = fresh(who).filter(|told| told.rank() < before).max_by_key(|t| t.rank())?;
+            before = told.rank();
+            let attribution = Attribution {
+                age: at.since(told.at),
+                stale: at > told.until,
                 names: u16::try_from(names).unwrap_or(u16::MAX),
                 shared,
-                relayed: relayed == Some(true),
-            },
+                relayed,
+            };
+            Some(Candidate { name: told.name, over_https: told.over_https, attribution })
         })
+    }
+
+    /// The text of a name that an indicator matched when it was answered.
+    pub(super) fn text(&self, name: NameId) -> Option<&Name> {
+        self.listed.get(&name)
     }
 
     /// Was `server` an answer to anyone, for whatever name?
     pub(super) fn was_given(&self, tenant: TenantId, server: Addr) -> bool {
-        self.given.get(&(tenant, server)).is_some()
+        self.given(tenant, server).is_some()
     }
 
     /// Had `name`, which an indicator matches, been resolved when `client` showed it to `server`?
     pub(super) fn resolved(
         &self,
-        name: &Name,
+        name: NameId,
         tenant: TenantId,
         client: Addr,
         server: Addr,
         at: Timestamp,
     ) -> Resolved {
-        let told = |known: Candidate<'_>| known.name == name && !known.attribution.relayed;
+        let told = |known: Candidate| known.name == name && !known.attribution.relayed;
         if self.candidates(tenant, client, server, at).any(told) {
             Resolved::ByClient
-        } else if self.listed.get(name).is_some() {
+        } else if self.listed.get(&name).is_some() {
             Resolved::Elsewhere
         } else {
             Resolved::Never
         }
     }
 
-    /// Clients times addresses remembered, the octets they take, and those given up while fresh.
-    pub(super) fn known_use(&self) -> (usize, usize, u64) {
-        (self.known.len(), self.known_octets, self.known_evicted)
+    /// Names that clients know addresses by, the octets they take, and those given up while fresh.
+    pub(super) const fn told_use(&self) -> (usize, usize, u64) {
+        (self.told.len(), self.told.bytes(), self.told.evicted())
     }
 
     /// Addresses remembered, the octets they take, and those given up.
-    pub(super) fn given_use(&self) -> (usize, usize, u64) {
-        (self.given.len(), self.given.allocated(), self.given.evicted())
+    pub(super) const fn given_use(&self) -> (usize, usize, u64) {
+        (self.given.len(), self.given.bytes(), self.given.evicted())
     }
 
-    /// Puts an answer with what `client` was told, and gives what its name is related to.
-    fn remember(&mut self, answer: &Answer, client: Addr) -> u64 {
+    /// Listed names remembered, the octets they take, and those given up.
+    pub(super) fn listed_use(&self) -> (usize, usize, u64) {
+        (self.listed.len(), self.listed.allocated(), self.listed.evicted())
+    }
+
+    fn tell(&mut self, answer: &Answer, client: Addr) {
         let at = answer.origin.at;
-        let key = (answer.tenant, client, answer.address);
-        let full = self.known_octets + Known::LEAST > self.known_budget;
-        let entered = self.known.enter_when(key, full, || Known::new(answer));
-        let before = if entered.new {
-            0
-        } else {
-            let before = entered.value.octets;
-            entered.value.hear(answer);
-            before
+        let key = self.key(answer.tenant, client, answer.address);
+        let told =
+            self.told.enter(key, at.minus(self.grace), |told| told.name == answer.name).value;
+        *told = Told {
+            name: answer.name,
+            at,
+            until: told.until.max(expiry(answer)),
+            over_https: answer.over_https,
         };
-        let relation = entered.value.latest.relation;
-        self.known_octets = self.known_octets + entered.value.octets - before;
-        if let Some((_, gone)) = entered.evicted {
-            self.forget(&gone, at);
-        }
-        while self.known_octets > self.known_budget && self.known.len() > 1 {
-            let Some((_, gone)) = self.known.pop_oldest() else { break };
-            self.forget(&gone, at);
-        }
-        relation
     }
 
-    fn forget(&mut self, gone: &Known, at: Timestamp) {
-        self.known_octets = self.known_octets.saturating_sub(gone.octets);
-        if gone.all().any(|heard| at <= heard.until.plus(self.grace)) {
-            self.known_evicted += 1;
-        }
+    fn given(&self, tenant: TenantId, server: Addr) -> Option<&Given> {
+        self.given.all(self.key(tenant, server, ANYONE)).next()
+    }
+
+    fn key(&self, tenant: TenantId, first: Addr, second: Addr) -> u64 {
+        self.seed.hash_one((tenant, first, second))
     }
 }
 
-impl Known {
-    /// More names than this for one address are a shared server, whichever they are; the oldest
-    /// is forgotten.
-    const MAX_NAMES: usize = 8;
-
-    /// Octets of an entry with one short name, its place in the table included.
-    const LEAST: usize = size_of::<((TenantId, Addr, Addr), Self)>() + 32;
-
-    fn new(answer: &Answer) -> Self {
-        let mut known = Self { latest: Heard::new(answer), earlier: Vec::new(), octets: 0 };
-        known.measure();
-        known
-    }
-
-    fn hear(&mut self, answer: &Answer) {
-        if self.latest.name == answer.name {
-            self.latest.again(answer);
-            return;
-        }
-        let heard = match self.earlier.iter().position(|heard| heard.name == answer.name) {
-            Some(at) => {
-                let mut heard = self.earlier.remove(at);
-                heard.again(answer);
-                heard
-            }
-            None => Heard::new(answer),
-        };
-        self.earlier.truncate(Self::MAX_NAMES - 2);
-        self.earlier.insert(0, core::mem::replace(&mut self.latest, heard));
-        self.measure();
-    }
-
-    fn all(&self) -> impl Iterator<Item = &Heard> {
-        core::iter::once(&self.latest).chain(&self.earlier)
-    }
-
-    fn measure(&mut self) {
-        let long = |heard: &Heard| match heard.name.len() {
-            len if len > Name::INLINE => len,
-            _ => 0,
-        };
-        self.octets = Self::LEAST
-            + self.earlier.capacity() * size_of::<Heard>()
-            + self.all().map(long).sum::<usize>();
+impl Told {
+    /// Later answers rank higher.
+    const fn rank(&self) -> (Timestamp, NameId) {
+        (self.at, self.name)
     }
 }
 
-impl Heard {
-    fn new(answer: &Answer) -> Self {
-        let at = answer.origin.at;
-        Self { name: answer.name.clone(), at, until: expiry(answer), relation: relation(answer) }
+impl Held for Told {
+    fn at(&self) -> Timestamp {
+        self.at
     }
 
-    fn again(&mut self, answer: &Answer) {
-        self.at = answer.origin.at;
-        self.until = self.until.max(expiry(answer));
+    fn is_spent(&self, now: Timestamp) -> bool {
+        now > self.until
     }
 }
 
 impl Given {
-    const fn new(relation: u64, at: Timestamp) -> Self {
-        Self { relations: [(relation, at); 2] }
-    }
-
-    fn hear(&mut self, relation: u64, at: Timestamp) {
+    fn hear(&mut self, relation: Relation, at: Timestamp) {
         let [first, second] = &mut self.relations;
         if first.0 == relation {
             if second.0 == relation {
@@ -320,26 +302,19 @@ impl Given {
     }
 }
 
+impl Held for Given {
+    fn at(&self) -> Timestamp {
+        self.relations[0].1.max(self.relations[1].1)
+    }
+
+    fn is_spent(&self, now: Timestamp) -> bool {
+        now.since(self.at()) > SHARED_FOR
+    }
+}
+
 /// When the answer's TTL runs out.
 fn expiry(answer: &Answer) -> Timestamp {
     answer.origin.at.plus(Duration::from_secs(u64::from(answer.ttl.min(MAX_TTL))))
-}
-
-/// A number that related names have in common: names that indicators of one vendor match, and
-/// names below one registrable domain (as the Public Suffix List draws the line).
-fn relation(answer: &Answer) -> u64 {
-    use core::hash::{BuildHasher, Hash, Hasher};
-    // Only compared with itself within one process, and a collision chosen by an attacker hides
-    // nothing but that an address of theirs is shared; so the seed may be fixed.
-    let mut hasher = foldhash::fast::FixedState::default().build_hasher();
-    match &answer.indicator {
-        Some(indicator) => (0_u8, &indicator.vendor).hash(&mut hasher),
-        None => {
-            let name = answer.name.as_str();
-            (1_u8, psl::domain_str(name).unwrap_or(name)).hash(&mut hasher);
-        }
-    }
-    hasher.finish()
 }
 
 /// Stands for every client of the resolvers that ask for others. The unspecified address, which
@@ -352,91 +327,3 @@ const MAX_TTL: u32 = 86_400;
 /// How long an address stays known as shared after the older of two unrelated names was answered
 /// with it.
 const SHARED_FOR: Duration = Duration::from_secs(24 * 3_600);
-
-/// Servers that are known to be a vendor's, for clients that connected to them: what workers need
-/// to count volume. A plain value, swapped whole.
-#[derive(Clone, Debug, Default)]
-pub struct Attributed {
-    vendors: HashMap<(TenantId, Addr, Addr), Arc<str>, foldhash::fast::RandomState>,
-}
-
-impl Attributed {
-    /// The vendor whose server `server` is, for `client`.
-    #[must_use]
-    pub fn vendor(&self, tenant: TenantId, client: Addr, server: Addr) -> Option<&Arc<str>> {
-        self.vendors.get(&(tenant, client, server))
-    }
-
-    /// Pairs of client and server, in no order.
-    pub fn pairs(&self) -> impl Iterator<Item = (TenantId, Addr, Addr, &Arc<str>)> {
-        self.vendors
-            .iter()
-            .map(|((tenant, client, server), vendor)| (*tenant, *client, *server, vendor))
-    }
-
-    /// How many pairs.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.vendors.len()
-    }
-
-    /// No pair at all.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.vendors.is_empty()
-    }
-}
-
-/// The pairs of client and server that are published, and when each was last used.
-#[derive(Debug)]
-pub(super) struct Pairs {
-    recent: Recent<(TenantId, Addr, Addr), (Arc<str>, Timestamp)>,
-    changed: bool,
-}
-
-impl Pairs {
-    pub(super) fn new(limit: usize) -> Self {
-        Self { recent: Recent::new(limit), changed: false }
-    }
-
-    /// `client` connected to a server that is `vendor`'s.
-    pub(super) fn add(
-        &mut self,
-        tenant: TenantId,
-        client: Addr,
-        server: Addr,
-        vendor: &Arc<str>,
-        at: Timestamp,
-    ) {
-        let key = (tenant, client, server);
-        let entered = self.recent.enter(key, || (Arc::clone(vendor), at));
-        let (known, last) = entered.value;
-        self.changed |= entered.new || known != vendor;
-        known.clone_from(vendor);
-        *last = at;
-    }
-
-    /// What to publish, when it differs from what was published last. Pairs not used for
-    /// [`Self::IDLE`] before `now` are dropped.
-    pub(super) fn publish(&mut self, now: Timestamp) -> Option<Attributed> {
-        while self.recent.oldest().is_some_and(|(_, (_, last))| now.since(*last) > Self::IDLE) {
-            self.recent.pop_oldest();
-            self.changed = true;
-        }
-        core::mem::take(&mut self.changed).then(|| Attributed {
-            vendors: self
-                .recent
-                .iter()
-                .map(|(key, (vendor, _))| (*key, Arc::clone(vendor)))
-                .collect(),
-        })
-    }
-
-    pub(super) fn table_use(&self) -> (usize, usize, u64) {
-        (self.recent.len(), self.recent.allocated(), self.recent.evicted())
-    }
-
-    /// A connection that moves octets for longer than this without another beginning is no longer
-    /// counted.
-    const IDLE: Duration = Duration::from_secs(6 * 3_600);
-}

@@ -4,7 +4,8 @@ use core::time::Duration;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::attribution::{Answers, Attributed, Attribution, Pairs, Resolved};
+use super::attributed::{Attributed, Pairs};
+use super::attribution::{Answers, Attribution, Candidate, Resolved};
 use super::duplicate::{Duplicates, Kind, Verdict};
 use super::ech::{Ech, EchRule, Offers};
 use super::event::{ConnectionOutcome, Detected, Event};
@@ -12,10 +13,10 @@ use super::ledger::{Ledger, Seen, VendorKey};
 use super::order::Order;
 use super::{
     Answer, Client, Connection, Detection, EchHello, EncryptedDns, Exceptions, Finding, FindingKey,
-    Networks, Origin, Record, Role, Volume,
+    Listed, Networks, Origin, Record, Role, Volume,
 };
 use crate::inspect::Signal;
-use crate::name::Name;
+use crate::name::{Name, NameId};
 use crate::net::Path;
 use crate::signature::resolvers::Resolvers;
 use crate::signature::{Indicator, Set, Strength};
@@ -127,12 +128,7 @@ impl Correlator {
                 networks,
                 exceptions: Arc::default(),
                 duplicates: Duplicates::new(limits.identities),
-                answers: Answers::new(
-                    limits.answers,
-                    limits.addresses,
-                    limits.listed,
-                    limits.grace,
-                ),
+                answers: Answers::new(limits),
                 offers: Offers::new(limits.offers),
                 pairs: Pairs::new(limits.attributed),
                 ledger: Ledger::new(limits.findings, limits.repeat),
@@ -239,13 +235,14 @@ impl Correlator {
 
     /// How full each table is.
     #[must_use]
-    pub fn tables(&self) -> [TableUse; 7] {
+    pub fn tables(&self) -> [TableUse; 8] {
         let Judge { duplicates, answers, offers, pairs, ledger, .. } = &self.judge;
         [
             ("correlator_records", self.order.table_use()),
             ("correlator_identities", duplicates.table_use()),
-            ("correlator_answers", answers.known_use()),
+            ("correlator_answers", answers.told_use()),
             ("correlator_addresses", answers.given_use()),
+            ("correlator_listed_names", answers.listed_use()),
             ("correlator_ech_offers", offers.table_use()),
             ("correlator_attributed", pairs.table_use()),
             ("findings", ledger.table_use()),
@@ -259,26 +256,45 @@ impl Correlator {
     }
 
     fn release(&mut self, out: &mut impl FnMut(Event<'_>)) {
-        while let Some(record) = self.order.pop() {
-            self.judge.record(record, out);
+        let Self { order, judge } = self;
+        loop {
+            for record in order.upcoming(TOGETHER) {
+                judge.prepare(record);
+            }
+            for _ in 0..TOGETHER {
+                if !order.pop(|record| judge.record(record, out)) {
+                    return;
+                }
+            }
         }
     }
 }
 
 impl Judge {
-    fn record(&mut self, record: Record, out: &mut impl FnMut(Event<'_>)) {
+    /// Asks memory for what judging a record will need.
+    fn prepare(&self, record: &Record) {
+        match record {
+            Record::Answer(answer) => self.answers.prepare(answer),
+            Record::Connection(connection) => {
+                self.duplicates.prepare(connection.identity);
+            }
+            _ => {}
+        }
+    }
+
+    fn record(&mut self, record: &Record, out: &mut impl FnMut(Event<'_>)) {
         self.now = self.now.max(record.origin().at);
         match record {
             Record::Answer(answer) => {
-                let Answer { origin, tenant, client: addr, .. } = answer;
+                let &Answer { origin, tenant, client: addr, .. } = answer;
                 let client = Client { tenant, addr, ..Client::default() };
                 let role = self.networks.role(&client, origin.source);
-                self.answers.hear(&answer, role == Some(Role::Resolver));
+                self.answers.hear(answer, role == Some(Role::Resolver));
             }
-            Record::Connection(connection) => self.connection(&connection, out),
-            Record::Detection(detection) => self.detection(&detection, out),
-            Record::EchOffered(offered) => self.offers.hear(&offered),
-            Record::Volume(volume) => self.volume(&volume, out),
+            Record::Connection(connection) => self.connection(connection, out),
+            Record::Detection(detection) => self.detection(detection, out),
+            Record::EchOffered(offered) => self.offers.hear(offered),
+            Record::Volume(volume) => self.volume(volume, out),
         }
     }
 
@@ -331,7 +347,7 @@ impl Judge {
         let by_name = || {
             let mut known =
                 self.answers.candidates(client.tenant, client.addr, server.addr, origin.at);
-            !named && known.any(|known| Resolvers::over_https(self.resolvers.by_name(known.name)))
+            !named && known.any(|known| known.over_https)
         };
         (by_address || by_name()).then_some(EncryptedDns::Doh)
     }
@@ -344,9 +360,9 @@ impl Judge {
         out: &mut impl FnMut(Event<'_>),
     ) -> ConnectionOutcome {
         let Connection { origin, client, server, ech, .. } = connection;
-        let shown = ech.as_deref().map(|hello| &hello.outer_name);
+        let shown = ech.as_deref().map(|hello| hello.outer_id);
         let mut known = None;
-        let mut listed: Option<(Name, Arc<Indicator>, Attribution)> = None;
+        let mut listed: Option<(Listed, Candidate)> = None;
         for candidate in self.answers.candidates(client.tenant, client.addr, server.addr, origin.at)
         {
             if shown == Some(candidate.name) {
@@ -357,28 +373,29 @@ impl Judge {
             } else {
                 Resolved::ByClient
             });
-            if let Some(hit) = self.set.lookup(candidate.name)
+            // Asked anew: signatures may have been loaded since the answer.
+            if let Some(name) = self.answers.text(candidate.name)
+                && let Some(hit) = self.set.lookup(name)
                 && bears_attribution(hit.indicator)
             {
                 let indicator = Arc::clone(hit.indicator);
-                listed = Some((candidate.name.clone(), indicator, candidate.attribution));
+                listed = Some((Listed { name: name.clone(), indicator }, candidate));
                 break;
             }
         }
-        if let Some((name, indicator, attribution)) = listed {
+        if let Some((listed, Candidate { name, attribution, .. })) = listed {
             let inference = Inference { resolved: known, attribution: Some(attribution) };
-            let signal = Signal::DnsAttributed;
-            self.infer(connection, signal, name, indicator, inference, out);
+            self.infer(connection, Signal::DnsAttributed, listed, name, inference, out);
         } else if let Some(indicator) = self.set.lookup_addr(server.addr)
             && indicator.applies_to(Signal::IpPrefix)
         {
-            let indicator = Arc::clone(indicator);
             let name = Name::new(&server.addr.to_string());
+            let listed = Listed { name, indicator: Arc::clone(indicator) };
             let given = self.answers.was_given(client.tenant, server.addr);
             let unknown = if given { Resolved::Elsewhere } else { Resolved::Never };
             let resolved = known.unwrap_or(unknown);
             let inference = Inference { resolved: Some(resolved), attribution: None };
-            self.infer(connection, Signal::IpPrefix, name, indicator, inference, out);
+            self.infer(connection, Signal::IpPrefix, listed, NameId::default(), inference, out);
         }
         match known {
             Some(_) => ConnectionOutcome::Attributed,
@@ -391,17 +408,19 @@ impl Judge {
         &mut self,
         connection: &Connection,
         signal: Signal,
-        name: Name,
-        indicator: Arc<Indicator>,
+        listed: Listed,
+        name_id: NameId,
         inference: Inference,
         out: &mut impl FnMut(Event<'_>),
     ) {
         let Connection { origin, client, server, identity, .. } = connection;
+        let Listed { name, indicator } = listed;
         self.pairs.add(client.tenant, client.addr, server.addr, &indicator.vendor, origin.at);
         let detection = Detection {
             origin: *origin,
             signal,
             name,
+            name_id,
             indicator,
             client: *client,
             path: connection.path(),
@@ -460,9 +479,9 @@ impl Judge {
         if Kind::of(detection.signal) == Kind::Dns {
             return None;
         }
-        let Detection { origin, name, client, path, .. } = detection;
+        let Detection { origin, name_id, client, path, .. } = detection;
         let server = path.destination.addr;
-        Some(self.answers.resolved(name, client.tenant, client.addr, server, origin.at))
+        Some(self.answers.resolved(*name_id, client.tenant, client.addr, server, origin.at))
     }
 
     fn ech(&self, hello: &EchHello, path: &Path, origin: Origin) -> EchRule {
@@ -470,10 +489,13 @@ impl Judge {
         let resolved = self
             .answers
             .candidates(path.tenant, client, server, origin.at)
-            .any(|known| *known.name == hello.outer_name);
+            .any(|known| known.name == hello.outer_id);
         self.offers.judge(hello, resolved, origin.at)
     }
 }
+
+/// Records for which memory is asked at a time: its answers overlap, and it is waited for once.
+const TOGETHER: usize = 8;
 
 /// Where DNS over HTTPS is served (RFC 8484 §8.1); elsewhere an address says nothing.
 const HTTPS_PORT: u16 = 443;

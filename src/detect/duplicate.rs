@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use super::recent::Recent;
+use super::cache::{Cache, Held};
 use crate::inspect::Signal;
 use crate::time::Timestamp;
 
@@ -28,12 +28,20 @@ pub(super) enum Verdict {
 /// The identities that counted lately.
 #[derive(Debug)]
 pub(super) struct Duplicates {
-    counted: Recent<(Kind, u64), (Signal, Timestamp)>,
+    counted: Cache<Counted>,
+}
+
+/// A record that counted.
+#[derive(Clone, Copy, Debug)]
+struct Counted {
+    at: Timestamp,
+    signal: Signal,
+    kind: Kind,
 }
 
 impl Duplicates {
     pub(super) fn new(limit: usize) -> Self {
-        Self { counted: Recent::new(limit) }
+        Self { counted: Cache::new(Cache::<Counted>::octets_for(limit)) }
     }
 
     /// Judges a record. The window begins at the record that counted and is not prolonged by its
@@ -45,29 +53,45 @@ impl Duplicates {
         identity: u64,
         at: Timestamp,
     ) -> Verdict {
-        while self.counted.oldest().is_some_and(|(_, (_, counted))| at.since(*counted) >= LONGEST) {
-            self.counted.pop_oldest();
+        let entered = self.counted.enter(identity, at, |counted| counted.kind == kind);
+        let Counted { signal: first, at: counted, .. } = *entered.value;
+        let gap = at.since(counted);
+        let window = match (kind, signal) {
+            (Kind::Dns, Signal::DnsAnswer) if first != signal => ANSWER_WINDOW,
+            (Kind::Dns, _) => QUESTION_WINDOW,
+            (Kind::Name | Kind::Connection, _) => COPY_WINDOW,
+        };
+        if entered.new || gap >= window {
+            *entered.value = Counted { at, signal, kind };
+            return Verdict::First;
         }
-        let key = (kind, identity);
-        // Looked up without touching: entries stay in the order in which they counted.
-        if let Some((first, counted)) = self.counted.get(&key) {
-            let gap = at.since(*counted);
-            let window = match (kind, signal) {
-                (Kind::Dns, Signal::DnsAnswer) if *first != signal => ANSWER_WINDOW,
-                (Kind::Dns, _) => QUESTION_WINDOW,
-                (Kind::Name | Kind::Connection, _) => COPY_WINDOW,
-            };
-            if gap < window {
-                let copy = *first == signal && gap < COPY_WINDOW;
-                return if copy { Verdict::Copy } else { Verdict::Repeat };
-            }
-        }
-        *self.counted.enter(key, || (signal, at)).value = (signal, at);
-        Verdict::First
+        if first == signal && gap < COPY_WINDOW { Verdict::Copy } else { Verdict::Repeat }
     }
 
-    pub(super) fn table_use(&self) -> (usize, usize, u64) {
-        (self.counted.len(), self.counted.allocated(), self.counted.evicted())
+    /// A record will soon be judged: asks memory for what it needs.
+    pub(super) fn prepare(&self, identity: u64) {
+        self.counted.prepare(identity);
+    }
+
+    pub(super) const fn table_use(&self) -> (usize, usize, u64) {
+        (self.counted.len(), self.counted.bytes(), self.counted.evicted())
+    }
+}
+
+impl Held for Counted {
+    fn at(&self) -> Timestamp {
+        self.at
+    }
+
+    fn is_spent(&self, now: Timestamp) -> bool {
+        now.since(self.at) >= LONGEST
+    }
+}
+
+/// Of a place that is free: nothing reads it.
+impl Default for Counted {
+    fn default() -> Self {
+        Self { at: Timestamp::ZERO, signal: Signal::DnsQuery, kind: Kind::Dns }
     }
 }
 

@@ -174,11 +174,13 @@ const SHORTEST_PAYLOAD: u16 = 80 + AEAD_TAG;
 mod tests {
     use super::*;
     use crate::detect::Origin;
+    use crate::name::NameId;
     use crate::net::{Addr, TenantId};
 
     fn hello(outer_name: &str, config_id: u8, payload_len: u16) -> EchHello {
         EchHello {
             outer_name: outer_name.into(),
+            outer_id: NameId::default(),
             config_id,
             kdf_id: 1,
             aead_id: 1,

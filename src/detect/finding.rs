@@ -179,6 +179,7 @@ mod tests {
     use super::*;
     use crate::detect::samples::{indicator, key};
     use crate::detect::{Client, Origin};
+    use crate::name::NameId;
     use crate::net::Path;
     use crate::signature::Indicator;
 
@@ -186,6 +187,7 @@ mod tests {
         Detection {
             origin: Origin { at, ..Origin::default() },
             signal,
+            name_id: NameId::default(),
             name: indicator.id.as_ref().into(),
             indicator: Arc::clone(indicator),
             client: Client::default(),

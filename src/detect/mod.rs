@@ -10,7 +10,9 @@
 //! It keeps nothing without a limit: every table here has one in [`Limits`], gives up what was
 //! touched least recently, and counts that in [`TableUse`].
 
+pub mod attributed;
 pub mod attribution;
+mod cache;
 pub mod correlate;
 mod duplicate;
 pub mod ech;
@@ -26,7 +28,8 @@ pub mod record;
 pub(crate) mod samples;
 pub mod summary;
 
-pub use attribution::{Attributed, Attribution, Resolved};
+pub use attributed::Attributed;
+pub use attribution::{Attribution, Relation, Resolved};
 pub use correlate::{Correlator, Counts, Limits, TableUse};
 pub use ech::{Ech, EchRule};
 pub use event::{ConnectionOutcome, Detected, Event, Notice};
@@ -35,7 +38,7 @@ pub use finding::{Finding, FindingKey, Tally, TallyKey};
 pub use ledger::{Seen, VendorKey};
 pub use networks::{Network, Networks, Role};
 pub use record::{
-    Answer, Client, Connection, Detection, EchHello, EchOffered, EncryptedDns, Origin, Record,
-    Volume,
+    Answer, Client, Connection, Detection, EchHello, EchOffered, EncryptedDns, Listed, Origin,
+    Record, Volume,
 };
 pub use summary::{Observed, Row};

@@ -87,23 +87,34 @@ impl Order {
         self.closed = true;
     }
 
-    /// The next record that nothing can precede, or that must leave for room.
-    pub(super) fn pop(&mut self) -> Option<Record> {
-        let watermark = self.watermark();
-        let (origin, lane) = self.first()?;
-        if origin.at >= watermark && !self.closed {
+    /// Shows `judge` the next record that nothing can precede, or that must leave for room, and
+    /// lets it go. False: there is none.
+    pub(super) fn pop(&mut self, judge: impl FnOnce(&Record)) -> bool {
+        let Some((origin, lane)) = self.first() else { return false };
+        if origin.at >= self.watermark() && !self.closed {
             if self.len <= self.limit {
-                return None;
+                return false;
             }
             self.early += 1;
         }
-        let waiting = match lane {
-            Some(lane) => self.lanes[lane].queue.pop_front(),
-            None => self.stragglers.pop(),
-        }?;
         self.len -= 1;
-        self.released = self.released.max(waiting.origin);
-        Some(waiting.record)
+        self.released = self.released.max(origin);
+        if let Some(lane) = lane {
+            let queue = &mut self.lanes[lane].queue;
+            if let Some(waiting) = queue.front() {
+                judge(&waiting.record);
+            }
+            queue.pop_front();
+        } else if let Some(waiting) = self.stragglers.pop() {
+            judge(&waiting.record);
+        }
+        true
+    }
+
+    /// Records that will leave soon: the first `count` of every lane.
+    pub(super) fn upcoming(&self, count: usize) -> impl Iterator<Item = &Record> {
+        let queues = self.lanes.iter().map(|lane| &lane.queue);
+        queues.flat_map(move |queue| queue.iter().take(count)).map(|waiting| &waiting.record)
     }
 
     /// What all lanes have promised.
@@ -134,14 +145,15 @@ impl Order {
 
     /// The earliest record, and the lane at whose front it is (none: among the stragglers).
     fn first(&self) -> Option<(Origin, Option<usize>)> {
-        let fronts = self.lanes.iter().enumerate().filter_map(|(lane, Lane { queue, .. })| {
-            queue.front().map(|waiting| (waiting.key(), Some(lane)))
-        });
-        let straggler = self.stragglers.peek().map(|waiting| (waiting.key(), None));
-        fronts
-            .chain(straggler)
-            .min_by_key(|(key, _)| *key)
-            .map(|((origin, _), lane)| (origin, lane))
+        let mut first = self.stragglers.peek().map(|waiting| (waiting.key(), None));
+        for (number, lane) in self.lanes.iter().enumerate() {
+            if let Some(front) = lane.queue.front()
+                && first.is_none_or(|(key, _)| front.key() < key)
+            {
+                first = Some((front.key(), Some(number)));
+            }
+        }
+        first.map(|((origin, _), lane)| (origin, lane))
     }
 }
 
@@ -196,12 +208,12 @@ mod tests {
     }
 
     fn drain(order: &mut Order) -> Vec<(Origin, u64)> {
-        std::iter::from_fn(|| order.pop())
-            .map(|record| match record {
-                Record::Volume(volume) => (volume.origin, volume.sent),
-                other => panic!("{other:?}"),
-            })
-            .collect()
+        let mut left = Vec::new();
+        while order.pop(|record| match record {
+            Record::Volume(volume) => left.push((volume.origin, volume.sent)),
+            other => panic!("{other:?}"),
+        }) {}
+        left
     }
 
     #[test]
@@ -209,9 +221,9 @@ mod tests {
         let mut order = Order::new(2, 100);
         order.push(0, record(10, 1, 0));
         order.advance(0, at(50));
-        assert!(order.pop().is_none());
+        assert!(drain(&mut order).is_empty());
         order.advance(1, at(10));
-        assert!(order.pop().is_none(), "lane 1 may still bring another of the same moment");
+        assert!(drain(&mut order).is_empty(), "lane 1 may still bring another of the same moment");
         order.advance(1, at(11));
         assert_eq!(drain(&mut order).len(), 1);
         assert_eq!((order.early(), order.late()), (0, 0));

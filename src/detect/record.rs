@@ -6,9 +6,10 @@
 
 use std::sync::Arc;
 
+use super::attribution::Relation;
 use crate::frame::SourceId;
 use crate::inspect::Signal;
-use crate::name::Name;
+use crate::name::{Name, NameId};
 use crate::net::{Addr, Endpoint, IpProtocol, Mac, Path, TenantId};
 use crate::signature::Indicator;
 use crate::time::Timestamp;
@@ -73,6 +74,7 @@ pub struct Detection {
     pub origin: Origin,
     pub signal: Signal,
     pub name: Name,
+    pub name_id: NameId,
     pub indicator: Arc<Indicator>,
     pub client: Client,
     /// From client to server.
@@ -85,19 +87,30 @@ pub struct Detection {
     pub ech: Option<Box<EchHello>>,
 }
 
-/// An address of an answer: `client` learned that `name` is at `address`.
+/// An address of an answer: `client` learned that a name is at `address`.
 #[derive(Clone, Debug)]
 pub struct Answer {
     pub origin: Origin,
     pub tenant: TenantId,
     pub client: Addr,
     pub address: Addr,
-    /// The queried name, not the last link of its CNAME chain.
-    pub name: Name,
+    /// Of the queried name, not the last link of its CNAME chain.
+    pub name: NameId,
+    /// What the name has in common with related ones.
+    pub relation: Relation,
     /// In seconds, as on the wire.
     pub ttl: u32,
-    /// The indicator that the queried name matches.
-    pub indicator: Option<Arc<Indicator>>,
+    /// The name is that of a resolver which answers over HTTPS.
+    pub over_https: bool,
+    /// Set when an indicator matches the name. Boxed: rare.
+    pub listed: Option<Box<Listed>>,
+}
+
+/// A name that an indicator matches.
+#[derive(Clone, Debug)]
+pub struct Listed {
+    pub name: Name,
+    pub indicator: Arc<Indicator>,
 }
 
 /// A connection began and its first flight was classified.
@@ -137,6 +150,7 @@ impl Connection {
 pub struct EchHello {
     /// The name in the `server_name` extension beside it; empty when there is none.
     pub outer_name: Name,
+    pub outer_id: NameId,
     pub config_id: u8,
     /// HPKE identifiers of the cipher suite.
     pub kdf_id: u16,
@@ -206,6 +220,6 @@ mod tests {
 
     #[test]
     fn records_stay_small_enough_for_a_channel() {
-        assert!(size_of::<Record>() <= 192, "{}", size_of::<Record>());
+        assert!(size_of::<Record>() <= 136, "{}", size_of::<Record>());
     }
 }

@@ -4,6 +4,7 @@
 //! nothing. Two multiplications for IPv4, four for IPv6. The seed keeps a sender from choosing where its
 //! flows land. Neither tenant nor protocol is mixed in: the hash finds candidates, keys decide.
 
+use crate::name::NameId;
 use crate::net::{Addr, Path};
 
 /// A seed, expanded.
@@ -88,6 +89,12 @@ impl FlowHasher {
         let rest = chunks.remainder();
         last[..rest.len()].copy_from_slice(rest);
         fold(fold(state ^ u64::from_le_bytes(last), self.keys[1]) ^ self.keys[3], self.keys[0])
+    }
+
+    /// What a name is known by.
+    #[must_use]
+    pub fn name(&self, name: &str) -> NameId {
+        NameId(self.octets(self.keys[3], name.as_bytes()))
     }
 
     /// A hash of a number on top of `start`.

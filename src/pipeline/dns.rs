@@ -6,12 +6,11 @@ use std::sync::Arc;
 use super::Sink;
 use super::emitter::{Emitter, Named, Scene};
 use crate::decode::Seen;
-use crate::detect::{Answer, EchOffered, Record};
+use crate::detect::{Answer, EchOffered, Listed, Record};
 use crate::inspect::dns::{Message, NameRef, OPCODE_QUERY, RecordType, Svcb};
 use crate::inspect::{Malformed, Signal, dns};
-use crate::name::{Name, normalise_host};
+use crate::name::{Name, NameId, normalise_host};
 use crate::net::{Addr, Path};
-use crate::signature::Indicator;
 use crate::visibility::{DnsOutcome, DnsTransport};
 
 /// The same question within this span is one.
@@ -91,12 +90,13 @@ impl<'a, S: Sink> Reading<'a, S> {
                 }
             };
             asked += 1;
-            let identity = self.question_identity(&scene, &text, record_type);
+            let id = self.emitter.hasher.name(&text);
+            let identity = self.question_identity(&scene, id, record_type);
             if let Some(age) = self.emitter.recent.note(identity, self.emitter.now, REPEATED) {
                 repeated += 1;
                 self.emitter.ledger.copies.add(u64::from(age < COPY));
             } else if !text.is_empty() {
-                let named = Named { signal, name: &text, identity, ech: None };
+                let named = Named { signal, name: &text, id, identity, ech: None };
                 self.emitter.name(&scene, &named, self.out);
             }
         }
@@ -135,7 +135,8 @@ impl<'a, S: Sink> Reading<'a, S> {
             None => None,
         };
         if let Some(question) = question {
-            let asked = self.question_identity(scene, qname, question.record_type);
+            let id = self.emitter.hasher.name(qname);
+            let asked = self.question_identity(scene, id, question.record_type);
             let answered = self.emitter.recent.answer(asked, self.emitter.now, REPEATED);
             if let Some(age) = answered.before {
                 self.emitter.ledger.copies.add(u64::from(age < COPY));
@@ -143,10 +144,10 @@ impl<'a, S: Sink> Reading<'a, S> {
             }
             if !answered.asked && !qname.is_empty() {
                 let signal = Signal::DnsAnswer;
-                let named = Named { signal, name: qname, identity: asked, ech: None };
+                let named = Named { signal, name: qname, id, identity: asked, ech: None };
                 self.emitter.name(scene, &named, self.out);
             }
-            identity = Some(asked);
+            identity = Some((id, asked));
         }
         (DnsOutcome::Response, self.records(scene, identity, qname, link))
     }
@@ -155,30 +156,27 @@ impl<'a, S: Sink> Reading<'a, S> {
     fn records(
         &mut self,
         scene: &Scene<'_>,
-        identity: Option<u64>,
+        identity: Option<(NameId, u64)>,
         qname: &mut String,
         link: &mut String,
     ) -> Result<(), Malformed> {
         let mut identity = identity;
         let mut chain_ttl = u32::MAX;
         let mut addresses = 0;
-        let mut indicator = None;
         let records = self.message.answers()?;
         for record in records {
             let record = record?;
             if identity.is_none() {
                 record.name.write(qname)?;
-                identity = Some(self.question_identity(scene, qname, record.record_type));
+                let id = self.emitter.hasher.name(qname);
+                identity = Some((id, self.question_identity(scene, id, record.record_type)));
             }
-            let identity = identity.unwrap_or_default();
+            let (id, identity) = identity.unwrap_or_default();
             let ttl = record.ttl.min(chain_ttl);
             let mut address = |this: &mut Self, address: Addr| {
                 addresses += 1;
                 if addresses <= MAX_ADDRESSES {
-                    let indicator = indicator.get_or_insert_with(|| {
-                        this.emitter.set.lookup(qname).map(|hit| Arc::clone(hit.indicator))
-                    });
-                    this.learned(scene, qname, address, ttl, indicator.clone());
+                    this.learned(scene, (id, qname), address, ttl);
                 }
             };
             match record.record_type {
@@ -225,14 +223,15 @@ impl<'a, S: Sink> Reading<'a, S> {
         if link.is_empty() {
             return Ok(());
         }
-        let identity = self.emitter.hasher.octets(identity, link.as_bytes());
-        let named = Named { signal: Signal::DnsAnswer, name: link, identity, ech: None };
+        let id = self.emitter.hasher.name(link);
+        let identity = self.emitter.hasher.word(identity, id.0);
+        let named = Named { signal: Signal::DnsAnswer, name: link, id, identity, ech: None };
         scene.sighting(&named, self.out);
-        if let Some(hit) = self.emitter.set.lookup(link)
-            && hit.indicator.cname
-            && hit.indicator.applies_to(Signal::DnsAnswer)
+        if let Some(indicator) = &self.emitter.verdicts.of(id, link).indicator
+            && indicator.cname
+            && indicator.applies_to(Signal::DnsAnswer)
         {
-            scene.detection(&named, hit.indicator, self.out);
+            scene.detection(&named, indicator, self.out);
         }
         Ok(())
     }
@@ -240,19 +239,25 @@ impl<'a, S: Sink> Reading<'a, S> {
     fn learned(
         &mut self,
         scene: &Scene<'_>,
-        qname: &str,
+        (name, text): (NameId, &str),
         address: Addr,
         ttl: u32,
-        indicator: Option<Arc<Indicator>>,
     ) {
+        let relation = self.emitter.verdicts.relation(name, text);
+        let verdict = self.emitter.verdicts.of(name, text);
+        let listed = verdict.indicator.as_ref().map(|indicator| {
+            Box::new(Listed { name: Name::new(text), indicator: Arc::clone(indicator) })
+        });
         self.out.record(Record::Answer(Answer {
             origin: scene.origin(),
             tenant: scene.seen.tenant,
             client: scene.path.source.addr,
             address,
-            name: Name::new(qname),
+            name,
+            relation,
             ttl,
-            indicator,
+            over_https: verdict.over_https,
+            listed,
         }));
     }
 
@@ -279,10 +284,10 @@ impl<'a, S: Sink> Reading<'a, S> {
     }
 
     /// Equal for a question, its repetitions and its answer.
-    fn question_identity(&self, scene: &Scene<'_>, name: &str, record_type: RecordType) -> u64 {
+    fn question_identity(&self, scene: &Scene<'_>, name: NameId, record_type: RecordType) -> u64 {
         let hasher = &self.emitter.hasher;
         let id = u64::from(self.message.header.id) << 16 | u64::from(record_type.0);
-        hasher.octets(hasher.word(scene.identity, id), name.as_bytes())
+        hasher.word(hasher.word(scene.identity, id), name.0)
     }
 
     fn scene(&self, path: Path, from_client: bool) -> Scene<'a> {

@@ -273,7 +273,7 @@ mod tests {
     use crate::name::Name;
     use crate::net::{Addr, Endpoint, IpProtocol, TenantId};
     use crate::pipeline::Sighting;
-    use crate::signature::Set;
+    use crate::pipeline::verdicts::Verdicts;
     use crate::time::Timestamp;
     use crate::visibility::{Counter, Ledger};
 
@@ -300,8 +300,7 @@ mod tests {
     impl Bench {
         fn new() -> Self {
             let emitter = Emitter {
-                set: Arc::new(Set::default()),
-                resolvers: Arc::default(),
+                verdicts: Verdicts::new(Arc::default(), Arc::default()),
                 ledger: Arc::new(Ledger::default()),
                 hasher: FlowHasher::new(7),
                 recent: Recent::new(1 << 20),

@@ -3,25 +3,23 @@
 use std::sync::Arc;
 
 use super::recent::Recent;
+use super::verdicts::Verdicts;
 use super::{Sighting, Sink};
 use crate::decode::Seen;
 use crate::detect::{Client, Connection, Detection, EchHello, EncryptedDns, Origin, Record};
 use crate::flow::FlowHasher;
 use crate::inspect::Signal;
 use crate::inspect::tls::{ClientHello, EchExtension};
-use crate::name::{Name, normalise_host};
+use crate::name::{Name, NameId, normalise_host};
 use crate::net::Path;
-use crate::signature::resolvers::Resolvers;
-use crate::signature::{Indicator, Set};
+use crate::signature::Indicator;
 use crate::time::Timestamp;
 use crate::visibility::Ledger;
 
 /// What every part of the pipeline needs to report what it sees.
 #[derive(Debug)]
 pub(super) struct Emitter {
-    pub(super) set: Arc<Set>,
-    /// Names of resolvers that speak DNS over HTTPS.
-    pub(super) resolvers: Arc<Resolvers>,
+    pub(super) verdicts: Verdicts,
     pub(super) ledger: Arc<Ledger>,
     pub(super) hasher: FlowHasher,
     pub(super) recent: Recent,
@@ -49,9 +47,20 @@ pub(super) struct Scene<'a> {
 pub(super) struct Named<'a> {
     pub(super) signal: Signal,
     pub(super) name: &'a str,
+    pub(super) id: NameId,
     /// Of the event.
     pub(super) identity: u64,
     pub(super) ech: Option<&'a EchHello>,
+}
+
+/// What a hello said about its connection.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Said {
+    pub(super) named: bool,
+    pub(super) encrypted_dns: Option<EncryptedDns>,
+    pub(super) ech: Option<EchHello>,
+    /// Of the name, when it is listed.
+    pub(super) vendor: Option<Arc<str>>,
 }
 
 impl Emitter {
@@ -63,18 +72,18 @@ impl Emitter {
 
     /// Reports a name and, when an indicator matches, a detection; returns the indicator.
     pub(super) fn name(
-        &self,
+        &mut self,
         scene: &Scene<'_>,
         named: &Named<'_>,
         out: &mut impl Sink,
     ) -> Option<Arc<Indicator>> {
         scene.sighting(named, out);
-        let hit = self.set.lookup(named.name)?;
-        if !hit.indicator.applies_to(named.signal) {
+        let indicator = self.verdicts.of(named.id, named.name).indicator.as_ref()?;
+        if !indicator.applies_to(named.signal) {
             return None;
         }
-        scene.detection(named, hit.indicator, out);
-        Some(Arc::clone(hit.indicator))
+        scene.detection(named, indicator, out);
+        Some(Arc::clone(indicator))
     }
 
     /// Reports the hosts of one request: each is seen, and the first that is listed is detected.
@@ -89,7 +98,8 @@ impl Emitter {
         let mut text = core::mem::take(&mut self.text);
         for (signal, host) in names {
             normalise_host(&mut text, host);
-            let named = Named { signal: *signal, name: &text, identity, ech: None };
+            let id = self.hasher.name(&text);
+            let named = Named { signal: *signal, name: &text, id, identity, ech: None };
             if found.is_none() {
                 found = self.name(scene, &named, out);
             } else {
@@ -107,12 +117,10 @@ impl Emitter {
         names: &[(Signal, &[u8])],
         out: &mut impl Sink,
     ) {
-        for (signal, host) in names {
+        for &(signal, host) in names {
             normalise_host(&mut self.text, host);
-            scene.sighting(
-                &Named { signal: *signal, name: &self.text, identity: 0, ech: None },
-                out,
-            );
+            let (name, id) = (&*self.text, NameId::default());
+            scene.sighting(&Named { signal, name, id, identity: 0, ech: None }, out);
         }
     }
 
@@ -123,32 +131,39 @@ impl Emitter {
         signal: Signal,
         host: &[u8],
         identity: u64,
-        ech: Option<&EchHello>,
         out: &mut impl Sink,
     ) -> Option<Arc<Indicator>> {
-        let mut text = core::mem::take(&mut self.text);
-        normalise_host(&mut text, host);
-        let found = self.name(scene, &Named { signal, name: &text, identity, ech }, out);
-        self.text = text;
-        found
+        self.names(scene, &[(signal, host)], identity, out)
     }
 
-    /// The encrypted transport for DNS that a hello asks for, by its port, its ALPN or its name.
-    pub(super) fn encrypted_dns(
+    /// Reports the name of a hello; returns what the hello says of its connection.
+    pub(super) fn hello(
         &mut self,
+        scene: &Scene<'_>,
+        signal: Signal,
         hello: &ClientHello<'_>,
-        port: u16,
-        over_quic: bool,
-    ) -> Option<EncryptedDns> {
-        let dns = if over_quic { EncryptedDns::Doq } else { EncryptedDns::Dot };
-        if port == DNS_OVER_TLS_PORT
-            || hello.alpn().any(|protocol| matches!(protocol, b"dot" | b"doq"))
-        {
-            return Some(dns);
+        identity: u64,
+        out: &mut impl Sink,
+    ) -> Said {
+        let mut text = core::mem::take(&mut self.text);
+        normalise_host(&mut text, hello.server_name.unwrap_or_default());
+        let id = self.hasher.name(&text);
+        let mut said = Said {
+            named: hello.server_name.is_some(),
+            encrypted_dns: encrypted_dns(hello, scene.path.destination.port, signal),
+            ech: ech_hello(hello, &text, id),
+            vendor: None,
+        };
+        if said.named {
+            if said.encrypted_dns.is_none() && self.verdicts.of(id, &text).over_https {
+                said.encrypted_dns = Some(EncryptedDns::Doh);
+            }
+            let named = Named { signal, name: &text, id, identity, ech: said.ech.as_ref() };
+            let indicator = self.name(scene, &named, out);
+            said.vendor = indicator.map(|indicator| Arc::clone(&indicator.vendor));
         }
-        normalise_host(&mut self.text, hello.server_name?);
-        let resolver = self.resolvers.by_name(&self.text);
-        Resolvers::over_https(resolver).then_some(EncryptedDns::Doh)
+        self.text = text;
+        said
     }
 }
 
@@ -180,6 +195,7 @@ impl Scene<'_> {
             origin: self.origin(),
             signal: named.signal,
             name: Name::new(named.name),
+            name_id: named.id,
             indicator: Arc::clone(indicator),
             client: self.client(),
             path: self.path,
@@ -227,17 +243,21 @@ impl Scene<'_> {
 }
 
 /// The outer ECH extension of a hello, as records carry it.
-pub(super) fn ech_hello(hello: &ClientHello<'_>) -> Option<EchHello> {
+fn ech_hello(hello: &ClientHello<'_>, name: &str, id: NameId) -> Option<EchHello> {
     let Some(EchExtension::Outer { config_id, kdf_id, aead_id, enc_len, payload_len }) = hello.ech
     else {
         return None;
     };
-    let mut outer_name = String::new();
-    if let Some(name) = hello.server_name {
-        normalise_host(&mut outer_name, name);
-    }
-    let outer_name = Name::new(&outer_name);
-    Some(EchHello { outer_name, config_id, kdf_id, aead_id, enc_len, payload_len })
+    let outer_name = Name::new(name);
+    Some(EchHello { outer_name, outer_id: id, config_id, kdf_id, aead_id, enc_len, payload_len })
+}
+
+/// The encrypted transport for DNS that a hello asks for by its port or its ALPN.
+fn encrypted_dns(hello: &ClientHello<'_>, port: u16, signal: Signal) -> Option<EncryptedDns> {
+    let asked = port == DNS_OVER_TLS_PORT
+        || hello.alpn().any(|protocol| matches!(protocol, b"dot" | b"doq"));
+    let over_quic = signal == Signal::QuicSni;
+    asked.then_some(if over_quic { EncryptedDns::Doq } else { EncryptedDns::Dot })
 }
 
 /// RFC 7858 §3.1, RFC 9250 §4.1.1.

@@ -1,7 +1,7 @@
 //! A handshake that came to its end: what the tables of the handshake protocols report.
 
 use super::Sink;
-use super::emitter::{Emitter, Scene, ech_hello};
+use super::emitter::{Emitter, Said, Scene};
 use super::volume::Volumes;
 use crate::decode::Seen;
 use crate::detect::Origin;
@@ -74,20 +74,18 @@ pub(super) fn emit(
         from_client: handshake.outcome != HandshakeOutcome::OneWay,
         identity: handshake.identity,
     };
-    let over_quic = handshake.protocol == HandshakeProtocol::Quic;
-    let (encrypted_dns, ech) = match &handshake.told {
-        Told::Hello(hello) => {
-            let port = handshake.path.destination.port;
-            (emitter.encrypted_dns(hello, port, over_quic), ech_hello(hello))
+    let (signal, identity) = (handshake.signal, handshake.identity);
+    let said = match &handshake.told {
+        Told::Hello(hello) => emitter.hello(&scene, signal, hello, identity, out),
+        Told::Name(name) => {
+            let indicator = emitter.host(&scene, signal, name, identity, out);
+            let vendor = indicator.map(|indicator| indicator.vendor.clone());
+            Said { named: true, vendor, ..Said::default() }
         }
-        Told::Nothing | Told::Name(_) => (None, None),
+        Told::Nothing => Said::default(),
     };
-    if let Some(name) = handshake.name() {
-        let (signal, identity) = (handshake.signal, handshake.identity);
-        if let Some(indicator) = emitter.host(&scene, signal, name, identity, ech.as_ref(), out) {
-            volumes.own(emitter, &scene, &indicator.vendor, out);
-        }
+    if let Some(vendor) = &said.vendor {
+        volumes.own(emitter, &scene, vendor, out);
     }
-    let named = handshake.name().is_some();
-    scene.connection(named, encrypted_dns, handshake.identity, ech, out);
+    scene.connection(said.named, said.encrypted_dns, identity, said.ech, out);
 }

@@ -20,6 +20,7 @@ mod route;
 mod sample;
 mod tcp;
 mod tls;
+mod verdicts;
 mod volume;
 
 pub use self::route::Router;
@@ -31,6 +32,7 @@ use self::emitter::{Emitter, Scene};
 use self::recent::Recent;
 use self::sample::Sample;
 use self::tcp::{Connections, Listed};
+use self::verdicts::Verdicts;
 use self::volume::Volumes;
 use crate::decode::fast::Head;
 use crate::decode::{NotDecoded, Packet, TcpFlags, Tenants};
@@ -152,8 +154,7 @@ impl Pipeline {
         Self {
             ledger: Arc::clone(&ledger),
             emitter: Emitter {
-                set,
-                resolvers: settings.resolvers,
+                verdicts: Verdicts::new(set, settings.resolvers),
                 ledger,
                 hasher,
                 recent: Recent::new(settings.budgets.recent),
@@ -177,7 +178,7 @@ impl Pipeline {
 
     /// From now on looks for `set`. Unfinished flows go on.
     pub fn set_signatures(&mut self, set: Arc<Set>) {
-        self.emitter.set = set;
+        self.emitter.verdicts.set_signatures(set);
     }
 
     /// From now on counts the volume of these pairs, and no more of those that were attributed

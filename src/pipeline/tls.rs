@@ -4,22 +4,11 @@ use core::time::Duration;
 
 use super::Sink;
 use super::dns::COPY;
-use super::emitter::{Emitter, Scene, ech_hello};
+use super::emitter::{Emitter, Said, Scene};
 use super::handshake::outcome;
-use crate::detect::{EchHello, EncryptedDns};
 use crate::inspect::Signal;
 use crate::inspect::tls::{ClientHello, certificate};
 use crate::visibility::{HandshakeOutcome, HandshakeProtocol};
-
-/// What a hello said about its connection.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Said {
-    pub(super) named: bool,
-    pub(super) encrypted_dns: Option<EncryptedDns>,
-    pub(super) ech: Option<EchHello>,
-    /// The vendor of the name, when it is listed.
-    pub(super) vendor: Option<std::sync::Arc<str>>,
-}
 
 /// An answer without its ClientHello is told from a late one by what was seen this long ago.
 const ANSWERED: Duration = Duration::from_secs(10);
@@ -66,19 +55,9 @@ pub(super) fn client_hello(
         return None;
     }
     let identity = emitter.hasher.octets(scene.identity, hello.random);
-    let ech = ech_hello(hello);
     let outcome = outcome(hello, lost.unwrap_or(HandshakeOutcome::Gap));
-    let encrypted_dns = emitter.encrypted_dns(hello, scene.path.destination.port, false);
-    let indicator = hello
-        .server_name
-        .and_then(|name| emitter.host(scene, Signal::TlsSni, name, identity, ech.as_ref(), out));
     emitter.ledger.handshake(HandshakeProtocol::Tls, outcome);
-    Some(Said {
-        named: hello.server_name.is_some(),
-        encrypted_dns,
-        ech,
-        vendor: indicator.map(|indicator| indicator.vendor.clone()),
-    })
+    Some(emitter.hello(scene, Signal::TlsSni, hello, identity, out))
 }
 
 /// A server's certificate in the clear: each name is seen, and the first that is listed is

@@ -4,6 +4,7 @@ use core::time::Duration;
 
 use proptest::prelude::*;
 use vendorwatch::detect::Record;
+use vendorwatch::flow::FlowHasher;
 use vendorwatch::inspect::Signal;
 use vendorwatch::pipeline::Settings;
 use vendorwatch::visibility::{DnsOutcome, DnsTransport};
@@ -114,7 +115,7 @@ fn an_answer_is_named_only_where_its_question_was_not_seen() {
     let [Record::Answer(learned)] = &tap.heard.records[..] else {
         panic!("{:?}", tap.heard.records)
     };
-    assert_eq!(learned.name.as_str(), "www.example.com");
+    assert_eq!(learned.name, FlowHasher::new(Settings::default().seed).name("www.example.com"));
     assert_eq!(learned.address.to_string(), "192.0.2.80");
     assert_eq!(learned.client.to_string(), "192.0.2.10");
     assert_eq!(Duration::from_secs(learned.ttl.into()), Duration::from_secs(60));

@@ -1,10 +1,11 @@
 use core::fmt::Write;
+use core::hash::BuildHasher;
 use core::net::IpAddr;
 
 use proptest::prelude::*;
 
 use super::*;
-use crate::detect::{EchOffered, Exception, Network, exception::Place};
+use crate::detect::{EchOffered, Exception, Network, Relation, exception::Place};
 use crate::frame::SourceId;
 use crate::net::{Addr, Endpoint, IpProtocol, TenantId};
 use crate::signature::format;
@@ -76,6 +77,7 @@ fn detection(set: &Set, nanos: u64, signal: Signal, name: &str, identity: u64) -
         origin: origin(nanos),
         signal,
         name: name.into(),
+        name_id: id(name),
         indicator: Arc::clone(set.lookup(name).unwrap().indicator),
         client,
         path: Path {
@@ -89,15 +91,28 @@ fn detection(set: &Set, nanos: u64, signal: Signal, name: &str, identity: u64) -
     }))
 }
 
+fn resolvers() -> Resolvers {
+    Resolvers::parse("resolvers", RESOLVERS).unwrap()
+}
+
+fn id(name: &str) -> NameId {
+    NameId(foldhash::fast::FixedState::default().hash_one(name))
+}
+
 fn answer(set: &Set, nanos: u64, who: &str, name: &str, address: &str, ttl: u32) -> Record {
+    let indicator = set.lookup(name).map(|hit| hit.indicator);
+    let listed =
+        indicator.map(|indicator| Listed { name: name.into(), indicator: Arc::clone(indicator) });
     Record::Answer(Answer {
         origin: origin(nanos),
         tenant: TenantId::NONE,
         client: addr(who),
         address: addr(address),
-        name: name.into(),
+        name: id(name),
+        relation: Relation::of(name, indicator.map(AsRef::as_ref)),
         ttl,
-        indicator: set.lookup(name).map(|hit| Arc::clone(hit.indicator)),
+        over_https: Resolvers::over_https(resolvers().by_name(name)),
+        listed: listed.map(Box::new),
     })
 }
 
@@ -122,6 +137,7 @@ fn nameless(nanos: u64, server: &str, identity: u64) -> Record {
 fn ech(config_id: u8, outer_name: &str) -> EchHello {
     EchHello {
         outer_name: outer_name.into(),
+        outer_id: id(outer_name),
         config_id,
         kdf_id: 1,
         aead_id: 1,
@@ -474,7 +490,7 @@ fn real_ech_hides_the_name_and_grease_shows_it() {
 fn resolvers_are_known_by_what_the_worker_read_by_address_and_by_what_was_resolved() {
     let set = set();
     let mut correlator = correlator(&set, 1);
-    correlator.set_resolvers(Arc::new(Resolvers::parse("resolvers", RESOLVERS).unwrap()));
+    correlator.set_resolvers(Arc::new(resolvers()));
     let lines = said(
         &mut correlator,
         [

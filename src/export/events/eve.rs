@@ -395,6 +395,7 @@ mod tests {
 
     use super::*;
     use crate::detect::{Client, Detection, Finding, FindingKey, Origin};
+    use crate::name::NameId;
     use crate::net::{Endpoint, TenantId};
     use crate::signature::{self, Class, Indicator, Pattern, Purpose, Strength};
 
@@ -457,6 +458,7 @@ mod tests {
         let detection = Detection {
             origin: Origin { at, ..Origin::default() },
             signal,
+            name_id: NameId::default(),
             name: "cdn.acme.example".into(),
             indicator,
             client,

@@ -8,8 +8,7 @@ use crate::inspect::stream::Stream;
 use crate::inspect::tls::ServerFlight;
 use crate::net::{Endpoint, FlowKey, Path};
 use crate::pipeline::Sink;
-use crate::pipeline::emitter::{Emitter, Scene};
-use crate::pipeline::tls::Said;
+use crate::pipeline::emitter::{Emitter, Said, Scene};
 use crate::visibility::HandshakeOutcome;
 
 #[derive(Debug)]

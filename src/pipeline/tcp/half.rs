@@ -5,8 +5,8 @@ use crate::inspect::dns::PORT as DNS_PORT;
 use crate::inspect::stream::{Choice, Observation, Progress, Stream};
 use crate::pipeline::Sink;
 use crate::pipeline::dns;
-use crate::pipeline::emitter::{Emitter, Scene};
-use crate::pipeline::tls::{self, Opening, Said};
+use crate::pipeline::emitter::{Emitter, Said, Scene};
+use crate::pipeline::tls::{self, Opening};
 use crate::visibility::{DnsOutcome, DnsTransport, HandshakeOutcome};
 
 /// One direction of a connection.

@@ -1,0 +1,118 @@
+//! What the lists say of names seen lately, so that they are asked once for each.
+
+use std::sync::Arc;
+
+use crate::detect::Relation;
+use crate::name::NameId;
+use crate::signature::resolvers::Resolvers;
+use crate::signature::{Indicator, Set};
+
+/// The set of signatures and the list of resolvers, with a small memory in front of them: most
+/// names that pass are few, and ordinary.
+///
+/// The memory is direct-mapped, by [`NameId`]: whoever does not know the seed can neither choose
+/// names that share an id, nor names that drive a given one out.
+#[derive(Debug)]
+pub(super) struct Verdicts {
+    set: Arc<Set>,
+    resolvers: Arc<Resolvers>,
+    entries: Box<[Entry]>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Entry {
+    name: NameId,
+    /// False: nothing is remembered here.
+    taken: bool,
+    verdict: Verdict,
+    /// Found when it is first asked for.
+    relation: Option<Relation>,
+}
+
+/// What the lists say of one name.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Verdict {
+    pub(super) indicator: Option<Arc<Indicator>>,
+    /// It is that of a resolver which answers over HTTPS.
+    pub(super) over_https: bool,
+}
+
+impl Verdicts {
+    pub(super) fn new(set: Arc<Set>, resolvers: Arc<Resolvers>) -> Self {
+        Self { set, resolvers, entries: vec![Entry::default(); ENTRIES].into_boxed_slice() }
+    }
+
+    /// From now on asks `set`.
+    pub(super) fn set_signatures(&mut self, set: Arc<Set>) {
+        self.set = set;
+        self.entries.fill(Entry::default());
+    }
+
+    /// What is said of `name`, whose id is `id`.
+    pub(super) fn of(&mut self, id: NameId, name: &str) -> &Verdict {
+        &self.entry(id, name).verdict
+    }
+
+    /// The relation of `name`, which is dearer to find than the rest.
+    pub(super) fn relation(&mut self, id: NameId, name: &str) -> Relation {
+        let entry = self.entry(id, name);
+        let indicator = entry.verdict.indicator.as_deref();
+        *entry.relation.get_or_insert_with(|| Relation::of(name, indicator))
+    }
+
+    fn entry(&mut self, id: NameId, name: &str) -> &mut Entry {
+        let entry = &mut self.entries[place(id)];
+        if !entry.taken || entry.name != id {
+            *entry = Entry {
+                name: id,
+                taken: true,
+                verdict: Verdict {
+                    indicator: self.set.lookup(name).map(|hit| Arc::clone(hit.indicator)),
+                    over_https: Resolvers::over_https(self.resolvers.by_name(name)),
+                },
+                relation: None,
+            };
+        }
+        entry
+    }
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "masked")]
+const fn place(id: NameId) -> usize {
+    id.0 as usize & (ENTRIES - 1)
+}
+
+/// Of 48 octets: they share a core's second-level cache with the tables of flows.
+const ENTRIES: usize = 1 << 13;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::flow::FlowHasher;
+    use crate::signature::embedded;
+
+    #[test]
+    fn it_says_what_the_lists_say_however_often_it_is_asked_and_forgets_with_the_set() {
+        let set = Arc::new(Set::build(embedded::files().unwrap()).unwrap());
+        let resolvers = Arc::new(Resolvers::shipped().clone());
+        let hasher = FlowHasher::new(7);
+        let mut verdicts = Verdicts::new(Arc::clone(&set), resolvers);
+        let mut names: Vec<String> = (0..3 * ENTRIES).map(|n| format!("h{n}.example")).collect();
+        names.extend(["s00.upd.kaspersky.com".into(), "dns.google".into()]);
+        for name in names.iter().chain(&names) {
+            let verdict = verdicts.of(hasher.name(name), name);
+            let found = set.lookup(name).map(|hit| &hit.indicator.id);
+            assert_eq!(
+                verdict.indicator.as_ref().map(|indicator| &indicator.id),
+                found.as_ref().copied()
+            );
+            assert_eq!(verdict.over_https, name == "dns.google");
+        }
+        let id = hasher.name("s00.upd.kaspersky.com");
+        let of_vendor = verdicts.relation(id, "s00.upd.kaspersky.com");
+        assert_eq!(of_vendor, verdicts.relation(hasher.name("kaspersky.com"), "kaspersky.com"));
+        verdicts.set_signatures(Arc::new(Set::default()));
+        assert!(verdicts.of(id, "s00.upd.kaspersky.com").indicator.is_none());
+        assert_ne!(of_vendor, verdicts.relation(id, "s00.upd.kaspersky.com"));
+    }
+}
