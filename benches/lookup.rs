@@ -1,5 +1,7 @@
-//! What does a look-up cost? Names that are listed and names that are not, against the shipped
-//! set and against packs of a million and of eight million names.
+//! What does a look-up cost? The same names, as a network asks for them, against the shipped set
+//! and against packs of a million and of eight million names: `traffic`. Beside them the worst that
+//! can come: names that are all different, so that no cache has seen any of them, none of them in
+//! the set (`other`) or all of them (`listed`).
 //!
 //! `VENDORWATCH_BENCH_NAMES` replaces the sizes of the packs.
 
@@ -18,6 +20,8 @@ use self::support::names::Names;
 
 /// More than the caches hold, so that every look-up finds the world as a packet does.
 const ASKED: usize = 100_000;
+/// Names that a network of some thousand clients asks for in an hour.
+const DISTINCT: usize = 50_000;
 
 fn shipped(criterion: &mut Criterion) {
     let set = Set::build(embedded::files().unwrap()).unwrap();
@@ -33,6 +37,37 @@ fn shipped(criterion: &mut Criterion) {
         .take(ASKED)
         .collect();
     ask(criterion, "shipped", &set, &listed);
+}
+
+/// What a network asks for: few names often and many seldom (Zipf's law, as measured of DNS again
+/// and again), one in fifty of a listed vendor.
+fn traffic() -> Vec<String> {
+    let set = Set::build(embedded::files().unwrap()).unwrap();
+    let listed: Vec<&str> =
+        set.indicators().iter().filter_map(|indicator| indicator.pattern.name()).collect();
+    let mut drawn = Names::seeded(3);
+    let others: Vec<String> = (0..DISTINCT).map(|_| drawn.next_name()).collect();
+    (0..ASKED)
+        .map(|at| {
+            if at % 50 == 0 {
+                format!("edge-7.{}", listed[drawn.below(listed.len())])
+            } else {
+                others[by_zipf(&mut drawn, DISTINCT)].clone()
+            }
+        })
+        .collect()
+}
+
+/// A number below `bound`, each less often than those before it: as one over its place.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_precision_loss,
+    clippy::cast_sign_loss,
+    reason = "below the bound"
+)]
+fn by_zipf(drawn: &mut Names, bound: usize) -> usize {
+    let even = drawn.below(1 << 30) as f64 / f64::from(1 << 30);
+    ((bound as f64).powf(even) as usize).saturating_sub(1).min(bound - 1)
 }
 
 fn packs(criterion: &mut Criterion) {
@@ -64,7 +99,7 @@ fn ask(criterion: &mut Criterion, name: &str, set: &Set, listed: &[String]) {
     }
     let mut group = criterion.benchmark_group(name);
     group.throughput(Throughput::Elements(1));
-    for (kind, names) in [("listed", listed), ("other", &others)] {
+    for (kind, names) in [("traffic", &*traffic()), ("listed", listed), ("other", &*others)] {
         // One behind the other, as a name that was just read lies in the first cache.
         let text = names.concat();
         let mut ends = Vec::with_capacity(names.len());

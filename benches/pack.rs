@@ -1,5 +1,6 @@
-//! What does a pack cost to load and to keep? Built in one process, loaded in another, so that the
-//! figures are the loader's alone: seconds, and the peak of resident memory as the kernel saw it.
+//! What do millions of names cost? A pack is built, and loaded by a process of its own that looks
+//! nothing up; then the program itself reads a capture with that pack, and imports a hosts file of
+//! a million lines. Seconds, and resident memory as the kernel saw it: the peak, and what stays.
 //!
 //! `VENDORWATCH_BENCH_NAMES` replaces the sizes.
 
@@ -8,12 +9,16 @@
 #[path = "support/mod.rs"]
 mod support;
 
+use std::fmt::Write as _;
+use std::io::Write as _;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::Instant;
 use std::{env, fs};
 
 use vendorwatch::config::signatures::Sources;
+
+use self::support::names::Names;
 
 fn main() {
     if let Ok(directory) = env::var("VENDORWATCH_BENCH_LOAD") {
@@ -37,22 +42,89 @@ fn main() {
             .status()
             .unwrap();
         assert!(done.success());
+        read_with(directory.path());
     }
+    import(1_000_000);
 }
 
+/// The loader alone.
 fn load(directory: &Path) {
     let begun = Instant::now();
     let sources = Sources { directories: vec![directory.to_owned()], ..Sources::default() };
     let set = sources.load().unwrap();
     let taken = begun.elapsed().as_secs_f64();
-    let peak: f64 = fs::read_to_string("/proc/self/status")
-        .unwrap()
-        .lines()
-        .find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB")?.parse().ok())
-        .unwrap_or(f64::NAN);
     println!(
         "  loaded with the {} shipped indicators in {taken:.2} s, peak resident {:.1} MB",
         set.indicators().len() - 1,
-        peak * 1024.0 / 1e6
+        resident("self", "VmHWM")
     );
+}
+
+/// `vendorwatch read` with the pack. The capture comes through a pipe that holds little of it: when
+/// all was taken, the signatures are loaded and packets are being read.
+fn read_with(directory: &Path) {
+    const ROUNDS: usize = 400;
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/pcap/clients.pcap");
+    let capture = fs::read(path).unwrap();
+    let (head, packets) = capture.split_at(24);
+    let begun = Instant::now();
+    let mut child = Command::new(env!("CARGO_BIN_EXE_vendorwatch"))
+        .arg("read")
+        .arg("--signatures")
+        .arg(directory)
+        .arg("-")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut input = child.stdin.take().unwrap();
+    input.write_all(head).unwrap();
+    input.write_all(&packets.repeat(1 + (1 << 17) / packets.len())).unwrap();
+    let taken = begun.elapsed().as_secs_f64();
+    for _ in 0..ROUNDS {
+        input.write_all(packets).unwrap();
+    }
+    let id = child.id().to_string();
+    let (peak, now) = (resident(&id, "VmHWM"), resident(&id, "VmRSS"));
+    println!(
+        "  vendorwatch read: at the packets after {taken:.2} s; resident {now:.1} MB while it \
+         reads, peak {peak:.1} MB"
+    );
+    drop(input);
+    assert!(child.wait().unwrap().success());
+}
+
+/// `vendorwatch signatures import` of a hosts file, in which one line of a thousand is wrong.
+fn import(lines: usize) {
+    let directory = tempfile::tempdir().unwrap();
+    let mut names = Names::seeded(4);
+    let mut hosts = String::new();
+    for number in 0..lines {
+        if number % 1_000 == 999 {
+            hosts.push_str("no line of a hosts file\n");
+        } else {
+            writeln!(hosts, "0.0.0.0 {}", names.next_name()).unwrap();
+        }
+    }
+    fs::write(directory.path().join("hosts"), hosts).unwrap();
+    let begun = Instant::now();
+    let output = Command::new(env!("CARGO_BIN_EXE_vendorwatch"))
+        .args(["signatures", "import", "--vendor", "bench", "--format", "hosts"])
+        .args(["--reference", "made up", "--show-skipped", "0", "--output", "list", "hosts"])
+        .current_dir(directory.path())
+        .output()
+        .unwrap();
+    assert!(output.status.success());
+    println!("import/{lines}: {:.2} s", begun.elapsed().as_secs_f64());
+}
+
+/// Megabytes, as `/proc/…/status` says.
+fn resident(process: &str, field: &str) -> f64 {
+    let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap();
+    let field = |line: &str| {
+        let value = line.strip_prefix(field)?.strip_prefix(':')?;
+        value.trim().strip_suffix(" kB")?.parse::<f64>().ok()
+    };
+    status.lines().find_map(field).unwrap_or(f64::NAN) * 1024.0 / 1e6
 }

@@ -75,7 +75,7 @@ impl Names {
     }
 
     /// xorshift64*, which is even enough for names.
-    fn below(&mut self, bound: usize) -> usize {
+    pub(crate) fn below(&mut self, bound: usize) -> usize {
         self.state ^= self.state >> 12;
         self.state ^= self.state << 25;
         self.state ^= self.state >> 27;

@@ -76,19 +76,38 @@ impl Iterator for Suffixes<'_> {
         let end = self.start - 1;
         let mut start = end;
         loop {
-            if start == 0 {
-                self.done = true;
+            let Some(dot) = last_dot(&self.octets[..start]) else {
+                (start, self.done) = (0, true);
+                break;
+            };
+            if is_boundary(self.octets, dot) {
+                start = dot + 1;
                 break;
             }
-            if self.octets[start - 1] == b'.' && is_boundary(self.octets, start - 1) {
-                break;
-            }
-            start -= 1;
+            start = dot;
         }
         self.start = start;
         self.state = absorb(self.state, &self.octets[start..end]);
         Some(Suffix { start, hash: self.state })
     }
+}
+
+/// The place of the last dot, eight octets at a time.
+#[inline]
+fn last_dot(octets: &[u8]) -> Option<usize> {
+    const LOW: u64 = 0x7f7f_7f7f_7f7f_7f7f;
+    const DOTS: u64 = 0x2e2e_2e2e_2e2e_2e2e;
+    let mut rest = octets;
+    while let Some((head, eight)) = rest.split_last_chunk::<8>() {
+        let other = u64::from_le_bytes(*eight) ^ DOTS;
+        // The upper bit of each octet that is zero in `other`, and of no other octet.
+        let found = !(((other & LOW) + LOW) | other | LOW);
+        if found != 0 {
+            return Some(rest.len() - 1 - (found.leading_zeros() / 8) as usize);
+        }
+        rest = head;
+    }
+    rest.iter().rposition(|&octet| octet == b'.')
 }
 
 /// The hash of `name` as [`Suffixes`] ends with it.

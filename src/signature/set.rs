@@ -192,12 +192,32 @@ impl Set {
 
     /// Every name of every pack, with the indicator of its list.
     pub fn listed_names(&self) -> impl Iterator<Item = (String, &Arc<Indicator>)> {
-        self.packs.iter().flat_map(|Lists { pack, indicators }| {
-            pack.names().filter_map(|(name, list)| {
-                let at = usize::try_from(*indicators.get(list)?).ok()?;
-                Some((name, self.indicators.get(at)?))
-            })
+        self.packs.iter().flat_map(|lists| self.names_of(lists))
+    }
+
+    /// The names of the packs that `other` does not have as well, with the indicator of their list.
+    pub(super) fn names_apart_from<'a>(
+        &'a self,
+        other: &'a Self,
+    ) -> impl Iterator<Item = (String, &'a Arc<Indicator>)> {
+        let has = |set: &Self, pack: &Pack| {
+            set.packs.iter().any(|lists| lists.pack.digest() == pack.digest())
+        };
+        let apart = self.packs.iter().filter(move |lists| !has(other, &lists.pack));
+        apart.flat_map(|lists| self.names_of(lists))
+    }
+
+    /// Does the list of the indicator `id` hold `name` itself?
+    pub(super) fn lists(&self, name: &str, id: &str) -> bool {
+        self.packs.iter().any(|Lists { pack, .. }| {
+            let lists = pack.manifest().lists.iter().enumerate();
+            lists.filter(|(_, list)| list.indicator == id).any(|(at, _)| pack.holds(name, at))
         })
+    }
+
+    /// The packs that this set looks into.
+    pub fn packs(&self) -> impl Iterator<Item = &Arc<Pack>> {
+        self.packs.iter().map(|lists| &lists.pack)
     }
 
     /// The files and packs that this set was built from, by name.
@@ -212,6 +232,16 @@ impl Set {
         let mut hashes: Vec<&str> = self.sources.iter().map(|source| &*source.hash).collect();
         hashes.sort_unstable();
         hex(&Sha256::digest(hashes.join("\n")).into())
+    }
+
+    fn names_of<'a>(
+        &'a self,
+        lists: &'a Lists,
+    ) -> impl Iterator<Item = (String, &'a Arc<Indicator>)> {
+        lists.pack.names().filter_map(|(name, list)| {
+            let at = usize::try_from(*lists.indicators.get(list)?).ok()?;
+            Some((name, self.indicators.get(at)?))
+        })
     }
 
     /// What holds the longest suffix of `name`. Where a file and a pack say it of the same suffix,

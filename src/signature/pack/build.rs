@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 use super::code::{self, Code, Tails, Unwritable};
 use super::entry::{COMMON_TAILS, Wanted, list_octets};
 use super::manifest::Manifest;
-use super::{GROUP_SPREAD, Header, Mark, PackError, below, filter_bits};
+use super::{GROUP_SPREAD, Header, Mark, PackError, below, filter_bits, padding};
 use crate::signature::labels::{self, Seed, Suffixes};
 
 /// Collects names, then writes the pack.
@@ -144,7 +144,7 @@ impl Builder {
             .filter(|&(count, tail)| count > MOST_OF_ONE_SUFFIX || gain(count, tail) > 0)
             .collect();
         worth.sort_unstable_by_key(|&(count, tail)| (Reverse(count), tail));
-        let mut chosen: HashMap<&str, u64> = HashMap::new();
+        let mut chosen: HashMap<&str, u64, foldhash::fast::RandomState> = HashMap::default();
         for (_, tail) in worth {
             let parents = Suffixes::new(tail, FIRST_SEED).map(|suffix| &tail[suffix.start..]);
             let missing: Vec<&str> =
@@ -171,7 +171,7 @@ impl Builder {
 
     /// The tails under a seed, with the marks of those that are names of the lists.
     fn tails(&self, chosen: &[&str], exact: &[bool], seed: Seed) -> Option<Tails> {
-        let numbers: HashMap<&str, usize> =
+        let numbers: HashMap<&str, usize, foldhash::fast::RandomState> =
             chosen.iter().enumerate().map(|(number, &tail)| (tail, number)).collect();
         let mut marks = vec![Mark::default(); chosen.len()].into_boxed_slice();
         for &name in &self.names {
@@ -252,6 +252,7 @@ impl Builder {
         for number in 0..tails.len() {
             tails.mark(number).write(&mut out);
         }
+        out.resize(out.len() + padding(out.len()), 0);
         out.reserve_exact(groups.len() * 16 + entries.len() + 32);
         out.extend(groups.iter().flat_map(|group| group.to_le_bytes()));
         out.append(&mut entries);

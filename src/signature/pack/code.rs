@@ -5,7 +5,7 @@
 //! list. A name is compared by writing it down in the same way once and comparing octets; nothing
 //! is ever decoded on the way of a packet.
 
-use std::collections::{BinaryHeap, HashMap};
+use std::collections::BinaryHeap;
 
 use super::Mark;
 use crate::signature::labels::{self, Seed, Suffixes};
@@ -99,27 +99,6 @@ impl Code {
         Ok(at + octets)
     }
 
-    /// The text that `octets` were written from. For listing a pack, not for look-ups.
-    pub(super) fn read(&self, octets: &[u8]) -> String {
-        let mut by_word: HashMap<(u32, u8), char> = HashMap::new();
-        for &octet in ALPHABET {
-            by_word.insert(self.words[usize::from(octet)], char::from(octet));
-        }
-        let mut text = String::new();
-        let (mut word, mut length) = (0, 0);
-        for bit in octets.iter().flat_map(|octet| (0..8).rev().map(move |at| octet >> at & 1)) {
-            word = word << 1 | u32::from(bit);
-            length += 1;
-            if let Some(&character) = by_word.get(&(word, length)) {
-                text.push(character);
-                (word, length) = (0, 0);
-            } else if length == MAX_LENGTH {
-                break;
-            }
-        }
-        text
-    }
-
     fn canonical(lengths: [u8; SYMBOLS]) -> Self {
         let mut order: Vec<usize> = (0..SYMBOLS).collect();
         order.sort_by_key(|&symbol| (lengths[symbol], symbol));
@@ -134,6 +113,59 @@ impl Code {
             next += 1;
         }
         Self { lengths, words }
+    }
+
+    /// What undoes [`Self::write`]. For listing a pack, not for look-ups.
+    pub(super) fn reader(&self) -> CodeReader {
+        let mut words: Vec<(u8, u32, char)> = ALPHABET
+            .iter()
+            .map(|&octet| {
+                let (word, length) = self.words[usize::from(octet)];
+                (length, word, char::from(octet))
+            })
+            .collect();
+        words.sort_unstable();
+        let mut first = [(0, 0, 0); MAX_LENGTH as usize + 1];
+        for (at, &(length, word, _)) in words.iter().enumerate() {
+            let (begin, base, count) = &mut first[usize::from(length)];
+            if *count == 0 {
+                (*begin, *base) = (word, at);
+            }
+            *count += 1;
+        }
+        CodeReader { characters: words.iter().map(|&(.., character)| character).collect(), first }
+    }
+}
+
+/// Reads what a [`Code`] wrote. Words of one length follow each other, so that a word is known by
+/// its distance from the first of its length.
+#[derive(Debug)]
+pub(super) struct CodeReader {
+    /// In the order of their words.
+    characters: Box<[char]>,
+    /// By length: the first word, the place of its character, and how many words there are.
+    first: [(u32, usize, u32); MAX_LENGTH as usize + 1],
+}
+
+impl CodeReader {
+    /// The text that `octets` were written from.
+    pub(super) fn read(&self, octets: &[u8]) -> String {
+        let mut text = String::new();
+        let (mut word, mut length) = (0_u32, 0);
+        for bit in octets.iter().flat_map(|octet| (0..8).rev().map(move |at| octet >> at & 1)) {
+            word = word << 1 | u32::from(bit);
+            length += 1;
+            let (begin, base, count) = self.first[length];
+            match word.checked_sub(begin) {
+                Some(distance) if distance < count => {
+                    text.push(self.characters[base + distance as usize]);
+                    (word, length) = (0, 0);
+                }
+                _ if length == usize::from(MAX_LENGTH) => break,
+                _ => {}
+            }
+        }
+        text
     }
 }
 
@@ -185,6 +217,9 @@ pub(super) struct Tails {
     /// By number.
     marks: Box<[Mark]>,
     seed: Seed,
+    /// A bit for each tail's hash, sixteen for each tail that there is room for: it says of nearly
+    /// every suffix that is no tail that it is none, and stays nearer than the slots.
+    bits: Box<[u64]>,
     /// Open addressing; half full at most.
     slots: Box<[Slot]>,
 }
@@ -213,8 +248,9 @@ impl Tails {
             return None;
         }
         let slots = vec![Slot::default(); (count * 2).next_power_of_two()].into_boxed_slice();
+        let bits = vec![0; (count / 4).next_power_of_two()].into_boxed_slice();
         let starts = starts.into_boxed_slice();
-        let mut tails = Self { text: text.into(), starts, marks, seed, slots };
+        let mut tails = Self { text: text.into(), starts, marks, seed, bits, slots };
         if !tails.get(0)?.is_empty() {
             return None;
         }
@@ -222,9 +258,17 @@ impl Tails {
             let number = u16::try_from(number).ok()?;
             let hash = labels::hash(tails.get(number)?, seed);
             let mut at = tails.home(hash);
+            let mut chain = 0;
             while tails.slots[at].number != 0 {
                 at = (at + 1) & (tails.slots.len() - 1);
+                chain += 1;
+                // Only tails that were made for the seed stand so close.
+                if chain > MAX_CHAIN {
+                    return None;
+                }
             }
+            let (word, bit) = tails.bit(hash);
+            tails.bits[word] |= 1 << bit;
             let is_marked = tails.mark(number.into()) != Mark::default();
             tails.slots[at] = Slot { tag: tag(hash), number, is_marked };
         }
@@ -275,6 +319,10 @@ impl Tails {
     /// The number of a tail, and its mark where it has one.
     #[inline]
     pub(super) fn find(&self, hash: u64, suffix: &str) -> Option<(u16, Option<Mark>)> {
+        let (word, bit) = self.bit(hash);
+        if self.bits[word] >> bit & 1 == 0 {
+            return None;
+        }
         let mut at = self.home(hash);
         loop {
             let slot = self.slots[at];
@@ -289,10 +337,17 @@ impl Tails {
         }
     }
 
+    fn bit(&self, hash: u64) -> (usize, u32) {
+        ((hash >> 19) as usize & (self.bits.len() - 1), (hash & 63) as u32)
+    }
+
     fn home(&self, hash: u64) -> usize {
         (hash >> 13) as usize & (self.slots.len() - 1)
     }
 }
+
+/// A look-up goes past no more tails than these.
+const MAX_CHAIN: usize = 1_024;
 
 const fn tag(hash: u64) -> u32 {
     (hash >> 32) as u32
@@ -359,7 +414,7 @@ mod tests {
             b in "[a-e0-3.-]{0,12}",
         ) {
             let code = Code::fitted(&counts(&sample));
-            prop_assert_eq!(code.read(&written(&code, &a)), a.clone());
+            prop_assert_eq!(code.reader().read(&written(&code, &a)), a.clone());
             prop_assert_eq!(written(&code, &a) == written(&code, &b), a == b);
         }
 

@@ -7,7 +7,8 @@
 //! # Layout
 //!
 //! All numbers are little-endian. After the fixed [`Header`]: the manifest (JSON), the lengths of
-//! the [`Code`], the tails (a line each), the marks, the groups, the entries. Then a SHA-256 of
+//! the [`Code`], the tails (a line each), the marks, zeros up to a multiple of sixteen, the groups,
+//! the entries. Then a SHA-256 of
 //! everything before it; then, in a signed pack, a [signature](split_signature).
 //!
 //! * **Tails**: suffixes that many names share, as `com` or `blogspot.com`. Few enough to stay in
@@ -30,6 +31,7 @@ pub use code::Unwritable;
 pub use manifest::{FileText, List, Manifest};
 
 use core::ops::Range;
+use std::io;
 
 use sha2::{Digest, Sha256};
 
@@ -124,11 +126,15 @@ impl Pack {
         let lengths = section("code", SYMBOLS as u64)?;
         let tails = section("tails", header.tails.into())?;
         let marks = section("marks", u64::from(header.tail_count) * MARK_LEN as u64)?;
+        let padding = section("padding", padding(marks.end) as u64)?;
         let groups = section("groups", (u64::from(header.groups) + 1) * GROUP_LEN as u64)?;
         let entries = at..body_len;
 
         let manifest = Manifest::from_json(&octets[manifest])?;
         let inconsistent = |section| PackError::Inconsistent { section };
+        if octets[padding].iter().any(|&octet| octet != 0) {
+            return Err(inconsistent("padding"));
+        }
         let mut symbols = [0; SYMBOLS];
         symbols.copy_from_slice(&octets[lengths]);
         let code = Code::from_lengths(symbols).ok_or(inconsistent("code"))?;
@@ -167,6 +173,11 @@ impl Pack {
         &self.digest
     }
 
+    /// What a signature of it covers.
+    pub fn signed_octets(&self) -> impl io::Read {
+        io::Read::chain(&*self.octets, &self.digest[..])
+    }
+
     /// Octets that it takes in memory, apart from its manifest and tails.
     #[must_use]
     pub fn octets(&self) -> usize {
@@ -199,11 +210,10 @@ impl Pack {
             depths >>= 1;
         };
         let group = below(labels::fold(beyond.hash, GROUP_SPREAD), self.header.groups);
-        let filter = self.group(group);
+        let (_, filter) = self.group(group);
         for Suffix { start, hash } in core::iter::once(beyond).chain(suffixes) {
-            let bits = filter_bits(hash);
             if depths & 1 == 1
-                && filter & bits == bits
+                && may_hold(filter, hash)
                 && let Some(list) = self.find(group, tail, &name[start..head_end], start == 0)
             {
                 longest = Some(Listed { list, start, exact: self.is_exact(list) });
@@ -226,13 +236,36 @@ impl Pack {
             })
         });
         let mut rest = self.entries.clone();
+        let code = self.code.reader();
         let entries = core::iter::from_fn(move || {
             let entry = Entry::read(&self.octets[rest.clone()], self.list_octets())?;
             rest.start += entry.len;
-            let head = self.code.read(entry.code);
+            let head = code.read(entry.code);
             Some((self.tails.join(entry.tail, &head)?, entry.list))
         });
         marked.chain(entries)
+    }
+
+    /// Does the list with this number hold `name` itself? Not for the way of a packet.
+    pub(super) fn holds(&self, name: &str, list: usize) -> bool {
+        let (tail, head, beyond) = self.tails.split(name);
+        let Some(beyond) = beyond else {
+            let Mark { below, exact } = self.tails.mark(tail.into());
+            return [below, exact].into_iter().any(|marked| usize::from(marked) == list + 1);
+        };
+        let mut wanted = Wanted::new();
+        if wanted.write(&self.code, tail, head.as_bytes()).is_err() {
+            return false;
+        }
+        let group = below(labels::fold(beyond, GROUP_SPREAD), self.header.groups);
+        let mut entries = self.entries_of(group).unwrap_or_default();
+        while let Some(entry) = Entry::read(entries, self.list_octets()) {
+            if entry.list == list && entries.starts_with(wanted.octets()) {
+                return true;
+            }
+            entries = &entries[entry.len..];
+        }
+        false
     }
 
     /// What the mark of a tail that begins at `start` of the name says.
@@ -246,11 +279,13 @@ impl Pack {
     /// The list of the name with this tail and head, which must be one for whole names only if
     /// `whole`.
     fn find(&self, group: usize, tail: u16, head: &str, whole: bool) -> Option<usize> {
+        let mut entries = self.entries_of(group)?;
+        // Asked for before the name is written, so that they come while it is.
+        core::hint::black_box(entries.first());
         let mut wanted = Wanted::new();
         wanted.write(&self.code, tail, head.as_bytes()).ok()?;
         let wanted = wanted.octets();
         let list_octets = self.list_octets();
-        let mut entries = self.entries_of(group)?;
         while let Some(&first) = entries.first() {
             if first == wanted[0] && entries.starts_with(wanted) {
                 let list = Entry::read(entries, list_octets)?.list;
@@ -271,12 +306,14 @@ impl Pack {
         self.manifest.lists.get(list).is_some_and(|list| list.exact)
     }
 
-    /// The filter of a group in the upper 96 bits, where its entries begin in the lower 32.
+    /// Where the entries of a group begin, and its filter.
     #[inline]
-    fn group(&self, number: usize) -> u128 {
+    fn group(&self, number: usize) -> (u32, [u32; 3]) {
         let groups = &self.octets[self.groups.clone()];
         let record = groups.get(number * GROUP_LEN..).and_then(|rest| rest.first_chunk());
-        record.map_or(0, |record| u128::from_le_bytes(*record))
+        let record = record.map_or(0, |record| u128::from_le_bytes(*record));
+        let word = |at: u32| low_word(record >> (32 * at));
+        (word(0), [word(1), word(2), word(3)])
     }
 
     #[inline]
@@ -286,7 +323,7 @@ impl Pack {
     }
 
     fn group_start(&self, number: usize) -> Option<usize> {
-        usize::try_from(self.group(number) & u128::from(u32::MAX)).ok()
+        usize::try_from(self.group(number).0).ok()
     }
 
     fn list_octets(&self) -> usize {
@@ -411,14 +448,25 @@ fn take<const N: usize>(fields: &mut &[u8]) -> Result<[u8; N], PackError> {
     Ok(*field)
 }
 
-/// The bits that a name sets in the filter of its group, at their place above the group's start.
-#[inline]
+/// Octets between the marks, which end at `end`, and the groups: so that no record of a group lies
+/// in two lines of the cache.
+const fn padding(end: usize) -> usize {
+    end.next_multiple_of(GROUP_LEN) - end
+}
+
+/// The bits that a name sets in the filter of its group, at their place above the group's start:
+/// one in each word of thirty-two.
 fn filter_bits(hash: u64) -> u128 {
-    let spread = labels::fold(hash, FILTER_SPREAD);
-    (0..FILTER_BITS).fold(0, |bits, at| {
-        let drawn = spread >> (at * 16) & 0xffff;
-        bits | 1 << (START_BITS + ((drawn * FILTER_LEN) >> 16))
-    })
+    let drawn = labels::fold(hash, FILTER_SPREAD);
+    (1..=FILTER_WORDS).fold(0, |bits, word| bits | 1 << (32 * word + (drawn >> (5 * word) & 31)))
+}
+
+/// Are the bits of [`filter_bits`] set in the filter of a group?
+#[inline]
+fn may_hold(filter: [u32; 3], hash: u64) -> bool {
+    let drawn = labels::fold(hash, FILTER_SPREAD);
+    let [a, b, c] = filter;
+    (a >> (drawn >> 5 & 31)) & (b >> (drawn >> 10 & 31)) & (c >> (drawn >> 15 & 31)) & 1 == 1
 }
 
 /// Maps a hash evenly to a number below `bound`, by its upper bits.
@@ -428,6 +476,12 @@ fn below(hash: u64, bound: u32) -> usize {
     ((u128::from(hash) * u128::from(bound)) >> 64) as usize
 }
 
+#[inline]
+#[expect(clippy::cast_possible_truncation, reason = "the lowest word is what is wanted")]
+const fn low_word(bits: u128) -> u32 {
+    bits as u32
+}
+
 /// With a carriage return and a line feed, so that a transfer as text is noticed.
 const MAGIC: &[u8] = b"VWPACK\r\n";
 const SIGNED: &[u8] = b"VWSIGN\r\n";
@@ -435,12 +489,9 @@ const SIGNED: &[u8] = b"VWSIGN\r\n";
 const FORMAT: u32 = 1;
 const MARK_LEN: usize = 4;
 const GROUP_LEN: usize = 16;
-/// Of a group's 128 bits these say where its entries begin, the others are its filter.
-const START_BITS: u64 = 32;
-const FILTER_LEN: u64 = 128 - START_BITS;
-/// Bits that a name sets in the filter: with eight bits of filter a name, three or four names in a
-/// hundred that are not in the pack pass.
-const FILTER_BITS: u32 = 4;
+/// A group's filter in words of 32 bits, after the word that says where its entries begin. A name
+/// sets a bit in each: three in a hundred names that are not in the pack pass.
+const FILTER_WORDS: u64 = 3;
 const FILTER_SPREAD: u64 = 0x082e_fa98_ec4e_6c89;
 const GROUP_SPREAD: u64 = 0x3f84_d5b5_b547_0917;
 
