@@ -8,6 +8,7 @@ mod file;
 mod flags;
 pub mod key;
 pub mod keys;
+mod packs;
 pub mod places;
 pub mod policy;
 mod show;

@@ -8,7 +8,8 @@ use crate::detect::exception::Place as ExceptionPlace;
 use crate::detect::{Exception, Exceptions, Network, Networks};
 use crate::frame::SourceId;
 use crate::net::TenantId;
-use crate::signature::{Regulates, Selection, Set, Strength, Vendor};
+use crate::signature::pack::Manifest;
+use crate::signature::{Pack, Regulates, Selection, Set, Strength, Vendor};
 use crate::time::Timestamp;
 
 /// Built whole, checked, then swapped.
@@ -43,7 +44,46 @@ impl Policy {
         interfaces: &[Arc<str>],
         now: Timestamp,
     ) -> Result<Self, PolicyError> {
-        let set = Arc::new(Sources::configured(config).load()?);
+        Self::load_beside(config, interfaces, now, &[])
+    }
+
+    /// What `config` says now, to follow this policy. A pack that has not changed is not read into
+    /// memory again.
+    pub fn next(
+        &self,
+        config: &Config,
+        interfaces: &[Arc<str>],
+        now: Timestamp,
+    ) -> Result<Self, PolicyError> {
+        let held: Vec<_> = self.set.packs().cloned().collect();
+        Self::load_beside(config, interfaces, now, &held)
+    }
+
+    /// The packs that `next` has in an older state than this policy, as a person would say it:
+    /// somebody went back, or an old file was put in the place of the new one.
+    #[must_use]
+    pub fn packs_gone_back(&self, next: &Self) -> Vec<String> {
+        let gone_back = |now: &Manifest| {
+            let before = self
+                .set
+                .packs()
+                .map(|pack| pack.manifest())
+                .find(|before| before.name == now.name && before.created > now.created)?;
+            Some(format!(
+                "{}: version {} of {} instead of {} of {}",
+                now.name, now.version, now.created, before.version, before.created
+            ))
+        };
+        next.set.packs().filter_map(|pack| gone_back(pack.manifest())).collect()
+    }
+
+    fn load_beside(
+        config: &Config,
+        interfaces: &[Arc<str>],
+        now: Timestamp,
+        held: &[Arc<Pack>],
+    ) -> Result<Self, PolicyError> {
+        let set = Arc::new(Sources::configured(config).load_beside(held)?);
         let selection = selection(config)?;
         let unknown = selection.unknown_words(set.vendors());
         if !unknown.is_empty() {

@@ -6,11 +6,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::{fmt, fs, io};
 
-use minisign::{PublicKey, SignatureBox};
-
+use super::packs::Trust;
 use super::{Config, keys};
-use crate::signature::pack::{self, PackError};
-use crate::signature::{Fault, File, Pack, Set, embedded, format, lint};
+use crate::signature::pack::PackError;
+use crate::signature::{Fault, File, Pack, Set, Severity, embedded, format, lint};
 
 /// What to load.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -86,7 +85,31 @@ impl fmt::Display for Report<'_> {
 pub struct Contents {
     pub files: Vec<File>,
     pub packs: Vec<Arc<Pack>>,
+    /// What could be read of files with faults.
+    pub parts: Vec<File>,
     pub faults: Vec<Fault>,
+}
+
+impl Contents {
+    fn add(&mut self, name: &str, text: &str, files: &mut ByVendor) {
+        match format::parse_part(name, text) {
+            (Some(file), faults) if faults.is_empty() => files.add(file),
+            (part, mut faults) => {
+                self.parts.extend(part);
+                self.faults.append(&mut faults);
+            }
+        }
+    }
+
+    /// Every fault, those of meaning too; in the order of files and lines.
+    #[must_use]
+    pub fn all_faults(&self) -> Vec<Fault> {
+        let mut faults = self.faults.clone();
+        faults.extend(lint::check(&self.files));
+        faults.extend(lint::check_parts(&self.parts));
+        faults.sort();
+        faults
+    }
 }
 
 impl Sources {
@@ -107,82 +130,100 @@ impl Sources {
 
     /// Reads, checks and compiles. A set with one error is refused whole.
     pub fn load(&self) -> Result<Set, LoadError> {
-        let Contents { files, packs, mut faults } = self.read()?;
-        faults.extend(lint::check(&files).into_iter().filter(Fault::is_error));
+        self.load_beside(&[])
+    }
+
+    /// As [`Self::load`], in a process that holds these packs already.
+    pub fn load_beside(&self, held: &[Arc<Pack>]) -> Result<Set, LoadError> {
+        let contents = self.read_beside(Some(held), &mut Err)?;
+        let mut faults = contents.all_faults();
+        faults.retain(Fault::is_error);
         if !faults.is_empty() {
-            faults.sort();
             return Err(LoadError::Wrong(faults));
         }
+        let Contents { files, packs, .. } = contents;
         let set = Set::with_packs(files, packs).map_err(LoadError::Wrong)?;
         if set.indicators().is_empty() { Err(LoadError::Empty) } else { Ok(set) }
     }
 
-    /// Reads every file; what cannot be read as signatures is a fault, what cannot be read at all,
-    /// or is not trusted, an error.
+    /// Reads every file; what is no signatures, or not trusted, is a fault, what cannot be read at
+    /// all an error.
     pub fn read(&self) -> Result<Contents, LoadError> {
-        let keys = self.public_keys()?;
+        let mut faults = Vec::new();
+        let mut contents = self.read_beside(Some(&[]), &mut |error| match error {
+            LoadError::Pack { path, why } => {
+                faults.push(fault_of(&path, why.to_string(), "build it anew"));
+                Ok(())
+            }
+            LoadError::Untrusted { path, why } => {
+                faults.push(fault_of(&path, why.to_string(), "sign it with one of the keys"));
+                Ok(())
+            }
+            other => Err(other),
+        })?;
+        contents.faults.append(&mut faults);
+        Ok(contents)
+    }
+
+    /// As [`Self::read`], without packs: what a new pack is held against, which may take the place
+    /// of one of them.
+    pub fn read_files(&self) -> Result<Contents, LoadError> {
+        self.read_beside(None, &mut Err)
+    }
+
+    /// Without `held` no pack is read; `broken` decides what a pack that cannot be used means for
+    /// all of it.
+    fn read_beside(
+        &self,
+        held: Option<&[Arc<Pack>]>,
+        broken: &mut dyn FnMut(LoadError) -> Result<(), LoadError>,
+    ) -> Result<Contents, LoadError> {
+        let trust = Trust::new(&self.keys, self.require_signed)?;
         let mut contents = Contents::default();
         let mut files = ByVendor::default();
         if self.built_in {
             for &(name, text) in embedded::FILES {
-                files.add(format::parse(name, text), &mut contents.faults);
+                contents.add(name, text, &mut files);
             }
         }
         for directory in &self.directories {
             files.next_source();
-            for path in files_of(directory, "pack")? {
-                let pack = self.read_pack(&path, &keys)?;
+            let packs = if held.is_some() { files_of(directory, "pack")? } else { Vec::new() };
+            for path in packs {
+                let pack = match trust.read(&path, held.unwrap_or_default()) {
+                    Ok(pack) => pack,
+                    Err(error) => {
+                        broken(error)?;
+                        continue;
+                    }
+                };
                 for file in &pack.manifest().files {
                     let name = format!("{}:{}", path.display(), file.name);
-                    files.add(format::parse(&name, &file.text), &mut contents.faults);
+                    contents.add(&name, &file.text, &mut files);
                 }
-                contents.packs.push(Arc::new(pack));
+                contents.packs.push(pack);
             }
             files.next_source();
             for path in files_of(directory, "toml")? {
                 let text = fs::read_to_string(&path)
                     .map_err(|why| LoadError::Unreadable { path: path.clone(), why })?;
-                files.add(format::parse(&path.to_string_lossy(), &text), &mut contents.faults);
+                contents.add(&path.to_string_lossy(), &text, &mut files);
             }
         }
         contents.files = files.into_files();
         Ok(contents)
     }
+}
 
-    fn read_pack(&self, path: &Path, keys: &[PublicKey]) -> Result<Pack, LoadError> {
-        let octets =
-            fs::read(path).map_err(|why| LoadError::Unreadable { path: path.to_owned(), why })?;
-        self.trust(&octets, keys)
-            .map_err(|why| LoadError::Untrusted { path: path.to_owned(), why })?;
-        Pack::read(octets).map_err(|why| LoadError::Pack { path: path.to_owned(), why })
-    }
-
-    fn trust(&self, octets: &[u8], keys: &[PublicKey]) -> Result<(), Untrusted> {
-        let (body, signature) = pack::split_signature(octets);
-        let Some(signature) = signature else {
-            return if self.require_signed { Err(Untrusted::Unsigned) } else { Ok(()) };
-        };
-        if keys.is_empty() && !self.require_signed {
-            return Ok(());
-        }
-        let signature = SignatureBox::from_string(signature)
-            .map_err(|error| Untrusted::Unreadable(error.to_string()))?;
-        let signed_by = |key: &PublicKey| {
-            minisign::verify(key, &signature, io::Cursor::new(body), true, false, false).is_ok()
-        };
-        if keys.iter().any(signed_by) { Ok(()) } else { Err(Untrusted::Stranger) }
-    }
-
-    fn public_keys(&self) -> Result<Vec<PublicKey>, LoadError> {
-        self.keys
-            .iter()
-            .map(|key| {
-                // As in a key file, or its second line alone.
-                let line = key.trim().lines().next_back().unwrap_or_default();
-                PublicKey::from_base64(line.trim())
-                    .map_err(|error| LoadError::Key { key: key.clone(), why: error.to_string() })
-            })
-            .collect()
+/// A pack is wrong as a whole.
+fn fault_of(path: &Path, problem: String, advice: &str) -> Fault {
+    Fault {
+        file: path.to_string_lossy().into(),
+        line: 1,
+        severity: Severity::Error,
+        key: "pack".to_owned(),
+        problem,
+        advice: advice.to_owned(),
     }
 }
 
@@ -196,13 +237,11 @@ struct ByVendor {
 }
 
 impl ByVendor {
-    fn add(&mut self, read: Result<File, Vec<Fault>>, faults: &mut Vec<Fault>) {
-        match read {
-            Ok(file) if file.extends => self.extensions.push(file),
-            Ok(file) => {
-                self.here.entry(Arc::clone(&file.vendor.record.id)).or_default().push(file);
-            }
-            Err(found) => faults.extend(found),
+    fn add(&mut self, file: File) {
+        if file.extends {
+            self.extensions.push(file);
+        } else {
+            self.here.entry(Arc::clone(&file.vendor.record.id)).or_default().push(file);
         }
     }
 

@@ -16,7 +16,7 @@ use super::live::{DaemonError, Reread};
 use super::shared::Shared;
 use super::worker::clock;
 use crate::capture::{CaptureError, netlink};
-use crate::config::{Config, Policy};
+use crate::config::Config;
 use crate::export::web::{self, Ask, Web, WorkerLoad};
 
 /// A worker's end.
@@ -178,7 +178,9 @@ impl Control {
         notify(&reloading);
         let fresh = (self.reread)().map_err(|error| error.to_string()).and_then(|config| {
             self.config.admits(&config).map_err(|error| error.to_string())?;
-            let policy = Policy::load(&config, &self.interfaces, clock())
+            let policy = self.shared.policy.load();
+            let policy = policy
+                .next(&config, &self.interfaces, clock())
                 .map_err(|error| error.to_string())?;
             Ok((config, policy))
         });
@@ -187,6 +189,9 @@ impl Control {
             Ok((config, policy)) => {
                 let (vendors, indicators) =
                     (policy.vendors().count(), policy.set.indicators().len());
+                for pack in self.shared.policy.load().packs_gone_back(&policy) {
+                    tracing::warn!(pack, "a pack went back to an older state");
+                }
                 self.shared.set_policy(policy);
                 self.web.metrics.announce();
                 self.web.config.store(Arc::new(crate::config::show(&config)));
