@@ -9,7 +9,7 @@ use super::attribution::{Answers, Attribution, Candidate, Resolved};
 use super::duplicate::{Duplicates, Kind, Verdict};
 use super::ech::{Ech, EchRule, Offers};
 use super::event::{ConnectionOutcome, Detected, Event};
-use super::ledger::{Ledger, Seen, VendorKey};
+use super::ledger::{Ledger, Seen, Unexcepted, VendorKey, vendor_key};
 use super::order::Order;
 use super::{
     Answer, Client, Connection, Detection, EchHello, EncryptedDns, Exceptions, Finding, FindingKey,
@@ -209,6 +209,13 @@ impl Correlator {
     /// When each vendor was seen first and last, by strength and network.
     pub fn vendors(&self) -> impl Iterator<Item = (&VendorKey, Seen)> {
         self.judge.ledger.vendors()
+    }
+
+    /// As [`vendors`](Self::vendors), but only what no exception covers: what may be alerted. A
+    /// finding that an exception covered when it began is never seen first here.
+    #[must_use]
+    pub fn vendors_unexcepted(&self) -> BTreeMap<VendorKey, Unexcepted> {
+        self.judge.unexcepted()
     }
 
     /// Distinct clients with a detection since `since`, by vendor, strength and network.
@@ -466,6 +473,31 @@ impl Judge {
             notice: folded.notice,
             exception,
         }));
+    }
+
+    fn unexcepted(&self) -> BTreeMap<VendorKey, Unexcepted> {
+        let has_exceptions = |vendor: &str| {
+            self.exceptions.all().iter().any(|exception| *exception.vendor == *vendor)
+        };
+        let mut seen: BTreeMap<VendorKey, Unexcepted> = self
+            .ledger
+            .vendors()
+            .filter(|(key, _)| !has_exceptions(&key.0))
+            .map(|(key, seen)| {
+                (key.clone(), Unexcepted { first: Some(seen.first), last: seen.last })
+            })
+            .collect();
+        for finding in self.ledger.findings().filter(|found| has_exceptions(&found.key.vendor)) {
+            let is_covered = |at| self.exceptions.covering(&finding.key, at).is_some();
+            if is_covered(finding.last_seen) {
+                continue;
+            }
+            let first = Some(finding.first_seen).filter(|&at| !is_covered(at));
+            let known = seen.entry(vendor_key(&finding.key)).or_default();
+            known.first = [known.first, first].into_iter().flatten().min();
+            known.last = known.last.max(finding.last_seen);
+        }
+        seen
     }
 
     fn volume(&self, volume: &Volume, out: &mut impl FnMut(Event<'_>)) {

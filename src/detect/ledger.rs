@@ -20,6 +20,14 @@ pub struct Seen {
     pub last: Timestamp,
 }
 
+/// When a vendor was seen where no exception covers it.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Unexcepted {
+    /// None when all that was seen had begun under an exception.
+    pub first: Option<Timestamp>,
+    pub last: Timestamp,
+}
+
 /// All findings, and what was seen first. Bounded: of findings the one seen least recently makes
 /// room; vendors, strengths and networks are closed sets.
 #[derive(Debug)]
@@ -192,6 +200,6 @@ impl Ledger {
     }
 }
 
-fn vendor_key(key: &FindingKey) -> VendorKey {
+pub(super) fn vendor_key(key: &FindingKey) -> VendorKey {
     (Arc::clone(&key.vendor), key.strength, Arc::clone(&key.network))
 }

@@ -543,6 +543,47 @@ fn exceptions_and_roles_are_said_and_change_no_count() {
 }
 
 #[test]
+fn what_may_be_alerted_is_what_no_exception_covered_when_it_began() {
+    let set = set();
+    let mut correlator = correlator(&set, 1);
+    let from = |who: &str, nanos: u64| {
+        let mut record = detection(&set, nanos, Signal::DnsQuery, "upd.acme.test", nanos);
+        if let Record::Detection(detection) = &mut record {
+            detection.client = client(who);
+        }
+        record
+    };
+    let exception = |prefix: &str, until| Exception {
+        vendor: "acme".into(),
+        place: Place::Prefix(prefix.parse().unwrap()),
+        until: Timestamp::from_nanos(until),
+        reason: "trial".into(),
+    };
+    let unexcepted = |correlator: &Correlator| {
+        let seen = correlator.vendors_unexcepted();
+        let nanos = |at: Timestamp| at.as_nanos();
+        seen.values().next().map(|seen| (seen.first.map(nanos), nanos(seen.last)))
+    };
+    let configure = |correlator: &mut Correlator, exceptions| {
+        let networks = Arc::new(Networks::default());
+        correlator.configure(Arc::clone(&set), networks, Arc::new(Exceptions::new(exceptions)));
+    };
+    configure(&mut correlator, vec![exception("192.0.2.0/28", 100)]);
+    said(&mut correlator, [from("192.0.2.1", 10)]);
+    assert_eq!(unexcepted(&correlator), None, "covered");
+    assert_eq!(correlator.vendors().count(), 1, "and seen all the same");
+    said(&mut correlator, [from("192.0.2.99", 20), from("192.0.2.99", 30)]);
+    assert_eq!(unexcepted(&correlator), Some((Some(20), 30)), "a neighbour is news");
+    // The day has passed: the alert about that is the exception's own, this one is no news.
+    said(&mut correlator, [from("192.0.2.1", 150)]);
+    assert_eq!(unexcepted(&correlator), Some((Some(20), 150)));
+    configure(&mut correlator, vec![exception("192.0.2.0/24", 1_000)]);
+    assert_eq!(unexcepted(&correlator), None, "a new exception covers what was seen before");
+    configure(&mut correlator, Vec::new());
+    assert_eq!(unexcepted(&correlator), Some((Some(10), 150)));
+}
+
+#[test]
 fn attributed_servers_are_published_when_they_change() {
     let set = set();
     let mut correlator = correlator(&set, 1);

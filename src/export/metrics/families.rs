@@ -32,6 +32,13 @@ families! {
     /// When a vendor was last seen in a network; 0: never. Kept over restarts.
     LAST_SEEN = Gauge "vendorwatch_vendor_last_seen_timestamp_seconds"
         ["vendor", "strength", "network"];
+    /// When a vendor was first seen in a network where no exception covers it; 0: never. What the
+    /// alerts ask.
+    UNEXCEPTED_FIRST_SEEN = Gauge "vendorwatch_vendor_unexcepted_first_seen_timestamp_seconds"
+        ["vendor", "strength", "network"];
+    /// When a vendor was last seen in a network where no exception covers it; 0: never.
+    UNEXCEPTED_LAST_SEEN = Gauge "vendorwatch_vendor_unexcepted_last_seen_timestamp_seconds"
+        ["vendor", "strength", "network"];
     /// Octets that clients sent to servers of a vendor, from the moment those were attributed.
     SENT_BYTES = Counter "vendorwatch_vendor_sent_bytes_total" ["vendor", "network"];
     /// Octets that clients received from servers of a vendor, from the moment those were attributed.

@@ -75,6 +75,8 @@ pub struct Metrics {
     clients: IntGaugeVec,
     first_seen: GaugeVec,
     last_seen: GaugeVec,
+    unexcepted_first_seen: GaugeVec,
+    unexcepted_last_seen: GaugeVec,
     sent_bytes: IntCounterVec,
     received_bytes: IntCounterVec,
     encrypted_dns: IntCounterVec,
@@ -111,6 +113,8 @@ impl Metrics {
             clients: families::VENDOR_CLIENTS.gauges(&registry)?,
             first_seen: families::FIRST_SEEN.seconds(&registry)?,
             last_seen: families::LAST_SEEN.seconds(&registry)?,
+            unexcepted_first_seen: families::UNEXCEPTED_FIRST_SEEN.seconds(&registry)?,
+            unexcepted_last_seen: families::UNEXCEPTED_LAST_SEEN.seconds(&registry)?,
             sent_bytes: families::SENT_BYTES.counters(&registry)?,
             received_bytes: families::RECEIVED_BYTES.counters(&registry)?,
             encrypted_dns: families::ENCRYPTED_DNS.counters(&registry)?,
@@ -153,6 +157,8 @@ impl Metrics {
                     self.clients.with_label_values(&labels);
                     self.first_seen.with_label_values(&labels);
                     self.last_seen.with_label_values(&labels);
+                    self.unexcepted_first_seen.with_label_values(&labels);
+                    self.unexcepted_last_seen.with_label_values(&labels);
                 }
                 self.sent_bytes.with_label_values(&[&*vendor.id, &**network]);
                 self.received_bytes.with_label_values(&[&*vendor.id, &**network]);
@@ -239,6 +245,7 @@ impl Metrics {
     pub fn refresh(&self, correlator: &Correlator, tally: Tally, clients_since: Timestamp) {
         let policy = self.policy.load();
         let clients = correlator.clients(clients_since);
+        let unexcepted = correlator.vendors_unexcepted();
         let mut vendors = Vec::new();
         for (key, seen) in correlator.vendors() {
             let count = clients.get(key).copied().unwrap_or(0);
@@ -251,6 +258,10 @@ impl Metrics {
             let labels = [&**vendor, strength.label(), &**network];
             self.first_seen.with_label_values(&labels).set(seen.first.as_secs_f64());
             self.last_seen.with_label_values(&labels).set(seen.last.as_secs_f64());
+            let free = unexcepted.get(key).copied().unwrap_or_default();
+            let first = free.first.unwrap_or(Timestamp::ZERO).as_secs_f64();
+            self.unexcepted_first_seen.with_label_values(&labels).set(first);
+            self.unexcepted_last_seen.with_label_values(&labels).set(free.last.as_secs_f64());
             self.clients.with_label_values(&labels).set(i64::try_from(count).unwrap_or(i64::MAX));
         }
         self.correlator.store(Arc::new(CorrelatorState {
