@@ -7,11 +7,12 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::Failure;
 use super::config::FileArg;
-use crate::config::{StateFlags, key, keys, signatures::Sources};
+use crate::config::{Policy, StateFlags, key, keys};
+use crate::detect::Finding;
 use crate::detect::summary::by_client;
-use crate::export::findings::{self, Format};
+use crate::export::findings::{self, Context, Format};
 use crate::inventory::{InventoryError, Location, Query, Reader};
-use crate::signature::{Set, Strength};
+use crate::signature::Strength;
 use crate::time::Timestamp;
 
 #[derive(Debug, clap::Args)]
@@ -34,6 +35,9 @@ pub(super) struct Args {
     /// Only so many findings, those seen last
     #[arg(long, value_name = "NUMBER")]
     newest: Option<usize>,
+    /// Also what the configuration does not report: other vendors, listings and strengths
+    #[arg(long)]
+    all: bool,
     #[arg(long, value_enum, default_value_t)]
     format: Format,
     /// The database, where it is not the configured one
@@ -55,11 +59,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
             ))
         })?,
     };
-    // Only JSON quotes the evidence.
-    let set = match args.format {
-        Format::Json => Sources::configured(&config).load().map_err(Failure::usage)?,
-        Format::Table | Format::Csv => Set::default(),
-    };
+    let policy = Policy::load(&config, &[], Timestamp::ZERO).map_err(Failure::usage)?;
     let query = Query {
         vendors: args.vendor.clone(),
         networks: args.network.clone(),
@@ -69,9 +69,23 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
         newest: args.newest,
     };
     let found = Reader::open(&path).and_then(|reader| reader.findings(&query)).map_err(blame)?;
+    // Who is asked for by name is shown, whatever is reported otherwise.
+    let reported = found.iter().filter(|Finding { key, .. }| {
+        args.all || !args.vendor.is_empty() || policy.takes(&key.vendor, key.strength)
+    });
+    let rows = by_client(reported);
+    let context = Context::of(&policy);
     let mut out = BufWriter::new(io::stdout().lock());
-    findings::write_clients(&by_client(&found), &set, args.format, &mut out)?;
+    findings::write_clients(&rows, &context, args.format, &mut out)?;
     out.flush()?;
+    if rows.len() < found.len() {
+        eprintln!(
+            "{} more findings are not reported by the [signatures] of the configuration; --all \
+             shows them",
+            found.len() - rows.len()
+        );
+    }
+    context.write_signatures(&mut io::stderr().lock())?;
     Ok(())
 }
 

@@ -14,7 +14,7 @@ use crate::detect::Limits;
 use crate::detect::summary::{by_client, by_endpoint};
 use crate::detect::{Event, Finding};
 use crate::export::account::{Account, Tally};
-use crate::export::findings::{self, Format};
+use crate::export::findings::{self, Context, Format};
 use crate::time::Timestamp;
 
 #[derive(Debug, clap::Args)]
@@ -77,15 +77,20 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     if args.names {
         replayed.names.print(&mut out)?;
     } else {
-        print(args, &plan.policy, &replayed, &mut out)?;
+        let context = Context::of(&plan.policy);
+        print(args, &plan.policy, &context, &replayed, &mut out)?;
         out.flush()?;
         let ledgers = replayed.ledgers.iter().map(AsRef::as_ref);
         let account = Account::of(ledgers, 0, Some(&tally));
         if args.format == Format::Table {
             writeln!(out)?;
             account.write(&mut out)?;
+            writeln!(out)?;
+            context.write_signatures(&mut out)?;
         } else {
-            account.write(&mut io::stderr().lock())?;
+            let mut talk = io::stderr().lock();
+            account.write(&mut talk)?;
+            context.write_signatures(&mut talk)?;
         }
     }
     out.flush()?;
@@ -101,6 +106,7 @@ fn workers(asked: usize) -> NonZeroUsize {
 fn print(
     args: &Args,
     policy: &Policy,
+    context: &Context<'_>,
     replayed: &Replayed,
     out: &mut impl Write,
 ) -> io::Result<()> {
@@ -118,11 +124,11 @@ fn print(
     match args.by {
         By::Endpoint => {
             let rows = by_endpoint(reported);
-            findings::write_endpoints(&rows, &policy.set, args.format, out)
+            findings::write_endpoints(&rows, context, args.format, out)
         }
         By::Client => {
             let rows = by_client(reported);
-            findings::write_clients(&rows, &policy.set, args.format, out)
+            findings::write_clients(&rows, context, args.format, out)
         }
     }
 }

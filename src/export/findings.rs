@@ -5,7 +5,9 @@ use std::io::{self, Write};
 use comfy_table::{CellAlignment, Table, presets};
 use serde_json::{Value, json};
 
-use crate::detect::{Finding, Networks, Observed, Role, Row};
+use crate::config::Policy;
+use crate::detect::{Exception, Exceptions, Finding, Networks, Observed, Role, Row};
+use crate::signature::pack::Manifest;
 use crate::signature::{Class, Set};
 use crate::time::Timestamp;
 
@@ -19,15 +21,63 @@ pub enum Format {
     Csv,
 }
 
+/// What findings are held against when they are printed.
+#[derive(Debug)]
+pub struct Context<'a> {
+    pub set: &'a Set,
+    pub exceptions: &'a Exceptions,
+    /// Of the set, so that a line says by which signatures it was made.
+    hash: String,
+}
+
+impl<'a> Context<'a> {
+    #[must_use]
+    pub fn new(set: &'a Set, exceptions: &'a Exceptions) -> Self {
+        Self { set, exceptions, hash: set.hash() }
+    }
+
+    /// By this policy.
+    #[must_use]
+    pub fn of(policy: &'a Policy) -> Self {
+        Self::new(&policy.set, &policy.exceptions)
+    }
+
+    /// The exception that held when the finding was last seen.
+    fn exception(&self, finding: &Finding) -> Option<&'a Exception> {
+        self.exceptions.covering(&finding.key, finding.last_seen)
+    }
+
+    /// Says by which signatures the report was made: all together, and each pack.
+    pub fn write_signatures(&self, out: &mut impl Write) -> io::Result<()> {
+        writeln!(
+            out,
+            "Signatures: {} indicators of {} vendors, SHA-256 {}",
+            self.set.indicators().len(),
+            self.set.vendors().len(),
+            self.hash
+        )?;
+        for pack in self.set.packs() {
+            let Manifest { name, version, .. } = pack.manifest();
+            let digest = crate::signature::set::hex(pack.digest());
+            writeln!(
+                out,
+                "  pack {name} version {version}: {} names, SHA-256 {digest}",
+                pack.len()
+            )?;
+        }
+        Ok(())
+    }
+}
+
 /// Prints findings folded by endpoint.
 pub fn write_endpoints(
     rows: &[Row],
-    set: &Set,
+    context: &Context<'_>,
     format: Format,
     out: &mut impl Write,
 ) -> io::Result<()> {
     match format {
-        Format::Json => rows.iter().try_for_each(|row| writeln!(out, "{}", endpoint(row, set))),
+        Format::Json => rows.iter().try_for_each(|row| writeln!(out, "{}", endpoint(row, context))),
         Format::Csv => {
             write_csv_line(out, &ENDPOINT_COLUMNS)?;
             rows.iter()
@@ -50,24 +100,24 @@ pub fn write_endpoints(
 /// Prints findings by client.
 pub fn write_clients(
     rows: &[(Observed, &Finding)],
-    set: &Set,
+    context: &Context<'_>,
     format: Format,
     out: &mut impl Write,
 ) -> io::Result<()> {
     match format {
         Format::Json => rows
             .iter()
-            .try_for_each(|(observed, row)| writeln!(out, "{}", finding(*observed, row, set))),
+            .try_for_each(|(observed, row)| writeln!(out, "{}", finding(*observed, row, context))),
         Format::Csv => {
             write_csv_line(out, &CLIENT_COLUMNS)?;
             rows.iter().try_for_each(|(observed, row)| {
-                write_csv_line(out, &client_cells(*observed, row, full, usize::MAX))
+                write_csv_line(out, &client_cells(*observed, row, context, full, usize::MAX))
             })
         }
         Format::Table => {
             let mut table = plain(&CLIENT_COLUMNS);
             for (observed, row) in rows {
-                table.add_row(client_cells(*observed, row, brief, CITED));
+                table.add_row(client_cells(*observed, row, context, brief, CITED));
             }
             numbers(&mut table, &CLIENT_COLUMNS, &["count"]);
             if rows.iter().all(|(_, row)| row.key.tenant.is_empty()) {
@@ -76,14 +126,17 @@ pub fn write_clients(
             if rows.iter().all(|(_, row)| &*row.key.network == Networks::OTHER) {
                 hide(&mut table, &CLIENT_COLUMNS, "network");
             }
+            if rows.iter().all(|(_, row)| context.exception(row).is_none()) {
+                hide(&mut table, &CLIENT_COLUMNS, "exception");
+            }
             writeln!(out, "{}", table.trim_fmt())
         }
     }
 }
 
-/// One line of [`write_endpoints`] as JSON, with the evidence that `set` holds.
+/// One line of [`write_endpoints`] as JSON, with the evidence that the set holds.
 #[must_use]
-pub fn endpoint(row: &Row, set: &Set) -> Value {
+pub fn endpoint(row: &Row, context: &Context<'_>) -> Value {
     json!({
         "vendor": *row.vendor,
         "product": *row.product,
@@ -96,19 +149,23 @@ pub fn endpoint(row: &Row, set: &Set) -> Value {
         "last_seen": full(row.last_seen),
         "count": row.count,
         "evidence_class": row.class.map(Class::label),
-        "indicators": row.indicators.iter().map(|id| evidence(id, set)).collect::<Vec<_>>(),
+        "indicators": row.indicators
+            .iter()
+            .map(|id| evidence(id, context.set))
+            .collect::<Vec<_>>(),
+        "signatures": context.hash,
     })
 }
 
-/// A finding as JSON, with the evidence that `set` holds.
+/// A finding as JSON, with the evidence that the set holds.
 #[must_use]
-pub fn finding(observed: Observed, finding: &Finding, set: &Set) -> Value {
+pub fn finding(observed: Observed, finding: &Finding, context: &Context<'_>) -> Value {
     let key = &finding.key;
     let tallies: Vec<Value> = finding
         .tallies
         .iter()
         .map(|((id, signal), tally)| {
-            let mut told = evidence(id, set);
+            let mut told = evidence(id, context.set);
             told["signal"] = signal.label().into();
             told["purpose"] = tally.purpose.label().into();
             told["count"] = tally.count.into();
@@ -132,6 +189,10 @@ pub fn finding(observed: Observed, finding: &Finding, set: &Set) -> Value {
         "count": finding.count,
         "last_name": *finding.last_name,
         "indicators": tallies,
+        "exception": context.exception(finding).map(|exception| {
+            json!({ "until": full(exception.until), "reason": *exception.reason })
+        }),
+        "signatures": context.hash,
     })
 }
 
@@ -186,7 +247,7 @@ fn endpoint_cells(row: &Row, time: fn(Timestamp) -> String, most: usize) -> [Str
     ]
 }
 
-const CLIENT_COLUMNS: [&str; 14] = [
+const CLIENT_COLUMNS: [&str; 15] = [
     "tenant",
     "network",
     "client",
@@ -201,14 +262,16 @@ const CLIENT_COLUMNS: [&str; 14] = [
     "signals",
     "last name",
     "evidence",
+    "exception",
 ];
 
 fn client_cells(
     observed: Observed,
     finding: &Finding,
+    context: &Context<'_>,
     time: fn(Timestamp) -> String,
     most: usize,
-) -> [String; 14] {
+) -> [String; 15] {
     let key = &finding.key;
     let signals: Vec<&str> = finding.signals().keys().map(|signal| signal.label()).collect();
     let class = finding.tallies.values().filter_map(|tally| tally.class).min();
@@ -230,6 +293,9 @@ fn client_cells(
         signals.join(" "),
         finding.last_name.to_string(),
         cited(class, ids, most),
+        context.exception(finding).map_or_else(String::new, |exception| {
+            format!("{} (until {})", exception.reason, time(exception.until))
+        }),
     ]
 }
 
@@ -353,7 +419,8 @@ mod tests {
 
     #[test]
     fn a_table_shows_networks_only_where_there_are_any() {
-        let set = Set::default();
+        let (set, exceptions) = (Set::default(), Exceptions::default());
+        let set = Context::new(&set, &exceptions);
         for (network, shown) in [("other", false), ("office", true)] {
             let findings = [finding_in(network, "upd.acme.example")];
             let rows = summary::by_endpoint(&findings);
@@ -373,7 +440,9 @@ mod tests {
     fn json_has_one_whole_object_a_line() {
         let findings = [finding_in("other", "upd.acme.example"), finding_in("lab", "a\\010b")];
         let rows = summary::by_client(&findings);
-        let text = printed(|out| write_clients(&rows, &Set::default(), Format::Json, out));
+        let (set, exceptions) = (Set::default(), Exceptions::default());
+        let context = Context::new(&set, &exceptions);
+        let text = printed(|out| write_clients(&rows, &context, Format::Json, out));
         let lines: Vec<Value> =
             text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
         assert_eq!(lines.len(), 2);
@@ -387,7 +456,9 @@ mod tests {
     fn csv_quotes_what_must_be_and_starts_no_formula() {
         let findings = [finding_in("other", "=cmd|'x'!a1.acme.example")];
         let rows = summary::by_client(&findings);
-        let text = printed(|out| write_clients(&rows, &Set::default(), Format::Csv, out));
+        let (set, exceptions) = (Set::default(), Exceptions::default());
+        let context = Context::new(&set, &exceptions);
+        let text = printed(|out| write_clients(&rows, &context, Format::Csv, out));
         let lines: Vec<&str> = text.split_terminator("\r\n").collect();
         assert_eq!(lines.len(), 2);
         assert!(lines[1].contains("\"Agent, small\""), "{text}");

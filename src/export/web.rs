@@ -248,9 +248,10 @@ async fn api_findings(State(web): State<Arc<Web>>, Query(wanted): Query<Wanted>)
             && wanted.network.as_ref().is_none_or(|network| **network == *key.network)
             && wanted.client.is_none_or(|client| client == key.client.to_ip())
     });
+    let context = findings::Context::of(&policy);
     let list: Vec<_> = by_client(shown)
         .into_iter()
-        .map(|(observed, finding)| findings::finding(observed, finding, &policy.set))
+        .map(|(observed, finding)| findings::finding(observed, finding, &context))
         .collect();
     axum::Json(serde_json::json!({ "findings": list })).into_response()
 }

@@ -373,7 +373,8 @@ fn flow_id(path: &Path) -> u64 {
 }
 
 /// RFC 4648 §4.
-fn base64(octets: &[u8]) -> String {
+#[must_use]
+pub fn base64(octets: &[u8]) -> String {
     const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let mut out = String::new();
     for chunk in octets.chunks(3) {

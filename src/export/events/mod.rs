@@ -6,5 +6,5 @@
 mod eve;
 mod log;
 
-pub use eve::line;
+pub use eve::{base64, line};
 pub use log::{Log, LogError, Output};

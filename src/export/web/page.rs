@@ -16,11 +16,13 @@ pub(super) fn render(web: &Web) -> String {
     let state = web.metrics.correlator.load();
     let _ = writeln!(
         out,
-        "<p>Version {}. {} Looks for {} vendors by {} indicators.</p>",
+        "<p>Version {}. {} Looks for {} vendors by {} indicators \
+         (signatures <code>{}</code>).</p>",
         env!("CARGO_PKG_VERSION"),
         if web.ready.load(Relaxed) { "Capturing." } else { "<b>Not capturing.</b>" },
         policy.vendors().count(),
         policy.set.indicators().len(),
+        policy.set.hash(),
     );
     out.push_str(
         "<p><a href=\"metrics\">Metrics</a> · <a href=\"-/healthy\">healthy</a> · \
