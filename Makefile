@@ -61,7 +61,7 @@ bpf: ## compile the in-kernel programs again (clang 14); the objects are committ
 	scripts/bpf.sh
 
 generate: ## write the generated files again: rules, dashboard, unit, default configuration, tables
-	VENDORWATCH_BLESS=1 $(CARGO) test --locked --test tests -- generated
+	VENDORWATCH_BLESS=1 $(CARGO) test --locked --test tests -- generated examples_of_the_manual
 
 check-dashboard: ## the dashboard against Grafana's own types (needs npm)
 	scripts/check_dashboard.sh

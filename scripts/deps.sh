@@ -9,7 +9,7 @@ build=(/usr/include/pcap/pcap.h:libpcap-dev cc:gcc pkg-config:pkg-config make:ma
 demo=(curl:curl dig:dnsutils openssl:openssl ip:iproute2 ethtool:ethtool tcpdump:tcpdump python3:python3)
 test=(tshark:tshark prometheus:prometheus promtool:prometheus clang:clang llvm-objcopy:llvm
       /usr/include/bpf/bpf_helpers.h:libbpf-dev /usr/include/linux/bpf.h:linux-libc-dev
-      systemd-analyze:systemd chromium:chromium /usr/share/doc/python3-venv:python3-venv jq:jq tcpreplay:tcpreplay)
+      systemd-analyze:systemd named-checkzone:bind9-utils script:bsdutils chromium:chromium /usr/share/doc/python3-venv:python3-venv jq:jq tcpreplay:tcpreplay)
 bench=(valgrind:valgrind)
 
 need=("${build[@]}")

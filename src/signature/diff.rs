@@ -78,6 +78,26 @@ pub fn changes(old: &Set, new: &Set) -> Vec<Change> {
     changes
 }
 
+/// A name that a list of one set holds and that of the other does not.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct ListedName<'a> {
+    pub name: String,
+    /// The record of the list, of the set that holds the name.
+    pub indicator: &'a Arc<Indicator>,
+    pub added: bool,
+}
+
+/// Every difference between the lists of two sets, by millions if need be: what is gone, then what
+/// is new, each in the order of the packs.
+pub fn names<'a>(old: &'a Set, new: &'a Set) -> impl Iterator<Item = ListedName<'a>> {
+    let one_way = |from: &'a Set, to: &'a Set, added: bool| {
+        from.names_apart_from(to)
+            .filter(|(name, indicator)| !to.lists(name, &indicator.id))
+            .map(move |(name, indicator)| ListedName { name, indicator, added })
+    };
+    one_way(old, new, false).chain(one_way(new, old, true))
+}
+
 fn differing_fields(a: &Indicator, b: &Indicator) -> Vec<&'static str> {
     differing(&[
         ("number", a.number != b.number),

@@ -169,6 +169,9 @@ fn a_bad_reload_is_refused_by_name_and_the_old_one_stays() {
     let daemon = Daemon::start(&["-c", path_text(&path)]);
     for (text, part) in [
         ("[capture]\nkernel_flows = 4096\n", "only a restart can change capture.kernel_flows"),
+        ("[[network]]\nname = \"a\"\nvlans = [1]\n", "only a restart can change [[network]]"),
+        ("[[tenant]]\nname = \"a\"\nvnis = [1]\n", "only a restart can change [[tenant]]"),
+        ("[events]\nrepeat = \"2h\"\n", "only a restart can change events.repeat"),
         ("[signatures]\nmin_strenth = \"weak\"\n", ":2: unknown key"),
         ("[signatures]\ndisable = [\"nobody\"]\n", "nobody"),
     ] {
@@ -190,6 +193,66 @@ fn a_bad_reload_is_refused_by_name_and_the_old_one_stays() {
     let metrics = daemon.ask("GET", "/metrics", "localhost");
     assert_eq!(value(&metrics, "vendorwatch_config_last_reload_successful "), Some(1.0));
     assert!(daemon.ask("GET", "/config", "localhost").contains("min_strength = \"strong\""));
+}
+
+/// Builds a pack of one name.
+fn pack(directory: &Path, version: &str, name: &str) {
+    let list = directory.join("list");
+    std::fs::create_dir_all(&list).unwrap();
+    let described = "[vendor]\nid = \"kaspersky\"\nextends = true\n[[indicator]]\n\
+                     id = \"kaspersky.own\"\nnumber = 1900001\n\
+                     match = { kind = \"list\", value = \"names\" }\npurpose = \"update\"\n\
+                     product = \"Agent\"\nstrength = \"strong\"\nconfounders = [\"none known\"]\n\
+                     evidence = [{ class = \"C\", title = \"t\", reference = \"r\", \
+                     retrieved = \"2026-11-21\", says = \"s\" }]\n\
+                     first_seen = \"2026-11-21\"\nreview_by = \"2027-05-21\"\n";
+    std::fs::write(list.join("own.toml"), described).unwrap();
+    std::fs::write(list.join("names"), format!("{name}\n")).unwrap();
+    let output = directory.join("packs/own.pack");
+    let run = vendorwatch([
+        "signatures",
+        "pack",
+        path_text(&list),
+        "--name=own",
+        "--version",
+        version,
+        "--output",
+        path_text(&output),
+    ]);
+    assert_eq!(run.code, 0, "{}", run.stderr);
+}
+
+#[test]
+#[ignore = "needs CAP_NET_RAW"]
+fn packs_come_and_go_with_a_reload_and_the_metrics_say_which_are_in_use() {
+    let scratch = tempfile::tempdir().unwrap();
+    let packs = scratch.path().join("packs");
+    std::fs::create_dir(&packs).unwrap();
+    let daemon = Daemon::start(&["--signatures", path_text(&packs)]);
+    let reload = || {
+        let answer = daemon.ask("POST", "/-/reload", "localhost");
+        assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+        let metrics = daemon.ask("GET", "/metrics", "localhost");
+        let infos = metrics.lines().filter(|line| line.starts_with("vendorwatch_signatures_info{"));
+        let infos: Vec<String> = infos.map(str::to_owned).collect();
+        let all = infos.iter().find(|line| line.contains("=\"all\"")).unwrap().clone();
+        let own = infos.iter().find(|line| line.contains("=\"own\"")).cloned();
+        (all, own)
+    };
+    let (empty, none) = reload();
+    assert_eq!(none, None);
+    pack(scratch.path(), "1", "one.example.com");
+    let (one, own) = reload();
+    assert!(own.unwrap().contains("version=\"1\""));
+    assert_ne!(one, empty, "the hash over all is another");
+    assert_eq!(reload().0, one, "and the same while nothing changes");
+    pack(scratch.path(), "2", "two.example.com");
+    assert!(reload().1.unwrap().contains("version=\"2\""));
+    std::fs::write(packs.join("own.pack"), "no pack").unwrap();
+    let answer = daemon.ask("POST", "/-/reload", "localhost");
+    assert!(answer.starts_with("HTTP/1.1 500 ") && answer.contains("own.pack"), "{answer}");
+    std::fs::remove_file(packs.join("own.pack")).unwrap();
+    assert_eq!(reload(), (empty, None), "what is deleted is gone");
 }
 
 #[test]

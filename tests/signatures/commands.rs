@@ -2,43 +2,10 @@
 
 use std::fmt::Write as _;
 use std::fs;
-use std::path::Path;
-use std::process::{Command, Output};
 
 use tempfile::TempDir;
 
-fn vendorwatch(directory: &Path, arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_vendorwatch"))
-        .args(arguments)
-        .current_dir(directory)
-        .env_remove("VENDORWATCH_CONFIG")
-        .output()
-        .unwrap()
-}
-
-fn text(octets: &[u8]) -> String {
-    String::from_utf8_lossy(octets).into_owned()
-}
-
-/// Runs a command that must succeed; what it printed.
-fn done(directory: &Path, arguments: &[&str]) -> String {
-    let output = vendorwatch(directory, arguments);
-    assert!(output.status.success(), "{arguments:?}: {}", text(&output.stderr));
-    text(&output.stdout)
-}
-
-/// Runs a command that must refuse; what it said.
-fn refused(directory: &Path, arguments: &[&str]) -> String {
-    let output = vendorwatch(directory, arguments);
-    assert_eq!(output.status.code(), Some(2), "{arguments:?}: {}", text(&output.stderr));
-    text(&output.stderr)
-}
-
-fn tsv(directory: &Path, more: &[&str], name: &str) -> String {
-    let mut arguments = vec!["match", "--format", "tsv", name];
-    arguments.extend_from_slice(more);
-    done(directory, &arguments)
-}
+use super::program::{done, refused, text, tsv, vendorwatch};
 
 /// A directory with an imported list of `hosts` and its pack in `packs/`.
 fn imported(hosts: &str) -> TempDir {

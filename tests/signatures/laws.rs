@@ -6,7 +6,8 @@ use std::sync::LazyLock;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
 use vendorwatch::name::{escape_into, normalise_host, normalise_text};
-use vendorwatch::signature::{Indicator, Pattern, Set, Verdict, embedded, format};
+use vendorwatch::signature::pack::{Builder, List, Manifest};
+use vendorwatch::signature::{Indicator, Pack, Pattern, Set, Verdict, embedded, format};
 
 static SHIPPED: LazyLock<Set> = LazyLock::new(|| Set::build(embedded::files().unwrap()).unwrap());
 
@@ -211,5 +212,79 @@ fn look_alikes_in_other_scripts_are_other_names() {
         let mut name = String::new();
         normalise_host(&mut name, text.as_bytes());
         assert_eq!(decides(&name), None, "{text}");
+    }
+}
+
+/// A record for each pattern; the kinds as in files.
+fn records(patterns: &[(&str, String)]) -> String {
+    let mut text = "[vendor]\nid = \"acme\"\nname = \"Acme\"\ncountry = \"XX\"\n\
+                    default_enabled = false\ndisabled_reason = \"made up\"\n"
+        .to_owned();
+    for (number, (kind, value)) in (1_900_001..).zip(patterns) {
+        if *kind == "excluded" {
+            text += &format!(
+                "[[excluded]]\nmatch = {{ kind = \"suffix\", value = \"{value}\" }}\nreason = \"r\"\n"
+            );
+            continue;
+        }
+        text += &format!(
+            "[[indicator]]\nid = \"acme.{kind}-{value}\"\nnumber = {number}\n\
+             match = {{ kind = \"{kind}\", value = \"{value}\" }}\npurpose = \"update\"\n\
+             product = \"Agent\"\nstrength = \"strong\"\nconfounders = [\"none\"]\n\
+             evidence = [{{ class = \"C\", title = \"t\", reference = \"r\", \
+             retrieved = \"2026-11-21\", says = \"s\" }}]\n\
+             first_seen = \"2026-11-21\"\nreview_by = \"2027-05-21\"\n"
+        );
+    }
+    text
+}
+
+fn short_name() -> impl Strategy<Value = String> {
+    "[ab]{1,2}(\\.[ab]){0,3}"
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 128, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_pack_beside_files_answers_as_files_that_say_the_same(
+        filed in proptest::collection::btree_map(short_name(), 0..3_usize, 0..12),
+        packed in proptest::collection::btree_set((short_name(), any::<bool>()), 0..24),
+        asked in proptest::collection::vec(short_name(), 1..60),
+    ) {
+        let kinds = ["suffix", "host", "excluded"];
+        let mut patterns: Vec<(&str, String)> =
+            filed.iter().map(|(name, kind)| (kinds[*kind], name.clone())).collect();
+        let lists = [("list", "zones".to_owned()), ("host-list", "hosts".to_owned())];
+        let text = records(&[&patterns[..], &lists[..]].concat());
+        let mut builder = Builder::default();
+        for (name, exact) in &packed {
+            builder.add(name, u16::from(*exact)).unwrap();
+        }
+        let list = |indicator: &str, exact| List { indicator: indicator.into(), exact, names: 0 };
+        let manifest = Manifest {
+            lists: vec![list("acme.list-zones", false), list("acme.host-list-hosts", true)],
+            ..Manifest::default()
+        };
+        let pack = Pack::read(builder.finish(manifest).unwrap()).unwrap();
+        let file = format::parse("acme.toml", &text).unwrap();
+        let with_pack = Set::with_packs(vec![file], vec![std::sync::Arc::new(pack)]).unwrap();
+
+        // The same, said in one file; where both speak of a name in one way, the file's word counts.
+        for (name, exact) in &packed {
+            let kind = if *exact { "host" } else { "suffix" };
+            let is_said = patterns.iter().any(|(known, value)| {
+                value == name && (*known == kind || *known == "excluded" && kind == "suffix")
+            });
+            if !is_said {
+                patterns.push((kind, name.clone()));
+            }
+        }
+        let file = format::parse("acme.toml", &records(&patterns)).unwrap();
+        let alone = Set::build(vec![file]).unwrap();
+        for name in asked.iter().chain(filed.keys()).chain(packed.iter().map(|(name, _)| name)) {
+            let matched = |set: &Set| set.lookup(name).map(|hit| hit.matched.to_owned());
+            prop_assert_eq!(matched(&with_pack), matched(&alone), "{}", name);
+        }
     }
 }

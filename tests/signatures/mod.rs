@@ -1,6 +1,11 @@
-//! The signature data that ship.
+//! The signature data that ship, and the commands around them.
 
 mod bad;
+mod check;
 mod commands;
 mod data;
+mod exchange;
 mod laws;
+mod manual;
+mod program;
+mod reports;

@@ -24,10 +24,11 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
         directories: args.paths.clone(),
         ..Sources::default()
     };
-    let Contents { files, packs, mut faults } = sources.read().map_err(refusal)?;
-    faults.extend(lint::check(&files));
-    faults.extend(lint::overdue(&files, jiff::Zoned::now().date()));
+    let contents = sources.read().map_err(refusal)?;
+    let mut faults = contents.all_faults();
+    faults.extend(lint::overdue(&contents.files, jiff::Zoned::now().date()));
     faults.sort();
+    let Contents { files, packs, .. } = contents;
     for fault in &faults {
         eprintln!("{fault}");
     }
@@ -38,11 +39,17 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     }
     let set = Set::with_packs(files, packs)
         .map_err(|faults: Vec<Fault>| Failure::usage(LoadError::Wrong(faults)))?;
+    if set.indicators().is_empty() {
+        return Err(Failure::usage(LoadError::Empty));
+    }
+    let count = |number: usize, noun: &str| {
+        format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
+    };
     eprintln!(
-        "{} indicators of {} vendors, {} exclusions: no fault",
-        set.indicators().len(),
-        set.vendors().len(),
-        set.excluded().len()
+        "{} of {}, {}: no fault",
+        count(set.indicators().len(), "indicator"),
+        count(set.vendors().len(), "vendor"),
+        count(set.excluded().len(), "exclusion")
     );
     Ok(())
 }

@@ -33,6 +33,9 @@ pub(super) struct Args {
     /// Inventory or capture: say which findings would appear, vanish or change, too
     #[arg(long, value_name = "INVENTORY|CAPTURE")]
     against: Option<PathBuf>,
+    /// Names of lists that are printed one by one; the others are counted
+    #[arg(long, value_name = "NUMBER", default_value_t = 20)]
+    show_names: u64,
     #[command(flatten)]
     file: FileArg,
     #[command(flatten)]
@@ -45,6 +48,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     for change in diff::changes(&old, &new) {
         writeln!(out, "{change}")?;
     }
+    names(&old, &new, args.show_names, &mut out)?;
     if let Some(path) = &args.against {
         writeln!(out)?;
         if is_inventory(path)? {
@@ -54,6 +58,24 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
         }
     }
     out.flush()?;
+    Ok(())
+}
+
+/// What the lists of the two have not in common.
+fn names(old: &Set, new: &Set, show: u64, out: &mut impl Write) -> io::Result<()> {
+    let mut counts = BTreeMap::<Arc<str>, (u64, u64)>::new();
+    let mut shown = 0;
+    for diff::ListedName { name, indicator, added } in diff::names(old, new) {
+        let (more, fewer) = counts.entry(Arc::clone(&indicator.id)).or_default();
+        *(if added { more } else { fewer }) += 1;
+        if shown < show {
+            shown += 1;
+            writeln!(out, "{} {}: {name}", if added { '+' } else { '-' }, indicator.id)?;
+        }
+    }
+    for (id, (added, removed)) in counts {
+        writeln!(out, "~ {id}: names: {added} added, {removed} removed")?;
+    }
     Ok(())
 }
 

@@ -1,16 +1,18 @@
 //! `signatures export`: what is looked for, in the forms that others read.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow};
 
 use super::super::Failure;
 use super::super::config::FileArg;
 use crate::config::{Policy, SignatureFlags};
-use crate::signature::exchange::export::{Export, Form};
+use crate::export::events::base64;
+use crate::signature::exchange::export::{Export, Form, dataset};
 use crate::signature::{Indicator, Strength, Vendor};
 use crate::time::Timestamp;
 
@@ -43,7 +45,7 @@ enum Format {
     Hosts,
     /// Response policy zone, for resolvers
     Rpz,
-    /// Rules for DNS and TLS
+    /// Rules for DNS and TLS; lists as datasets beside the file, for version 8
     Suricata,
     /// Intelligence framework
     Zeek,
@@ -66,7 +68,12 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
         }
     };
     let takes = |vendor: &Vendor, indicator: &Indicator| chosen(vendor, indicator.strength);
-    let export = Export { set: &policy.set, takes: &takes, created: jiff::Zoned::now().date() };
+    let export = Export {
+        set: &policy.set,
+        takes: &takes,
+        created: jiff::Zoned::now().date(),
+        datasets: args.output.is_some(),
+    };
     let form = match args.format {
         Format::Toml => return toml(args, &export, &chosen),
         Format::Stix => Form::Stix,
@@ -89,6 +96,30 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     }
     written?;
     text.out.flush()?;
+    if form == Form::Suricata && export.lists().next().is_some() {
+        match &args.output {
+            Some(rules) => datasets(rules, &export)?,
+            None => eprintln!("lists are files of their own: name the rules with --output FILE"),
+        }
+    }
+    Ok(())
+}
+
+/// The names of each list to a file beside the rules, which load it.
+fn datasets(rules: &Path, export: &Export<'_>) -> anyhow::Result<()> {
+    let mut files = BTreeMap::new();
+    for indicator in export.lists() {
+        let path = rules.with_file_name(dataset(indicator));
+        let file =
+            File::create(&path).with_context(|| format!("cannot write {}", path.display()))?;
+        files.insert(&*indicator.id, BufWriter::new(file));
+    }
+    for (name, indicator) in export.set.listed_names() {
+        if let Some(file) = files.get_mut(&*indicator.id) {
+            writeln!(file, "{}", base64(name.as_bytes()))?;
+        }
+    }
+    files.into_values().try_for_each(|mut file| file.flush())?;
     Ok(())
 }
 

@@ -10,7 +10,7 @@ use anyhow::{Context, bail};
 use minisign::{PublicKey, SecretKeyBox};
 
 use super::super::Failure;
-use super::{progress_bar, refusal};
+use super::{SourceArgs, progress_bar, refusal};
 use crate::config::signatures::{LoadError, Sources};
 use crate::signature::exchange::{Taken, admit};
 use crate::signature::pack::{self, Builder, FileText, List, Manifest};
@@ -37,6 +37,8 @@ pub(super) struct Args {
     /// Lines of lists that are reported one by one; the others are counted
     #[arg(long, value_name = "NUMBER", default_value_t = 20)]
     show_skipped: usize,
+    #[command(flatten)]
+    sources: SourceArgs,
 }
 
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
@@ -84,7 +86,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let mut octets = builder.finish(manifest).map_err(anyhow::Error::from)?;
     let pack = Pack::read(octets.clone()).map_err(anyhow::Error::from)?;
     let digest = crate::signature::set::hex(pack.digest());
-    check_use(files, pack)?;
+    check_use(files, pack, &args.sources.sources()?)?;
     if let Some(key) = &args.secret_key {
         let signature = sign(key, &octets)?;
         pack::append_signature(&mut octets, &signature);
@@ -174,16 +176,20 @@ fn read_list(
     Ok(skipped)
 }
 
-/// Does the pack work beside the files in the binary, as it will in the daemon?
-fn check_use(mut files: Vec<crate::signature::File>, pack: Pack) -> Result<(), Failure> {
+/// Does the pack work beside the other files, as it will in the daemon?
+fn check_use(
+    mut files: Vec<crate::signature::File>,
+    pack: Pack,
+    sources: &Sources,
+) -> Result<(), Failure> {
     let replaced: HashSet<_> = files
         .iter()
         .filter(|file| !file.extends)
         .map(|file| Arc::clone(&file.vendor.record.id))
         .collect();
-    let mut built_in = Sources::default().read().map_err(refusal)?.files;
-    built_in.retain(|file| !replaced.contains(&file.vendor.record.id));
-    files.append(&mut built_in);
+    let mut others = sources.read_files().map_err(refusal)?.files;
+    others.retain(|file| !replaced.contains(&file.vendor.record.id));
+    files.append(&mut others);
     Set::with_packs(files, vec![Arc::new(pack)])
         .map(drop)
         .map_err(|faults| refusal(LoadError::Wrong(faults)))

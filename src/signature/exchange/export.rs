@@ -1,10 +1,12 @@
 //! What is looked for, in the forms that resolvers and other sensors read.
 
 use core::fmt::{self, Write};
+use std::collections::{BTreeSet, HashMap};
 
 use serde::Serialize;
 use serde_json::json;
 
+use crate::signature::labels::{Seed, Suffixes};
 use crate::signature::{Excluded, Indicator, Listing, Pattern, Set, Strength, Vendor};
 
 /// The forms.
@@ -30,6 +32,15 @@ pub struct Export<'a> {
     pub takes: &'a dyn Fn(&Vendor, &Indicator) -> bool,
     /// The day that documents carry.
     pub created: jiff::civil::Date,
+    /// The caller writes each list to a file beside the rules, see [`dataset`]; otherwise rules
+    /// leave lists out, since a rule a name would be millions.
+    pub datasets: bool,
+}
+
+/// The file that a rule loads the names of a list from: base64, a name a line.
+#[must_use]
+pub fn dataset(indicator: &Indicator) -> String {
+    format!("{}.lst", indicator.id)
 }
 
 /// One thing to look for. Lists give one a name.
@@ -82,13 +93,23 @@ impl Export<'_> {
         })
     }
 
-    fn each(&self, act: &mut dyn FnMut(&Item<'_>) -> fmt::Result) -> fmt::Result {
-        for indicator in self.set.indicators() {
-            let Some(vendor) = self.set.vendor(&indicator.vendor) else { continue };
+    /// The lists that are taken, as one item each.
+    pub fn lists(&self) -> impl Iterator<Item = &Indicator> {
+        self.records().map(|item| item.indicator).filter(|indicator| is_list(&indicator.pattern))
+    }
+
+    fn records(&self) -> impl Iterator<Item = Item<'_>> {
+        self.set.indicators().iter().filter_map(|indicator| {
+            let vendor = self.set.vendor(&indicator.vendor)?;
             let pattern = &indicator.pattern;
-            if (self.takes)(vendor, indicator) && !matches!(pattern, Pattern::Listed { .. }) {
-                act(&Item { indicator, vendor, pattern })?;
-            }
+            (self.takes)(vendor, indicator).then_some(Item { indicator, vendor, pattern })
+        })
+    }
+
+    /// Every record, and in the place of lists their names.
+    fn each(&self, act: &mut dyn FnMut(&Item<'_>) -> fmt::Result) -> fmt::Result {
+        for item in self.records().filter(|item| !is_list(item.pattern)) {
+            act(&item)?;
         }
         for (name, indicator) in self.set.listed_names() {
             let Some(vendor) = self.set.vendor(&indicator.vendor) else { continue };
@@ -119,22 +140,35 @@ impl Export<'_> {
         writeln!(out, "$TTL 300")?;
         writeln!(out, "@ SOA localhost. root.localhost. ({serial} 3600 600 604800 300)")?;
         writeln!(out, "@ NS localhost.")?;
-        self.each(&mut |item| rpz_record(item.pattern, ".", &item.indicator.id, out))?;
-        for record in self.set.excluded() {
-            rpz_record(&record.pattern, "rpz-passthru.", "excluded", out)?;
+        // Exclusions count below what is exported; there they are the longer names, which win.
+        let mut above: HashMap<&str, Vec<usize>> = HashMap::new();
+        let excluded = self.set.excluded();
+        for (at, record) in excluded.iter().enumerate() {
+            for parent in record.pattern.name().into_iter().flat_map(parents) {
+                above.entry(parent).or_default().push(at);
+            }
+        }
+        let mut needed = BTreeSet::new();
+        self.each(&mut |item| {
+            if let Pattern::Suffix(name) = item.pattern {
+                needed.extend(above.get(&**name).into_iter().flatten());
+            }
+            rpz_record(item.pattern, ".", &item.indicator.id, out)
+        })?;
+        let is_prefix = |at: &usize| matches!(excluded[*at].pattern, Pattern::Prefix { .. });
+        needed.extend((0..excluded.len()).filter(is_prefix));
+        for at in needed {
+            rpz_record(&excluded[at].pattern, "rpz-passthru.", "excluded", out)?;
         }
         Ok(())
     }
 
     fn suricata(&self, out: &mut dyn Write) -> fmt::Result {
         writeln!(out, "# Endpoints of listed vendors, vendorwatch {}", self.created)?;
-        self.each(&mut |item| {
-            if matches!(item.indicator.pattern, Pattern::Listed { .. }) {
-                // A rule a name would be millions; such lists are for resolvers.
-                return Ok(());
-            }
-            suricata_rules(item, out)
-        })
+        for item in self.records().filter(|item| self.datasets || !is_list(item.pattern)) {
+            suricata_rules(&item, out)?;
+        }
+        Ok(())
     }
 
     fn zeek(&self, out: &mut dyn Write) -> fmt::Result {
@@ -230,6 +264,15 @@ impl Export<'_> {
     }
 }
 
+/// The name and what stands above it, by whole labels.
+fn parents(name: &str) -> impl Iterator<Item = &str> {
+    Suffixes::new(name, Seed(0)).map(|suffix| &name[suffix.start..])
+}
+
+const fn is_list(pattern: &Pattern) -> bool {
+    matches!(pattern, Pattern::Listed { .. })
+}
+
 /// `Kaspersky Endpoint Security: update, strong`.
 fn describe(item: &Item<'_>) -> String {
     let Indicator { product, purpose, strength, .. } = item.indicator;
@@ -266,6 +309,7 @@ fn rpz_record(pattern: &Pattern, target: &str, about: &str, out: &mut dyn Write)
 fn suricata_rules(item: &Item<'_>, out: &mut dyn Write) -> fmt::Result {
     let number = item.indicator.number;
     let about: String = describe(item)
+        .replace(": ", ", ")
         .chars()
         .map(|character| if "\";:\\|".contains(character) { ' ' } else { character })
         .collect();
@@ -278,7 +322,7 @@ fn suricata_rules(item: &Item<'_>, out: &mut dyn Write) -> fmt::Result {
             item.indicator.strength.label()
         )
     };
-    let (content, options) = match item.pattern {
+    let look = match item.pattern {
         Pattern::Prefix { .. } => {
             return writeln!(
                 out,
@@ -287,18 +331,29 @@ fn suricata_rules(item: &Item<'_>, out: &mut dyn Write) -> fmt::Result {
                 tail(number)
             );
         }
-        Pattern::Suffix(name) => (suricata_content(&format!(".{name}")), "nocase; endswith;"),
-        Pattern::Exact(name) => (suricata_content(name), "nocase; startswith; endswith;"),
-        Pattern::Listed { .. } => return Ok(()),
+        Pattern::Suffix(name) => {
+            let content = suricata_content(name);
+            format!("dotprefix; content:\".{content}\"; nocase; endswith;")
+        }
+        Pattern::Exact(name) => {
+            let content = suricata_content(name);
+            format!("content:\"{content}\"; nocase; startswith; endswith;")
+        }
+        Pattern::Listed { exact, .. } => {
+            if !exact {
+                writeln!(out, "# Of these zones the names themselves, not those below them:")?;
+            }
+            let file = dataset(item.indicator);
+            format!("to_lowercase; dataset:isset,vendorwatch-{number},type string,load {file};")
+        }
     };
-    let prepare = if matches!(item.pattern, Pattern::Suffix(_)) { " dotprefix;" } else { "" };
     for (protocol, field, number) in
         [("dns", "dns.query", number), ("tls", "tls.sni", number + TLS_RULES)]
     {
         writeln!(
             out,
             "alert {protocol} any any -> any any (msg:\"vendorwatch {about}\"; \
-             {field};{prepare} content:\"{content}\"; {options} {}",
+             {field}; {look} {}",
             tail(number)
         )?;
     }
@@ -372,13 +427,15 @@ mod tests {
     use super::*;
     use crate::signature::{embedded, format};
 
+    const TODAY: jiff::civil::Date = jiff::civil::date(2026, 11, 21);
+
     fn set() -> Set {
         Set::build(embedded::files().unwrap()).unwrap()
     }
 
     fn exported(set: &Set, form: Form) -> String {
         let mut text = String::new();
-        Export { set, takes: &|_, _| true, created: jiff::civil::date(2026, 11, 21) }
+        Export { set, takes: &|_, _| true, created: TODAY, datasets: true }
             .write(form, &mut text)
             .unwrap();
         text
@@ -407,8 +464,7 @@ mod tests {
     fn a_file_is_the_same_after_export_and_import() {
         for file in embedded::files().unwrap() {
             let set = Set::build(vec![file.clone()]).unwrap();
-            let export =
-                Export { set: &set, takes: &|_, _| true, created: jiff::civil::date(2026, 11, 21) };
+            let export = Export { set: &set, takes: &|_, _| true, created: TODAY, datasets: false };
             let text = export.toml(&file.vendor.record).unwrap();
             let again = format::parse(&file.name, &text).unwrap();
             assert_eq!(again.vendor.record, file.vendor.record);
@@ -469,7 +525,6 @@ mod tests {
         assert!(text.contains("@ SOA localhost. root.localhost. (2026112100 "));
         assert!(text.lines().any(|line| line.starts_with("*.upd.kaspersky.com CNAME .")));
         assert!(text.lines().any(|line| line.contains(".rpz-ip CNAME . ; kaspersky.")));
-        assert!(text.contains("CNAME rpz-passthru."));
     }
 
     #[test]

@@ -49,6 +49,15 @@ pub const NUMBERS: core::ops::RangeInclusive<u32> = 1_000_000..=1_999_999;
 
 /// Reads a file. Faults are in the order of their lines.
 pub fn parse(name: &str, text: &str) -> Result<File, Vec<Fault>> {
+    match parse_part(name, text) {
+        (Some(file), faults) if faults.is_empty() => Ok(file),
+        (_, faults) => Err(faults),
+    }
+}
+
+/// Reads as much of a file as can be read: its faults, and the records that have none.
+#[must_use]
+pub fn parse_part(name: &str, text: &str) -> (Option<File>, Vec<Fault>) {
     let mut reader = Reader::new(name, text);
     let (root, errors) = DeTable::parse_recoverable(text);
     for error in &errors {
@@ -58,15 +67,9 @@ pub fn parse(name: &str, text: &str) -> Result<File, Vec<Fault>> {
     banned_words(&mut reader, text);
     // What the recovery made of broken syntax would only repeat the fault in other words.
     let file = if errors.is_empty() { read_file(&mut reader, name, root.get_ref()) } else { None };
-    match file {
-        Some(file) if reader.faults.is_empty() => {
-            Ok(File { digest: Sha256::digest(text).into(), ..file })
-        }
-        _ => {
-            reader.faults.sort();
-            Err(reader.faults)
-        }
-    }
+    reader.faults.sort();
+    let file = file.map(|file| File { digest: Sha256::digest(text).into(), ..file });
+    (file, reader.faults)
 }
 
 /// Reads many files; the faults are those of all of them.
