@@ -54,7 +54,8 @@ const COMMANDS: &[(&str, &str)] = &[
     ("", "signatures export --format hosts --signatures acme.toml --vendor acme"),
     (
         "For platforms (`stix` is a bundle of the same).",
-        "signatures export --format misp --signatures acme.toml --vendor acme",
+        "signatures export --format misp --signatures acme.toml --signatures.built-in=false \
+         --vendor acme",
     ),
 ];
 
@@ -120,5 +121,7 @@ fn lasting(said: &str) -> String {
         let words = words.iter().map(|word| if is_hash(word) { "3f0c…" } else { word });
         words.collect::<Vec<_>>().join(" ")
     };
+    // As a terminal shows them.
+    let said = said.replace('\t', "    ");
     said.lines().map(line).collect::<Vec<_>>().join("\n").trim_end().to_owned() + "\n"
 }
