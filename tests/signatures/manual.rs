@@ -63,7 +63,12 @@ const COMMANDS: &[(&str, &str)] = &[
 fn the_examples_of_the_manual_say_what_the_program_says() {
     let directory = tempfile::tempdir().unwrap();
     let at = directory.path();
-    let write = |name: &str, content: &str| fs::write(at.join(name), content).unwrap();
+    // Of today, so that no review is ever overdue.
+    let write = |name: &str, content: &str| {
+        let [today, review] = days();
+        let content = content.replace("2026-11-21", &today).replace("2027-05-21", &review);
+        fs::write(at.join(name), content).unwrap();
+    };
     write("acme.toml", &acme(&["upd.acme.example"]));
     write(
         "next.toml",
@@ -109,12 +114,20 @@ fn the_examples_of_the_manual_say_what_the_program_says() {
     assert_eq!(said, held, "{EXAMPLES} is stale: `make generate`, then read the difference");
 }
 
+/// Today, and half a year from now.
+fn days() -> [String; 2] {
+    let today = jiff::Zoned::now().date();
+    let review = today.checked_add(jiff::Span::new().days(181)).unwrap();
+    [today.to_string(), review.to_string()]
+}
+
 /// Without what another day changes: the day itself, and hashes over it.
 fn lasting(said: &str) -> String {
-    let today = jiff::Zoned::now().date();
+    let [today, review] = days();
     let said = said
-        .replace(&today.to_string(), "2026-11-21")
-        .replace(&today.strftime("%Y%m%d").to_string(), "20261121");
+        .replace(&today, "2026-11-21")
+        .replace(&review, "2027-05-21")
+        .replace(&today.replace('-', ""), "20261121");
     let is_hash = |word: &str| word.len() == 64 && word.bytes().all(|b| b.is_ascii_hexdigit());
     let line = |line: &str| -> String {
         let words: Vec<&str> = line.split(' ').collect();
