@@ -36,7 +36,7 @@ impl Trust {
         let unreadable = |why| LoadError::Unreadable { path: path.to_owned(), why };
         let untrusted = |why| LoadError::Untrusted { path: path.to_owned(), why };
         if let Some((pack, signature)) = find(path, held).map_err(unreadable)? {
-            self.check(signature.as_deref(), || Signed(pack.signed_octets())).map_err(untrusted)?;
+            self.check(signature.as_deref(), || Signed::of(pack)).map_err(untrusted)?;
             return Ok(Arc::clone(pack));
         }
         let octets = fs::read(path).map_err(unreadable)?;
@@ -99,15 +99,22 @@ fn find<'a>(
 }
 
 /// The library asks for a reader that could be rewound, and never rewinds it.
-struct Signed<R>(R);
+struct Signed<'a>(io::Chain<&'a [u8], &'a [u8]>);
 
-impl<R: Read> Read for Signed<R> {
+impl<'a> Signed<'a> {
+    fn of(pack: &'a Pack) -> Self {
+        let [octets, digest] = pack.signed_octets();
+        Self(octets.chain(digest))
+    }
+}
+
+impl Read for Signed<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         self.0.read(buffer)
     }
 }
 
-impl<R> Seek for Signed<R> {
+impl Seek for Signed<'_> {
     fn seek(&mut self, _: SeekFrom) -> io::Result<u64> {
         Err(io::ErrorKind::Unsupported.into())
     }

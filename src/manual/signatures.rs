@@ -203,6 +203,9 @@
 //!
 #![doc = include_str!("signature-commands.md")]
 //!
+//! `stix` and `misp` write a bundle and an event of the same records, for platforms; the ids of the
+//! records stay the same from export to export.
+//!
 //!
 //! # What the built-in files hold
 //!

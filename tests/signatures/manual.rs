@@ -52,11 +52,6 @@ const COMMANDS: &[(&str, &str)] = &[
     ),
     ("", "signatures export --format zeek --signatures acme.toml --vendor acme"),
     ("", "signatures export --format hosts --signatures acme.toml --vendor acme"),
-    (
-        "For platforms (`stix` is a bundle of the same).",
-        "signatures export --format misp --signatures acme.toml --signatures.built-in=false \
-         --vendor acme",
-    ),
 ];
 
 #[test]

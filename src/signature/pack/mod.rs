@@ -31,7 +31,6 @@ pub use code::Unwritable;
 pub use manifest::{FileText, List, Manifest};
 
 use core::ops::Range;
-use std::io;
 
 use sha2::{Digest, Sha256};
 
@@ -173,9 +172,10 @@ impl Pack {
         &self.digest
     }
 
-    /// What a signature of it covers.
-    pub fn signed_octets(&self) -> impl io::Read {
-        io::Read::chain(&*self.octets, &self.digest[..])
+    /// What a signature of it covers, in two parts.
+    #[must_use]
+    pub fn signed_octets(&self) -> [&[u8]; 2] {
+        [&self.octets, &self.digest]
     }
 
     /// Octets that it takes in memory, apart from its manifest and tails.
