@@ -1,6 +1,7 @@
 //! The laws of matching, held against the set that ships: whatever its names are, names from the
 //! wire meet them by whole labels, in one spelling, and the longest decides.
 
+use std::fmt::Write as _;
 use std::sync::LazyLock;
 
 use proptest::prelude::*;
@@ -222,19 +223,23 @@ fn records(patterns: &[(&str, String)]) -> String {
         .to_owned();
     for (number, (kind, value)) in (1_900_001..).zip(patterns) {
         if *kind == "excluded" {
-            text += &format!(
+            write!(
+                text,
                 "[[excluded]]\nmatch = {{ kind = \"suffix\", value = \"{value}\" }}\nreason = \"r\"\n"
-            );
+            )
+            .unwrap();
             continue;
         }
-        text += &format!(
+        write!(
+            text,
             "[[indicator]]\nid = \"acme.{kind}-{value}\"\nnumber = {number}\n\
              match = {{ kind = \"{kind}\", value = \"{value}\" }}\npurpose = \"update\"\n\
              product = \"Agent\"\nstrength = \"strong\"\nconfounders = [\"none\"]\n\
              evidence = [{{ class = \"C\", title = \"t\", reference = \"r\", \
              retrieved = \"2026-11-21\", says = \"s\" }}]\n\
              first_seen = \"2026-11-21\"\nreview_by = \"2027-05-21\"\n"
-        );
+        )
+        .unwrap();
     }
     text
 }

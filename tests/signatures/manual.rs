@@ -1,6 +1,7 @@
 //! The examples of the manual: every command, and what it says when it is run. `make generate`
 //! writes them anew.
 
+use std::fmt::Write as _;
 use std::fs;
 
 use super::program::{acme, text, vendorwatch};
@@ -93,9 +94,9 @@ fn the_examples_of_the_manual_say_what_the_program_says() {
         let words: Vec<&str> = line.split_whitespace().collect();
         let output = vendorwatch(at, &words);
         if !about.is_empty() {
-            said += &format!("{about}\n\n");
+            write!(said, "{about}\n\n").unwrap();
         }
-        said += &format!("```text\n$ vendorwatch {}\n", words.join(" "));
+        write!(said, "```text\n$ vendorwatch {}\n", words.join(" ")).unwrap();
         said += &text(&output.stdout);
         said += &text(&output.stderr);
         said += "```\n\n";
