@@ -101,6 +101,7 @@ impl Flights {
             keys: None,
             second: None,
             server: None,
+            unread: None,
             stream,
             base,
             samples: [clear.sample(), 0, 0, 0],

@@ -12,6 +12,8 @@
 //!
 //! State is kept for hellos of which something is missing, until [`Flights::LIFETIME`] is over or
 //! the octets of [`Limits::flight_bytes`] are used up; then the oldest is read as far as it goes.
+//! So it is for a flow whose first packet does not open: a mirror may deliver the server's first,
+//! and the client's is then the beginning of the same connection.
 
 mod budget;
 mod clear;
@@ -38,7 +40,7 @@ use crate::visibility::{HandshakeOutcome, HandshakeProtocol, Ledger};
 use budget::Budget;
 use hello::{Kind, Step, feed, report, tell};
 use settled::{Entry, Settled};
-use unread::from_well_known_port;
+use unread::{Prior, Unread, from_well_known_port};
 
 /// What [`Flights`] may use.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -101,6 +103,8 @@ struct Flight {
     second: Option<(ConnectionId, Option<Keys>)>,
     /// The SCID of the server's Initials: the client's next DCID, with the keys of the first.
     server: Option<ConnectionId>,
+    /// Set while no packet of the flow opened.
+    unread: Option<Unread>,
     stream: Reassembly,
     /// Where in the connection's handshake octets `stream` begins.
     base: u64,
@@ -258,13 +262,16 @@ impl Flights {
         let header = &initial.header;
         let now = self.now;
         let (dcid, scid) = (self.short(header.dcid), self.short(header.scid));
-        let mut known = false;
+        let mut prior = Prior::Nothing;
         if let Some(entry) = self.settled.find(place.tag, now) {
             if !entry.client_known {
                 // What did not open once is not tried again.
-                if entry.client_is_low == place.from_low && entry.dcid == dcid {
+                if entry.client_is_low == place.from_low && entry.dcid == dcid
+                    || dcid != 0 && entry.alias == dcid
+                {
                     return;
                 }
+                prior = Prior::Settled;
             } else if entry.client_is_low != place.from_low {
                 entry.server = scid;
                 return;
@@ -282,7 +289,7 @@ impl Flights {
                 entry.alias = dcid;
                 return;
             } else {
-                known = true;
+                prior = Prior::Settled;
             }
         }
         let dcid_tag = dcid_tag(&self.hasher, packet.path.tenant, header.dcid);
@@ -302,16 +309,15 @@ impl Flights {
             self.settled.insert(place.tag, now, moved);
             return;
         }
-        self.begin(packet, initial, known, ledger, out);
+        self.begin(packet, initial, prior, ledger, out);
     }
 
-    /// The first packet of a connection, as far as is known. `known`: the client has one on this
-    /// flow already, so this may be its second flight with the server's side unseen.
+    /// The first packet of a connection, as far as is known.
     fn begin(
         &mut self,
         packet: &Packet<'_>,
         initial: &Initial<'_>,
-        known: bool,
+        prior: Prior,
         ledger: &Ledger,
         out: &mut impl FnMut(&Handshake<'_>),
     ) {
@@ -319,31 +325,22 @@ impl Flights {
         if !initial.may_be_first() {
             // The server's, whose DCID is the client's own and may be short or empty; or a second
             // flight with the server's short one.
-            if !known {
-                let outcome = if from_well_known_port(&packet.path.reversed()) {
-                    HandshakeOutcome::Gap
-                } else {
-                    HandshakeOutcome::OneWay
-                };
-                self.unread(&begun, outcome, packet, ledger, out);
-            }
-            return;
+            let outcome = if from_well_known_port(&packet.path.reversed()) {
+                HandshakeOutcome::Gap
+            } else {
+                HandshakeOutcome::OneWay
+            };
+            return self.unopened(&begun, outcome, prior, (packet, initial), ledger, out);
         }
         if !self.budget.take(self.now) {
             ledger.derivations_refused.add(1);
-            self.unread(&begun, HandshakeOutcome::Evicted, packet, ledger, out);
+            if matches!(prior, Prior::Nothing) {
+                self.unread(&begun, HandshakeOutcome::Evicted, packet, ledger, out);
+            }
             return;
         }
         let keys = self.schedules.client(initial.scheme.salt, initial.header.dcid);
         let Ok(payload) = keys.open(initial, &mut self.scratch) else {
-            if known {
-                let place = self.place(packet);
-                let alias = self.short(initial.header.dcid);
-                if let Some(entry) = self.settled.find(place.tag, self.now) {
-                    entry.alias = alias;
-                }
-                return;
-            }
             let outcome = if initial.cut {
                 HandshakeOutcome::Truncated
             } else if from_well_known_port(&packet.path) {
@@ -351,18 +348,24 @@ impl Flights {
             } else {
                 HandshakeOutcome::Undecryptable
             };
-            self.unread(&begun, outcome, packet, ledger, out);
-            return;
+            return self.unopened(&begun, outcome, prior, (packet, initial), ledger, out);
         };
         let frames = CryptoFrames::new(payload, initial.scheme.dialect, initial.cut);
         let mut stream = self.spare.pop().unwrap_or_default();
         let step = feed(&mut stream, frames, initial, begun.kind);
-        ledger.handshake_begun(begun.kind.protocol());
+        let server = match prior {
+            Prior::Unread(slot) => self.take_over(slot, packet, begun.kind, ledger),
+            Prior::Nothing | Prior::Settled => None,
+        };
+        if server.is_none() {
+            ledger.handshake_begun(begun.kind.protocol());
+        }
         let flight = Flight {
             begun,
             keys: Some(keys),
             second: None,
-            server: None,
+            server: server.flatten(),
+            unread: None,
             stream,
             base: 0,
             samples: [initial.sample(), 0, 0, 0],
@@ -384,6 +387,9 @@ impl Flights {
         out: &mut impl FnMut(&Handshake<'_>),
     ) {
         let Some(flight) = self.unfinished.get_mut(slot) else { return };
+        if flight.unread.is_some() {
+            return self.reconsider(slot, packet, initial, ledger, out);
+        }
         let header = &initial.header;
         if packet.path.source == flight.begun.path.destination {
             flight.server = Some(ConnectionId::new(header.scid));
@@ -439,7 +445,13 @@ impl Flights {
             let tenant = flight.begun.path.tenant;
             let old = dcid_tag(&self.hasher, tenant, flight.begun.dcid.octets());
             flight.begun.version = header.version;
-            flight.begun.kind = Kind::Initial(dialect);
+            let (before, kind) = (flight.begun.kind.protocol(), Kind::Initial(dialect));
+            if before != kind.protocol() {
+                // One connection, but a handshake of each protocol.
+                ledger.handshake(before, HandshakeOutcome::UnsupportedVersion);
+                ledger.handshake_begun(kind.protocol());
+            }
+            flight.begun.kind = kind;
             flight.begun.dcid = dcid;
             flight.keys = own_keys;
             flight.second = None;
@@ -495,7 +507,9 @@ impl Flights {
         }
         let (key, _) = flight.begun.path.key();
         let hash = self.hasher.path(&flight.begun.path);
-        self.by_dcid.insert(self.begun_tag(&flight.begun), (hash, key));
+        if flight.unread.is_none() {
+            self.by_dcid.insert(self.begun_tag(&flight.begun), (hash, key));
+        }
         self.unfinished.charge(0, flight.stream.footprint());
         self.unfinished.insert(hash, key, now, flight);
     }
@@ -512,11 +526,14 @@ impl Flights {
     ) {
         let flight = removed.value;
         self.unfinished.charge(flight.stream.footprint(), 0);
-        self.by_dcid.remove(&self.begun_tag(&flight.begun));
-        let outcome = match why {
+        if flight.unread.is_none() {
+            self.by_dcid.remove(&self.begun_tag(&flight.begun));
+        }
+        let outcome = match (why, flight.unread) {
+            (_, Some(unread)) => unread.outcome,
             _ if flight.begun.kind == Kind::Unsupported => HandshakeOutcome::UnsupportedVersion,
-            HandshakeOutcome::Timeout if flight.stream.has_hole() => HandshakeOutcome::Gap,
-            why => why,
+            (HandshakeOutcome::Timeout, _) if flight.stream.has_hole() => HandshakeOutcome::Gap,
+            (why, _) => why,
         };
         let Seen { source, number, .. } = flight.begun.seen;
         let at = at.unwrap_or_else(|| flight.begun.seen.at.plus(Self::LIFETIME));
@@ -539,7 +556,7 @@ impl Flights {
         let entry = Entry {
             alias: flight.second.as_ref().map_or(0, |(cid, _)| self.short(cid.octets())),
             server: flight.server.map_or(0, |cid| self.short(cid.octets())),
-            client_known: true,
+            client_known: flight.unread.is_none(),
             samples: [flight.samples[0], flight.samples[1]],
             ..Entry::default()
         };

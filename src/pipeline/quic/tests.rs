@@ -306,13 +306,88 @@ fn what_cannot_be_read_has_its_outcome() {
     assert_eq!(
         bench.outcomes(),
         [
-            HandshakeOutcome::Undecryptable,
-            HandshakeOutcome::OneWay,
             HandshakeOutcome::Truncated,
             HandshakeOutcome::Malformed,
+            HandshakeOutcome::Undecryptable,
+            HandshakeOutcome::OneWay,
             HandshakeOutcome::UnsupportedVersion,
         ]
     );
+}
+
+/// A mirror of two links, or of two directions, delivers in any order. The server's ID may be
+/// empty, short, or long enough to be a client's first one.
+#[test]
+fn a_server_that_overtakes_its_client_is_the_same_handshake() {
+    let message = hello(b"a.example", 1_800);
+    for scid in [&b""[..], b"me", b"client-id"] {
+        for port in [443, 8_443] {
+            let path =
+                Path { destination: Endpoint { port, ..path(50_000).destination }, ..path(50_000) };
+            let mut bench = Bench::default();
+            let mut client = Client::new(Version::V1, DCID, scid);
+            let mut server = Client::new(Version::V1, b"server keys", b"server-id");
+            server.dcid = scid.to_vec();
+            let answer = server.initial(&crypto(0, b"\x02"), 1_200);
+            bench.datagram(path.reversed(), &answer);
+            bench.datagram(path.reversed(), &answer);
+            assert_eq!(bench.copies(), 1);
+            assert!(bench.said.is_empty() && bench.flights.len() == 1, "it waits for its client");
+            bench.names();
+            bench.datagram(path, &client.initial(&crypto(0, &message[..900]), 1_200));
+            bench.names();
+            // The rest comes with the ID that the server had answered with.
+            client.dcid = b"server-id".to_vec();
+            bench.datagram(path.reversed(), &server.initial(&crypto(9, b"\x02"), 1_200));
+            bench.datagram(path, &client.initial(&crypto(900, &message[900..]), 1_200));
+            bench.later(60_000);
+            assert_eq!(bench.names(), ["a.example"], "{scid:?} {port}");
+            assert_eq!(bench.said[0].3, path);
+            assert_eq!(bench.outcomes(), [HandshakeOutcome::Named]);
+        }
+    }
+}
+
+#[test]
+fn a_connection_that_cannot_be_opened_is_one_whoever_is_heard() {
+    let mut client = Client::new(Version::V1, DCID, b"client-id");
+    let mut server = Client::new(Version::V1, b"server keys", b"server-id");
+    server.dcid = b"client-id".to_vec();
+    let mut second = Client { dcid: b"server-id".to_vec(), ..client.clone() };
+    // The client's first packet is not in the capture: only what it keyed.
+    let answer = server.initial(&crypto(0, b"\x02"), 1_200);
+    let reply = second.initial(&[2, 0, 0, 0, 0], 1_200);
+    for (order, outcome) in [
+        ([true, false], HandshakeOutcome::Undecryptable),
+        ([false, true], HandshakeOutcome::Undecryptable),
+        ([true, true], HandshakeOutcome::OneWay),
+    ] {
+        let mut bench = Bench::default();
+        for _ in 0..3 {
+            for from_server in order {
+                if from_server {
+                    bench.datagram(path(50_000).reversed(), &answer);
+                } else {
+                    bench.datagram(path(50_000), &reply);
+                }
+                bench.names();
+            }
+        }
+        bench.later(11_000);
+        bench.datagram(path(50_000).reversed(), &answer);
+        bench.later(60_000);
+        bench.names();
+        assert_eq!(bench.outcomes(), [outcome], "{order:?}");
+    }
+    // Cut by a snaplen: neither side opens, and it is one connection.
+    let mut bench = Bench::default();
+    let first = client.initial(&crypto(0, &hello(b"a.example", 1_000)), 1_200);
+    bench.cut(path(50_000), &first[..300], 1_200);
+    bench.cut(path(50_000).reversed(), &answer[..300], 1_200);
+    bench.cut(path(50_000), &reply[..300], 1_200);
+    bench.later(60_000);
+    bench.names();
+    assert_eq!(bench.outcomes(), [HandshakeOutcome::Truncated]);
 }
 
 #[test]

@@ -1,14 +1,36 @@
-//! Packets that tell nothing but that a connection began.
+//! Packets that tell nothing but that a connection began, and flows that wait for one that opens.
 
 use super::hello::{Kind, report};
 use super::settled::Entry;
-use super::{Begun, Flight, Flights, origin};
+use super::{Begun, Flight, Flights, Place, origin};
 use crate::decode::Packet;
+use crate::flow::Slot;
 use crate::inspect::Reassembly;
-use crate::inspect::quic::{Invariant, LongPacket, Packets, Version};
+use crate::inspect::quic::packet::ConnectionId;
+use crate::inspect::quic::{Initial, Invariant, LongPacket, Packets, Version};
 use crate::net::Path;
 use crate::pipeline::handshake::{Handshake, Told};
 use crate::visibility::{HandshakeOutcome, Ledger};
+
+/// A flow of which nothing was opened yet.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Unread {
+    /// How its handshake ends if nothing better comes.
+    pub(super) outcome: HandshakeOutcome,
+    /// Its first packet came from the low end of the flow's key.
+    pub(super) from_low: bool,
+}
+
+/// What is known of the flow of a packet that may begin a connection.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Prior {
+    Nothing,
+    /// A connection whose outcome is counted: this may be its second flight, with the server's
+    /// side unseen.
+    Settled,
+    /// Packets that did not open. What they began is counted and waits.
+    Unread(Slot),
+}
 
 impl Flights {
     /// A version that is not known here. What follows a negotiation belongs to it, so it waits.
@@ -39,6 +61,7 @@ impl Flights {
             keys: None,
             second: None,
             server: None,
+            unread: None,
             stream: Reassembly::default(),
             base: 0,
             samples: [0; 4],
@@ -82,11 +105,113 @@ impl Flights {
         out: &mut impl FnMut(&Handshake<'_>),
     ) {
         ledger.handshake_begun(begun.kind.protocol());
-        let from_server = outcome == HandshakeOutcome::OneWay;
         self.settle(begun, Entry::default(), self.now);
-        let path = if from_server { begun.path.reversed() } else { begun.path };
-        let begun = Begun { path, ..*begun };
-        report(&begun, (outcome, Told::Nothing), origin(packet), ledger, out);
+        report(begun, (outcome, Told::Nothing), origin(packet), ledger, out);
+    }
+
+    /// The first packet that opens of a flow that waited for one. The handshake that began with
+    /// the others is this one: gives the server's ID if they were the server's. None when that
+    /// handshake was of another protocol, and has ended.
+    #[expect(clippy::option_option, reason = "whether there is a handshake, and what it knows")]
+    pub(super) fn take_over(
+        &mut self,
+        slot: Slot,
+        packet: &Packet<'_>,
+        kind: Kind,
+        ledger: &Ledger,
+    ) -> Option<Option<ConnectionId>> {
+        let from_low = self.place(packet).from_low;
+        let Flight { begun, unread, stream, .. } = self.unfinished.remove(slot)?.value;
+        self.unfinished.charge(stream.footprint(), 0);
+        self.give_back(stream);
+        let unread = unread?;
+        if begun.kind.protocol() != kind.protocol() {
+            ledger.handshake(begun.kind.protocol(), unread.outcome);
+            return None;
+        }
+        Some((unread.from_low != from_low).then_some(begun.scid))
+    }
+
+    /// A packet that may begin a connection does not open.
+    pub(super) fn unopened(
+        &mut self,
+        begun: &Begun,
+        outcome: HandshakeOutcome,
+        prior: Prior,
+        (packet, initial): (&Packet<'_>, &Initial<'_>),
+        ledger: &Ledger,
+        out: &mut impl FnMut(&Handshake<'_>),
+    ) {
+        let Place { from_low, tag, .. } = self.place(packet);
+        match prior {
+            // The others of a connection whose packets are cut are cut too.
+            Prior::Nothing if outcome == HandshakeOutcome::Truncated => {
+                self.unread(begun, outcome, packet, ledger, out);
+            }
+            Prior::Nothing => {
+                let from_server = outcome == HandshakeOutcome::OneWay;
+                let path = if from_server { begun.path.reversed() } else { begun.path };
+                ledger.handshake_begun(begun.kind.protocol());
+                let flight = Flight {
+                    begun: Begun { path, ..*begun },
+                    keys: None,
+                    second: None,
+                    server: None,
+                    unread: Some(Unread { outcome, from_low }),
+                    stream: Reassembly::default(),
+                    base: 0,
+                    samples: [initial.sample(), 0, 0, 0],
+                };
+                self.keep(flight, ledger, out);
+            }
+            Prior::Settled => {
+                let alias = self.short(initial.header.dcid);
+                if let Some(entry) = self.settled.find(tag, self.now) {
+                    entry.alias = alias;
+                }
+            }
+            Prior::Unread(slot) => {
+                let Some(flight) = self.unfinished.get_mut(slot) else { return };
+                flight.second = Some((ConnectionId::new(initial.header.dcid), None));
+                if let Some(unread) = &mut flight.unread
+                    && unread.outcome == HandshakeOutcome::OneWay
+                    && unread.from_low != from_low
+                {
+                    // The client's side is there too, and tells no more.
+                    unread.outcome = match outcome {
+                        HandshakeOutcome::OneWay => HandshakeOutcome::Undecryptable,
+                        outcome => outcome,
+                    };
+                }
+            }
+        }
+    }
+
+    /// Another packet of a flow of which none opened.
+    pub(super) fn reconsider(
+        &mut self,
+        slot: Slot,
+        packet: &Packet<'_>,
+        initial: &Initial<'_>,
+        ledger: &Ledger,
+        out: &mut impl FnMut(&Handshake<'_>),
+    ) {
+        let from_low = self.place(packet).from_low;
+        let Some(flight) = self.unfinished.get_mut(slot) else { return };
+        if flight.samples.contains(&initial.sample()) {
+            ledger.copies.add(1);
+            return;
+        }
+        flight.samples.rotate_right(1);
+        flight.samples[0] = initial.sample();
+        let dcid = ConnectionId::new(initial.header.dcid);
+        let same_side = flight.unread.is_some_and(|unread| unread.from_low == from_low);
+        let tried = same_side && flight.begun.dcid == dcid
+            || flight.second.as_ref().is_some_and(|(second, _)| *second == dcid);
+        // What did not open once is not tried again.
+        if !tried {
+            self.begin(packet, initial, Prior::Unread(slot), ledger, out);
+        }
     }
 }
 
