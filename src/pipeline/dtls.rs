@@ -2,7 +2,8 @@
 //! without, whole or in fragments.
 //!
 //! A hello in one piece needs no state beyond the memory of what was just seen. Fragments wait
-//! for each other, [`Hellos::LIFETIME`] at most.
+//! for each other, and a server's answer for its client's hello, [`Hellos::LIFETIME`] at most: a
+//! mirror may deliver them in any order.
 
 use core::time::Duration;
 
@@ -14,7 +15,7 @@ use super::recent::Recent;
 use super::volume::Volumes;
 use crate::decode::{Packet, Seen};
 use crate::detect::Origin;
-use crate::flow::{Removed, Table};
+use crate::flow::{Removed, Slot, Table};
 use crate::inspect::dtls::{Fragment, Sender, fragments};
 use crate::inspect::tls::{ClientHello, Dialect};
 use crate::inspect::{Reassembly, Signal};
@@ -34,14 +35,25 @@ pub(super) struct To<'a, S> {
     pub(super) out: &'a mut S,
 }
 
+/// A handshake that is counted as begun.
 #[derive(Debug)]
 struct Unfinished {
     /// From client to server.
     path: Path,
     seen: Seen,
+    /// Nothing but an answer was seen of it.
+    answer_only: bool,
     message_seq: u16,
     length: usize,
     stream: Reassembly,
+}
+
+/// What was read of a hello's body.
+struct Body<'a> {
+    hello: Option<ClientHello<'a>>,
+    identity: u64,
+    /// Its handshake was not dealt with before.
+    new: bool,
 }
 
 impl Hellos {
@@ -58,14 +70,8 @@ impl Hellos {
         for fragment in fragments(packet.payload, packet.is_cut()) {
             any = true;
             match fragment.sender {
-                Sender::Server => server_hello(packet, to),
-                Sender::Client if fragment.is_whole() => {
-                    self.forget(packet, to);
-                    let lost = HandshakeOutcome::Malformed;
-                    let hello = (fragment.data, true);
-                    let record = Some(fragment.record);
-                    client_hello(hello, record, packet.path, packet.seen, lost, to);
-                }
+                Sender::Server => self.answer(packet, to),
+                Sender::Client if fragment.is_whole() => self.whole(packet, &fragment, to),
                 Sender::Client => self.fragment(packet, &fragment, to),
             }
         }
@@ -86,9 +92,28 @@ impl Hellos {
         }
     }
 
+    /// How many handshakes have begun and have no outcome yet.
+    pub(super) const fn pending(&self) -> usize {
+        self.unfinished.len()
+    }
+
     /// Entries, octets, evictions.
     pub(super) fn usage(&self) -> (usize, usize, u64) {
         (self.unfinished.len(), self.unfinished.bytes(), self.unfinished.evicted())
+    }
+
+    /// A hello in one piece.
+    fn whole(&mut self, packet: &Packet<'_>, fragment: &Fragment<'_>, to: &mut To<'_, impl Sink>) {
+        let body = read((fragment.data, true), Some(fragment.record), &packet.path, to.emitter);
+        if !body.new {
+            return;
+        }
+        let random = body.hello.as_ref().map(|hello| &hello.random[..]);
+        let begun = self.take_over(packet, random, to);
+        if !begun {
+            to.emitter.ledger.handshake_begun(HandshakeProtocol::Dtls);
+        }
+        conclude(body, HandshakeOutcome::Malformed, packet.path, packet.seen, to);
     }
 
     fn fragment(
@@ -97,24 +122,18 @@ impl Hellos {
         fragment: &Fragment<'_>,
         to: &mut To<'_, impl Sink>,
     ) {
-        let (key, _) = packet.path.key();
-        let hash = to.emitter.hasher.path(&packet.path);
         let fresh = || Unfinished {
             path: packet.path,
             seen: packet.seen,
+            answer_only: false,
             message_seq: fragment.message_seq,
             length: fragment.length,
             stream: Reassembly::default(),
         };
-        let slot = match self.unfinished.find(hash, &key) {
+        let slot = match self.find(packet, to) {
             Some(slot) => slot,
             None if is_late(packet, fragment, to.emitter) => return,
-            None => {
-                while let Some(removed) = self.unfinished.overfull() {
-                    self.abandon(removed, HandshakeOutcome::Evicted, to);
-                }
-                self.unfinished.insert(hash, key, to.emitter.now, fresh())
-            }
+            None => self.begin(fresh(), to),
         };
         let Some(hello) = self.unfinished.get_mut(slot) else { return };
         if hello.path != packet.path {
@@ -122,40 +141,86 @@ impl Hellos {
         }
         let before = hello.stream.footprint();
         if (hello.message_seq, hello.length) != (fragment.message_seq, fragment.length) {
-            // The hello with the cookie takes the place of the one without.
+            if !hello.answer_only && is_late(packet, fragment, to.emitter) {
+                return;
+            }
+            // The hello with the cookie takes the place of the one without, and any hello that of
+            // its answer.
             *hello = fresh();
         }
         let taken = hello.stream.insert(fragment.offset as u64, fragment.data);
         let after = hello.stream.footprint();
+        let whole = hello.stream.prefix().len() == hello.length;
+        self.unfinished.charge(before, after);
         let lost = match taken {
-            _ if hello.stream.prefix().len() == hello.length => None,
+            _ if whole => None,
             Err(_) => Some(HandshakeOutcome::Malformed),
             Ok(_) if fragment.cut => Some(HandshakeOutcome::Truncated),
-            Ok(_) => {
-                self.unfinished.charge(before, after);
-                return;
-            }
+            Ok(_) => return,
         };
-        self.unfinished.charge(before, after);
         if let Some(removed) = self.unfinished.remove(slot) {
             self.unfinished.charge(after, 0);
-            let body = removed.value.stream.prefix();
-            let hello = (body, lost.is_none());
+            let hello = (removed.value.stream.prefix(), lost.is_none());
             let lost = lost.unwrap_or(HandshakeOutcome::Malformed);
-            client_hello(hello, None, packet.path, packet.seen, lost, to);
+            end_of_fragments(hello, packet.path, packet.seen, lost, to);
         }
     }
 
-    /// The hello came in one piece after all: fragments of it are no use any more.
-    fn forget(&mut self, packet: &Packet<'_>, to: &To<'_, impl Sink>) {
-        let (key, _) = packet.path.key();
-        let hash = to.emitter.hasher.path(&packet.path);
-        let Some(slot) = self.unfinished.find(hash, &key) else { return };
-        if self.unfinished.get_mut(slot).is_some_and(|hello| hello.path == packet.path)
-            && let Some(removed) = self.unfinished.remove(slot)
+    /// A server's answer. Without its client's hello, only one side of the traffic is seen, unless
+    /// that hello is late.
+    fn answer(&mut self, packet: &Packet<'_>, to: &mut To<'_, impl Sink>) {
+        let path = packet.path.reversed();
+        let flow = to.emitter.identity(&path);
+        let expected = to.emitter.hasher.word(flow, EXPECTED);
+        if self.find(packet, to).is_some()
+            || to.emitter.recent.contains(expected, to.emitter.now, Recent::WINDOW)
         {
+            return;
+        }
+        let answered = Unfinished {
+            path,
+            seen: packet.seen,
+            answer_only: true,
+            message_seq: 0,
+            length: 0,
+            stream: Reassembly::default(),
+        };
+        self.begin(answered, to);
+    }
+
+    fn find(&self, packet: &Packet<'_>, to: &To<'_, impl Sink>) -> Option<Slot> {
+        let (key, _) = packet.path.key();
+        self.unfinished.find(to.emitter.hasher.path(&packet.path), &key)
+    }
+
+    /// A handshake begins of which something is missing.
+    fn begin(&mut self, unfinished: Unfinished, to: &mut To<'_, impl Sink>) -> Slot {
+        while let Some(removed) = self.unfinished.overfull() {
+            self.abandon(removed, HandshakeOutcome::Evicted, to);
+        }
+        to.emitter.ledger.handshake_begun(HandshakeProtocol::Dtls);
+        let (key, _) = unfinished.path.key();
+        let hash = to.emitter.hasher.path(&unfinished.path);
+        self.unfinished.insert(hash, key, to.emitter.now, unfinished)
+    }
+
+    /// The hello came in one piece after all: is it that of an unfinished handshake? Then what is
+    /// here of that is no use any more.
+    fn take_over(
+        &mut self,
+        packet: &Packet<'_>,
+        random: Option<&[u8]>,
+        to: &To<'_, impl Sink>,
+    ) -> bool {
+        let Some(slot) = self.find(packet, to) else { return false };
+        let same = self.unfinished.get_mut(slot).is_some_and(|hello| {
+            let known = hello.stream.prefix().get(RANDOM);
+            hello.path == packet.path && (known.is_none() || known == random)
+        });
+        if same && let Some(removed) = self.unfinished.remove(slot) {
             self.unfinished.charge(removed.value.stream.footprint(), 0);
         }
+        same
     }
 
     /// Reads what there is of a hello that will not become whole.
@@ -165,16 +230,22 @@ impl Hellos {
         why: HandshakeOutcome,
         to: &mut To<'_, impl Sink>,
     ) {
-        let Unfinished { path, mut seen, stream, .. } = removed.value;
+        let Unfinished { path, mut seen, answer_only, stream, .. } = removed.value;
         self.unfinished.charge(stream.footprint(), 0);
+        if why == HandshakeOutcome::Timeout {
+            seen.at = seen.at.plus(Self::LIFETIME);
+        }
+        if answer_only {
+            let flow = to.emitter.identity(&path);
+            let expected = to.emitter.hasher.word(flow, EXPECTED);
+            to.emitter.recent.note(expected, to.emitter.now, Recent::WINDOW);
+            return end(Told::Nothing, HandshakeOutcome::OneWay, path, seen, flow, to);
+        }
         let lost = match why {
             HandshakeOutcome::Timeout if stream.has_hole() => HandshakeOutcome::Gap,
             why => why,
         };
-        if why == HandshakeOutcome::Timeout {
-            seen.at = seen.at.plus(Self::LIFETIME);
-        }
-        client_hello((stream.prefix(), false), None, path, seen, lost, to);
+        end_of_fragments((stream.prefix(), false), path, seen, lost, to);
     }
 }
 
@@ -182,7 +253,7 @@ impl Hellos {
 /// another random is not.
 fn is_late(packet: &Packet<'_>, fragment: &Fragment<'_>, emitter: &Emitter) -> bool {
     let flow = emitter.identity(&packet.path);
-    let random = (fragment.offset == 0).then(|| fragment.data.get(2..34)).flatten();
+    let random = (fragment.offset == 0).then(|| fragment.data.get(RANDOM)).flatten();
     let identity = match random {
         Some(random) => emitter.hasher.octets(flow, random),
         None => emitter.hasher.word(flow, EXPECTED),
@@ -190,47 +261,69 @@ fn is_late(packet: &Packet<'_>, fragment: &Fragment<'_>, emitter: &Emitter) -> b
     emitter.recent.contains(identity, emitter.now, Recent::WINDOW)
 }
 
-/// The body of a hello, and whether it is whole; `record` when it came in one piece, for copies to be known.
-fn client_hello(
-    (body, whole): (&[u8], bool),
+/// Reads the body of a hello, and whether it is whole; `record` when it came in one piece, for
+/// copies to be known.
+fn read<'a>(
+    (body, whole): (&'a [u8], bool),
     record: Option<u64>,
+    path: &Path,
+    emitter: &mut Emitter,
+) -> Body<'a> {
+    let flow = emitter.identity(path);
+    let now = emitter.now;
+    emitter.recent.note(emitter.hasher.word(flow, EXPECTED), now, Recent::WINDOW);
+    let hello = ClientHello::read(body, whole, Dialect::Dtls).ok();
+    let random = hello.as_ref().map_or(&[][..], |hello| hello.random);
+    let identity = emitter.hasher.octets(flow, random);
+    if let Some(record) = record {
+        let copy = emitter.hasher.word(identity, record);
+        if emitter.recent.note(copy, now, COPY).is_some() {
+            emitter.ledger.copies.add(1);
+            return Body { hello, identity, new: false };
+        }
+    }
+    // The hello with the cookie has the random of the one without (RFC 6347 §4.2.1), and so has
+    // one that is sent again.
+    let new = emitter.recent.note(identity, now, Recent::WINDOW).is_none();
+    Body { hello, identity, new }
+}
+
+/// Fragments that are whole, or will never be. What they began has an outcome, even where the
+/// same hello was dealt with in the meantime; only then it is not reported again.
+fn end_of_fragments(
+    hello: (&[u8], bool),
     path: Path,
     seen: Seen,
     lost: HandshakeOutcome,
     to: &mut To<'_, impl Sink>,
 ) {
-    let flow = to.emitter.identity(&path);
-    to.emitter.recent.note(to.emitter.hasher.word(flow, EXPECTED), to.emitter.now, Recent::WINDOW);
-    let read = ClientHello::read(body, whole, Dialect::Dtls).ok();
-    let random = read.as_ref().map_or(&[][..], |hello| hello.random);
-    let identity = to.emitter.hasher.octets(flow, random);
-    if let Some(record) = record {
-        let copy = to.emitter.hasher.word(identity, record);
-        if to.emitter.recent.note(copy, to.emitter.now, COPY).is_some() {
-            to.emitter.ledger.copies.add(1);
-            return;
-        }
-    }
-    // The hello with the cookie has the random of the one without (RFC 6347 §4.2.1), and so has
-    // one that is sent again.
-    if to.emitter.recent.note(identity, to.emitter.now, Recent::WINDOW).is_some() {
-        return;
-    }
-    let outcome = read.as_ref().map_or(lost, |hello| handshake::outcome(hello, lost));
-    end(read.map_or(Told::Nothing, Told::Hello), outcome, path, seen, identity, to);
-}
-
-/// A server's answer. Without its client's hello, only one side of the traffic is seen.
-fn server_hello(packet: &Packet<'_>, to: &mut To<'_, impl Sink>) {
-    let path = packet.path.reversed();
-    let flow = to.emitter.identity(&path);
-    let expected = to.emitter.hasher.word(flow, EXPECTED);
-    if to.emitter.recent.note(expected, to.emitter.now, Recent::WINDOW).is_none() {
-        let outcome = HandshakeOutcome::OneWay;
-        end(Told::Nothing, outcome, path, packet.seen, flow, to);
+    let body = read(hello, None, &path, to.emitter);
+    if body.new {
+        conclude(body, lost, path, seen, to);
+    } else {
+        to.emitter.ledger.handshake(HandshakeProtocol::Dtls, body.outcome(lost));
     }
 }
 
+/// The end of a handshake whose hello was read. `lost`: why its end is not there, if it is not.
+fn conclude(
+    body: Body<'_>,
+    lost: HandshakeOutcome,
+    path: Path,
+    seen: Seen,
+    to: &mut To<'_, impl Sink>,
+) {
+    let (outcome, identity) = (body.outcome(lost), body.identity);
+    end(body.hello.map_or(Told::Nothing, Told::Hello), outcome, path, seen, identity, to);
+}
+
+impl Body<'_> {
+    fn outcome(&self, lost: HandshakeOutcome) -> HandshakeOutcome {
+        self.hello.as_ref().map_or(lost, |hello| handshake::outcome(hello, lost))
+    }
+}
+
+/// Counts and reports the end of a handshake that was counted as begun.
 fn end(
     told: Told<'_>,
     outcome: HandshakeOutcome,
@@ -240,7 +333,6 @@ fn end(
     to: &mut To<'_, impl Sink>,
 ) {
     let protocol = HandshakeProtocol::Dtls;
-    to.emitter.ledger.handshake_begun(protocol);
     to.emitter.ledger.handshake(protocol, outcome);
     let Seen { at, source, number, .. } = seen;
     let handshake = Handshake {
@@ -258,6 +350,9 @@ fn end(
 
 /// Tells "a hello was dealt with here" from other identities of a conversation.
 const EXPECTED: u64 = 0x6474_6c73_6865_6c6c;
+
+/// Where the random lies in a hello's body, behind the version (RFC 6347 §4.2.1).
+const RANDOM: core::ops::Range<usize> = 2..34;
 
 #[cfg(test)]
 mod tests {
@@ -350,7 +445,8 @@ mod tests {
             let protocol = HandshakeProtocol::Dtls as usize;
             let outcomes = &self.emitter.ledger.handshakes[protocol];
             let begun = self.emitter.ledger.handshakes_begun[protocol].value();
-            assert_eq!(begun, outcomes.iter().map(Counter::value).sum::<u64>());
+            let ended: u64 = outcomes.iter().map(Counter::value).sum();
+            assert_eq!(begun, ended + self.hellos.pending() as u64, "conserved at any moment");
             let counted = HandshakeOutcome::ALL
                 .into_iter()
                 .map(|outcome| (outcome, outcomes[outcome as usize].value()))
@@ -414,7 +510,44 @@ mod tests {
         let server = record(2, 0, 0, &message, 0, 100);
         bench.send(true, &server, server.len());
         bench.send(true, &server, server.len());
+        assert_eq!((bench.seen(), bench.hellos.pending()), ((vec![], vec![]), 1));
+        bench.later(11);
+        bench.send(true, &server, server.len());
+        bench.later(60);
         assert_eq!(bench.seen(), (vec![], vec![(HandshakeOutcome::OneWay, 1)]));
+    }
+
+    #[test]
+    fn a_handshake_is_pending_from_its_first_fragment_to_its_last() {
+        let message = hello(b"", 400);
+        let mut bench = Bench::new();
+        bench.client(&record(1, 1, 0, &message, 200, 100));
+        assert_eq!((bench.seen(), bench.hellos.pending()), ((vec![], vec![]), 1));
+        // An answer to what was not read yet is no other handshake.
+        let server = record(2, 0, 0, &message, 0, 100);
+        bench.send(true, &server, server.len());
+        bench.client(&record(1, 0, 0, &message, 0, 200));
+        assert_eq!((bench.seen(), bench.hellos.pending()), ((vec![], vec![]), 1));
+        bench.client(&record(1, 2, 0, &message, 300, message.len() - 300));
+        let named = (vec!["example.com"], vec![(HandshakeOutcome::Named, 1)]);
+        assert_eq!((bench.seen(), bench.hellos.pending()), (named, 0));
+    }
+
+    #[test]
+    fn an_answer_that_overtakes_its_hello_is_the_same_handshake() {
+        let message = hello(b"", 400);
+        let server = record(2, 0, 0, &message, 0, 100);
+        for cut in [message.len(), 300] {
+            let mut bench = Bench::new();
+            bench.send(true, &server, server.len());
+            bench.client(&record(1, 0, 0, &message, 0, cut));
+            if cut < message.len() {
+                bench.client(&record(1, 1, 0, &message, cut, message.len() - cut));
+            }
+            bench.send(true, &server, server.len());
+            bench.later(60);
+            assert_eq!(bench.seen(), (vec!["example.com"], vec![(HandshakeOutcome::Named, 1)]));
+        }
     }
 
     proptest! {
@@ -442,6 +575,7 @@ mod tests {
             for _ in 0..2 {
                 for datagram in records.chunks(together) {
                     bench.client(&datagram.concat());
+                    bench.seen();
                 }
             }
             bench.later(60);
