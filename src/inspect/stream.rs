@@ -49,8 +49,8 @@ pub enum Progress {
 #[derive(Debug)]
 pub enum Observation<'a> {
     /// The hosts that a request names, as on the wire and without their ports: one event.
-    /// `number`: of the request in its stream.
-    Names { number: u32, names: &'a [(Signal, &'a [u8])] },
+    /// `offset`: where in its stream the request begins, modulo 2^32 as sequence numbers are.
+    Names { offset: u32, names: &'a [(Signal, &'a [u8])] },
     /// A ClientHello, whole or cut.
     ClientHello(&'a ClientHello<'a>),
     /// What began like a ClientHello was none, or broke off before anything could be read.
@@ -188,6 +188,13 @@ impl Stream {
             Self::Dns(_) | Self::Socks | Self::ProxyHeader | Self::Starttls(_) => 0,
         }
     }
+}
+
+/// A length or an offset as sequence numbers count it: modulo 2^32.
+#[must_use]
+#[expect(clippy::cast_possible_truncation, reason = "it wraps")]
+pub const fn sequence_space(octets: usize) -> u32 {
+    octets as u32
 }
 
 /// Does a payload begin with a record that holds a ServerHello?

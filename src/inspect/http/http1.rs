@@ -4,7 +4,7 @@ use memchr::{memchr, memmem, memrchr};
 
 use super::{Names, authority};
 use crate::inspect::Signal;
-use crate::inspect::stream::{Observation, Probe, Progress};
+use crate::inspect::stream::{Observation, Probe, Progress, sequence_space};
 
 /// The requests of one connection.
 #[derive(Debug, Default)]
@@ -15,8 +15,10 @@ pub struct Http1 {
     connect: bool,
     length: Option<u64>,
     chunked: bool,
-    /// How many requests came before it.
-    number: u32,
+    /// Where in the stream it begins, modulo 2^32.
+    start: u32,
+    /// Octets of the stream before those of the present push, modulo 2^32.
+    passed: u32,
 }
 
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -96,6 +98,14 @@ impl Http1 {
 
     /// Looks at the stream from its first unconsumed octet on.
     pub fn push(&mut self, octets: &[u8], observe: &mut impl FnMut(Observation<'_>)) -> Progress {
+        let progress = self.lines(octets, observe);
+        if let Progress::More { consumed, .. } = progress {
+            self.passed = self.passed.wrapping_add(sequence_space(consumed));
+        }
+        progress
+    }
+
+    fn lines(&mut self, octets: &[u8], observe: &mut impl FnMut(Observation<'_>)) -> Progress {
         let mut at = 0;
         while at < octets.len() {
             let rest = &octets[at..];
@@ -154,6 +164,9 @@ impl Http1 {
                         _ => break,
                     }
                 }
+            }
+            if self.state == State::RequestLine {
+                self.start = self.passed.wrapping_add(sequence_space(at));
             }
             match self.line(&rest[..end], observe) {
                 Step::On => at += end + 1,
@@ -229,7 +242,7 @@ impl Http1 {
     fn request_line(&mut self, line: &[u8]) -> Step {
         if line == b"PRI * HTTP/2.0" {
             // At the beginning it was looked at already, and is not that of HTTP/2.
-            return if self.number == 0 { Step::Leave } else { Step::Other };
+            return if self.start == 0 { Step::Leave } else { Step::Other };
         }
         let (Some(method), true) = (memchr(b' ', line), is_version(line)) else {
             return Step::Leave;
@@ -264,9 +277,8 @@ impl Http1 {
     }
 
     fn report(&mut self, observe: &mut impl FnMut(Observation<'_>)) {
-        let number = self.number;
-        self.names.give(|names| observe(Observation::Names { number, names }));
-        self.number = self.number.wrapping_add(1);
+        let offset = self.start;
+        self.names.give(|names| observe(Observation::Names { offset, names }));
     }
 
     /// Forgets the request that has ended.
@@ -312,9 +324,9 @@ pub(crate) mod tests {
         let mut http = Http1::default();
         let mut seen = Vec::new();
         let mut observe = |observation: Observation<'_>| {
-            let Observation::Names { number, names } = observation else { panic!("not names") };
+            let Observation::Names { offset, names } = observation else { panic!("not names") };
             let text = |octets: &[u8]| String::from_utf8_lossy(octets).into_owned();
-            seen.push((number, names.iter().map(|(signal, name)| (*signal, text(name))).collect()));
+            seen.push((offset, names.iter().map(|(signal, name)| (*signal, text(name))).collect()));
         };
         let (mut start, mut wanted) = (0, 0);
         for &end in cuts.iter().chain([&stream.len()]) {
@@ -351,13 +363,16 @@ pub(crate) mod tests {
     fn expected() -> Seen {
         let host = |name: &str| (Signal::HttpHost, name.to_owned());
         let target = |name: &str| (Signal::HttpTarget, name.to_owned());
+        let at = |start: &[u8]| {
+            sequence_space(memmem::find(SESSION, start).expect("it is in the session"))
+        };
         vec![
             (0, vec![host("a.example")]),
-            (1, vec![host("b.example")]),
-            (2, vec![target("c.example"), host("d.example")]),
-            (3, vec![host("e.example")]),
+            (at(b"POST"), vec![host("b.example")]),
+            (at(b"PUT"), vec![target("c.example"), host("d.example")]),
+            (at(b"OPTIONS"), vec![host("e.example")]),
             (
-                4,
+                at(b"CONNECT"),
                 vec![
                     (Signal::ProxyConnect, "f.example".into()),
                     target("f.example"),

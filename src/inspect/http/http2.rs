@@ -8,7 +8,7 @@ use loona_hpack::Decoder;
 use super::Names;
 use crate::inspect::Signal;
 use crate::inspect::reader::Reader;
-use crate::inspect::stream::{Observation, Probe, Progress};
+use crate::inspect::stream::{Observation, Probe, Progress, sequence_space};
 
 /// The client's side of one connection.
 pub struct Http2 {
@@ -20,6 +20,10 @@ pub struct Http2 {
     /// Octets of a frame's payload that are still to come and that nobody wants.
     skip: usize,
     names: Names,
+    /// Octets of the stream before those of the present push, and where the field section's first
+    /// frame began; modulo 2^32.
+    passed: u32,
+    start: u32,
 }
 
 impl Default for Http2 {
@@ -28,7 +32,16 @@ impl Default for Http2 {
         // The server may allow more than the default; it says so on its own side.
         decoder.set_max_allowed_table_size(Self::MAX_TABLE);
         let names = Names::default();
-        Self { begun: false, decoder, section: Vec::new(), stream: None, skip: 0, names }
+        Self {
+            begun: false,
+            decoder,
+            section: Vec::new(),
+            stream: None,
+            skip: 0,
+            names,
+            passed: 0,
+            start: 0,
+        }
     }
 }
 
@@ -52,6 +65,14 @@ impl Http2 {
 
     /// Looks at the stream from its first unconsumed octet on.
     pub fn push(&mut self, octets: &[u8], observe: &mut impl FnMut(Observation<'_>)) -> Progress {
+        let progress = self.frames(octets, observe);
+        if let Progress::More { consumed, .. } = progress {
+            self.passed = self.passed.wrapping_add(sequence_space(consumed));
+        }
+        progress
+    }
+
+    fn frames(&mut self, octets: &[u8], observe: &mut impl FnMut(Observation<'_>)) -> Progress {
         let mut at = 0;
         if !self.begun {
             match Self::probe(octets) {
@@ -79,6 +100,9 @@ impl Http2 {
             let Some(payload) = rest.get(FRAME_HEADER..FRAME_HEADER + frame.length) else {
                 return Progress::More { consumed: at, need: FRAME_HEADER + frame.length };
             };
+            if frame.kind == HEADERS {
+                self.start = self.passed.wrapping_add(sequence_space(at));
+            }
             if self.fields(&frame, payload, observe).is_none() {
                 return Progress::Done;
             }
@@ -138,8 +162,8 @@ impl Http2 {
             b"host" if *value != *authority => names.push(Signal::Http2Authority, &value),
             _ => {}
         });
-        let number = frame.stream;
-        names.give(|names| observe(Observation::Names { number, names }));
+        let offset = self.start;
+        names.give(|names| observe(Observation::Names { offset, names }));
         if self.section.capacity() > Self::USUAL_SECTION {
             self.section = Vec::new();
         }
@@ -229,9 +253,9 @@ mod tests {
                 continue;
             }
             let progress = http.push(&stream[start..end], &mut |observation| {
-                let Observation::Names { number, names } = observation else { panic!() };
+                let Observation::Names { offset, names } = observation else { panic!() };
                 for (signal, name) in names {
-                    seen.push((number, *signal, String::from_utf8_lossy(name).into_owned()));
+                    seen.push((offset, *signal, String::from_utf8_lossy(name).into_owned()));
                 }
             });
             let Progress::More { consumed, need } = progress else { break };
@@ -244,13 +268,17 @@ mod tests {
     #[test]
     fn authorities_are_read_through_compression_and_continuation() {
         let seen = run(&session(), &[]);
-        let authority = |stream, name: &str| (stream, Signal::Http2Authority, name.to_owned());
+        let authority = |offset, name: &str| (offset, Signal::Http2Authority, name.to_owned());
+        // Behind the preface and SETTINGS of 6 octets; one section of 17 octets and a body of 300;
+        // one of 4. The last begins with its HEADERS, not with the CONTINUATION.
+        let first = 24 + 9 + 6;
+        let second = first + 9 + 17 + 9 + 300;
         assert_eq!(
             seen,
             [
-                authority(1, "www.example.com"),
-                authority(3, "www.example.com"),
-                authority(5, "b.example"),
+                authority(first, "www.example.com"),
+                authority(second, "www.example.com"),
+                authority(second + 9 + 4, "b.example"),
             ]
         );
     }

@@ -29,7 +29,7 @@ impl Socks {
             Ok(request) => {
                 if let Some(host) = request.host {
                     let names = &[(Signal::Socks, host)];
-                    observe(Observation::Names { number: 0, names });
+                    observe(Observation::Names { offset: 0, names });
                 }
                 if request.tunnel {
                     Progress::Next { consumed: request.len }

@@ -2,9 +2,9 @@
 
 use crate::flow::{Brought, Segments};
 use crate::inspect::dns::PORT as DNS_PORT;
-use crate::inspect::stream::{Choice, Observation, Progress, Stream};
+use crate::inspect::stream::{Choice, Observation, Progress, Stream, sequence_space};
 use crate::pipeline::Sink;
-use crate::pipeline::dns;
+use crate::pipeline::dns::{self, COPY};
 use crate::pipeline::emitter::{Emitter, Said, Scene};
 use crate::pipeline::tls::{self, Opening};
 use crate::visibility::{DnsOutcome, DnsTransport, HandshakeOutcome};
@@ -21,9 +21,11 @@ pub(super) struct Half {
     opened: Opened,
 }
 
-/// What is counted as begun and has no outcome yet.
+/// What is counted as begun and has no outcome yet, and where it began.
 #[derive(Debug, Default)]
 struct Opened {
+    /// The sequence number of the inspector's first octet.
+    sequence: u32,
     hello: Opening,
     dns_message: bool,
 }
@@ -45,6 +47,8 @@ pub(super) struct Found {
     pub(super) said: Option<Said>,
     /// A ClientHello was dealt with; its answer is of interest.
     pub(super) hello: bool,
+    /// A request was counted before: so was its connection.
+    pub(super) copy: bool,
     /// The stream is nothing known here.
     pub(super) foreign: bool,
     /// The vendor that a certificate names; its connection is reported already.
@@ -132,6 +136,7 @@ impl Half {
         out: &mut impl Sink,
     ) -> usize {
         let mut consumed = 0;
+        let end = self.segments.next().unwrap_or_default();
         loop {
             let rest = octets.get(consumed..).unwrap_or_default();
             if rest.len() < self.need || rest.is_empty() {
@@ -140,7 +145,10 @@ impl Half {
             match &mut self.stage {
                 Stage::Ignored | Stage::Done => return octets.len(),
                 Stage::Beginning => match Stream::probe(rest, scene.path.destination.port) {
-                    Choice::Stream(stream) => self.stage = Stage::Reading(stream),
+                    Choice::Stream(stream) => {
+                        self.opened.sequence = end.wrapping_sub(sequence_space(rest.len()));
+                        self.stage = Stage::Reading(stream);
+                    }
                     Choice::Unsure => {
                         self.need = rest.len() + 1;
                         return consumed;
@@ -281,10 +289,18 @@ fn observed(
         }
         Observation::ServerHello(_) => {}
         Observation::Certificate(der) => found.listed = tls::certificate(emitter, scene, der, out),
-        Observation::Names { number, names } => {
+        Observation::Names { offset, names } => {
+            // Where a request begins is the same for its copies, whatever was seen before it, and
+            // another for the next one, whatever that asks for.
             let host = names.first().map_or(&[][..], |(_, host)| host);
-            let identity = emitter.hasher.word(scene.identity, u64::from(number));
+            let sequence = opened.sequence.wrapping_add(offset);
+            let identity = emitter.hasher.word(scene.identity, u64::from(sequence));
             let identity = emitter.hasher.octets(identity, host);
+            if emitter.recent.note(identity, emitter.now, COPY).is_some() {
+                emitter.ledger.copies.add(1);
+                found.copy = true;
+                return;
+            }
             let indicator = emitter.names(scene, names, identity, out);
             let vendor = indicator.map(|indicator| indicator.vendor.clone());
             found.said = Some(Said { named: true, vendor, ..Said::default() });
