@@ -4,7 +4,7 @@ use etherparse::{IpAuthHeaderSlice, Ipv4HeaderSlice, Ipv6FragmentHeaderSlice, Ip
 
 use super::octets::Octets;
 use super::peel::{Peel, Peeled};
-use super::{Decoded, Fragment, NotDecoded};
+use super::{Carrier, Decoded, Fragment, NotDecoded};
 use crate::net::{Addr, IpProtocol};
 
 /// What the layers inside an IP packet need to know of it.
@@ -54,6 +54,7 @@ impl Peel<'_> {
                 seen: self.seen,
                 source: ends.source,
                 destination: ends.destination,
+                carrier: Carrier::Ip,
                 protocol,
                 id: u32::from(header.identification()),
                 offset: u32::from(header.fragments_offset().value()) * 8,
@@ -107,6 +108,7 @@ impl Peel<'_> {
                             seen: self.seen,
                             source: ends.source,
                             destination: ends.destination,
+                            carrier: Carrier::Ip,
                             protocol,
                             id: header.identification(),
                             offset: u32::from(header.fragment_offset().value()) * 8,

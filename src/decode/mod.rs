@@ -20,6 +20,8 @@ mod wlan;
 pub use tenant::{IdSpace, Tenants};
 pub use tunnel::{PORTS as TUNNEL_PORTS, may_be_tunnel};
 
+use core::cell::Cell;
+
 use self::ip::Ends;
 use self::octets::Octets;
 use self::peel::Peel;
@@ -30,13 +32,22 @@ use crate::time::Timestamp;
 /// What `frame` is: every layer and tunnel peeled that is known here.
 #[must_use]
 pub fn frame<'a>(frame: &Frame<'a>, tenants: &Tenants) -> Decoded<'a> {
+    part(frame, tenants, 0).0
+}
+
+/// Of a frame that holds several packets (an A-MSDU, IEEE 802.11 §9.3.2.2), that with the number
+/// `part`, and whether another one follows it.
+#[must_use]
+pub fn part<'a>(frame: &Frame<'a>, tenants: &Tenants, part: u8) -> (Decoded<'a>, bool) {
+    let more = Cell::new(false);
     let seen = Seen { at: frame.at, source: frame.source, number: frame.number, ..Seen::default() };
-    let mut peel = Peel::new(seen, tenants);
+    let mut peel = Peel::new(seen, tenants, part, &more);
     if let Some(tci) = frame.vlan {
         peel.vlan(tci);
     }
     let octets = Octets::new(frame.data, frame.wire_len as usize);
-    peel.link(frame.link, octets).unwrap_or_else(Decoded::Not)
+    let decoded = peel.link(frame.link, octets).unwrap_or_else(Decoded::Not);
+    (decoded, more.get())
 }
 
 /// What a datagram holds that was put together from its fragments.
@@ -49,9 +60,13 @@ pub fn datagram<'a>(datagram: &Datagram<'a>, tenants: &Tenants) -> Decoded<'a> {
         len: datagram.payload_wire_len.saturating_add(header_len),
     };
     let octets = Octets::new(datagram.payload, datagram.payload_wire_len as usize);
-    Peel::new(datagram.seen, tenants)
-        .ip_payload(ends, datagram.protocol, octets)
-        .unwrap_or_else(Decoded::Not)
+    let more = Cell::new(false);
+    let peel = Peel::new(datagram.seen, tenants, 0, &more);
+    match datagram.carrier {
+        Carrier::Ip => peel.ip_payload(ends, datagram.protocol, octets),
+        Carrier::Capwap { native } => peel.capwap_payload(native, octets),
+    }
+    .unwrap_or_else(Decoded::Not)
 }
 
 /// What a frame turned out to be.
@@ -59,7 +74,7 @@ pub fn datagram<'a>(datagram: &Datagram<'a>, tenants: &Tenants) -> Decoded<'a> {
 pub enum Decoded<'a> {
     /// A TCP or UDP packet, whole or cut.
     Packet(Packet<'a>),
-    /// A fragment of an IP datagram (the innermost, when tunnelled).
+    /// A fragment of a datagram (the innermost, when tunnelled).
     Fragment(Fragment<'a>),
     /// Something else, by reason.
     Not(NotDecoded),
@@ -141,15 +156,26 @@ impl TcpFlags {
     }
 }
 
-/// One fragment of an IP datagram.
+/// What cut a datagram into fragments.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Carrier {
+    #[default]
+    Ip,
+    /// The data channel of an access point (RFC 5415 §3.4). `native`: its frames are those of
+    /// IEEE 802.11, else Ethernet's.
+    Capwap { native: bool },
+}
+
+/// One fragment of a datagram.
 #[derive(Clone, Copy, Debug)]
 pub struct Fragment<'a> {
     pub seen: Seen,
     pub source: Addr,
     pub destination: Addr,
+    pub carrier: Carrier,
     /// The protocol of the whole datagram's payload (IPv6: of the first fragment's next header).
     pub protocol: IpProtocol,
-    /// Identification (RFC 791 §3.1, RFC 8200 §4.5).
+    /// Identification (RFC 791 §3.1, RFC 8200 §4.5, RFC 5415 §4.3).
     pub id: u32,
     /// Offset in octets.
     pub offset: u32,
@@ -174,15 +200,16 @@ impl Fragment<'_> {
     }
 }
 
-/// An IP datagram whose fragments were put together.
+/// A datagram whose fragments were put together.
 #[derive(Clone, Copy, Debug)]
 pub struct Datagram<'a> {
     /// Of the fragment that completed it.
     pub seen: Seen,
     pub source: Addr,
     pub destination: Addr,
+    pub carrier: Carrier,
     pub protocol: IpProtocol,
-    /// The octets after the IP header that are there, from the first one on.
+    /// The octets after the header that are there, from the first one on.
     pub payload: &'a [u8],
     /// How many there were on the wire; more than `payload` when fragments were cut or missing.
     pub payload_wire_len: u32,

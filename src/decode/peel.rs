@@ -1,5 +1,7 @@
 //! What is known of a frame while its layers are peeled.
 
+use core::cell::Cell;
+
 use super::tenant::{IdSpace, Tenants};
 use super::{Decoded, MAX_DEPTH, NotDecoded, Seen};
 use crate::net::{Addr, Mac};
@@ -16,6 +18,10 @@ pub(super) struct Peel<'t> {
     pub(super) tagged: bool,
     /// IEEE 802.2 was seen since the last Ethernet header: it is not inside itself.
     pub(super) llc: bool,
+    /// Which of the packets of a frame that holds several is wanted, and whether another one
+    /// follows it.
+    pub(super) part: u8,
+    pub(super) more: &'t Cell<bool>,
     tenants: &'t Tenants,
 }
 
@@ -23,8 +29,13 @@ pub(super) struct Peel<'t> {
 pub(super) type Peeled<'a> = Result<Decoded<'a>, NotDecoded>;
 
 impl<'t> Peel<'t> {
-    pub(super) const fn new(seen: Seen, tenants: &'t Tenants) -> Self {
-        Self { seen, tagged: false, llc: false, tenants }
+    pub(super) const fn new(
+        seen: Seen,
+        tenants: &'t Tenants,
+        part: u8,
+        more: &'t Cell<bool>,
+    ) -> Self {
+        Self { seen, tagged: false, llc: false, part, more, tenants }
     }
 
     /// A tunnel begins, sent by `outer` where an IP packet carries it.

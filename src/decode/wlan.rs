@@ -51,8 +51,6 @@ impl Peel<'_> {
     }
 
     /// A frame of IEEE 802.11 (§9.2); `padded`: its header is filled up to a word.
-    ///
-    /// Of an A-MSDU, the first of its parts is read.
     pub(super) fn wlan(self, octets: Octets<'_>, padded: bool) -> Peeled<'_> {
         match octets.peek() {
             Some(control) => self.wlan_frame(control, octets, padded, false),
@@ -83,6 +81,7 @@ impl Peel<'_> {
         const PROTECTED: u8 = 0x40;
         const ORDER: u8 = 0x80;
         const AMSDU: u8 = 0x80;
+        self.more.set(false);
         let mut header = octets;
         header.skip(2)?;
         let (version, kind, subtype) = (control & 3, control >> 2 & 3, control >> 4);
@@ -129,11 +128,29 @@ impl Peel<'_> {
         let mut octets = octets;
         octets.skip(len)?;
         if amsdu {
-            octets.skip(6)?;
-            self.mac(octets.array()?);
-            let len = octets.u16()?;
-            octets = octets.limit_within(usize::from(len));
+            return self.amsdu(octets);
         }
         self.llc(octets)
+    }
+
+    /// The parts of an A-MSDU (§9.3.2.2.2): destination, source, length, contents, and all but the
+    /// last one filled up to a word.
+    fn amsdu(mut self, mut octets: Octets<'_>) -> Peeled<'_> {
+        const HEADER: usize = 14;
+        let mut wanted = self.part;
+        loop {
+            let mut part = octets;
+            part.skip(6)?;
+            let source = part.array()?;
+            let len = usize::from(part.u16()?);
+            let next = (HEADER + len).next_multiple_of(4);
+            if wanted == 0 {
+                self.more.set(octets.wire() > next + HEADER);
+                self.mac(source);
+                return self.llc(part.limit_within(len));
+            }
+            wanted -= 1;
+            octets.skip(next)?;
+        }
     }
 }

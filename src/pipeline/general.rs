@@ -12,8 +12,35 @@ use crate::visibility::PacketOutcome;
 impl Pipeline {
     /// Every layer and tunnel of a frame, and its outcome.
     pub(super) fn general(&mut self, frame: &Frame<'_>, out: &mut impl Sink) {
-        let decoded = decode::frame(frame, &self.tenants);
-        self.decoded(&decoded, out);
+        let (decoded, more) = decode::part(frame, &self.tenants, 0);
+        if more {
+            self.parts(frame, &decoded, out);
+        } else {
+            self.decoded(&decoded, out);
+        }
+    }
+
+    /// A frame of several packets. Its outcome is the best of them: one that is read, or else that
+    /// of the first.
+    #[cold]
+    fn parts(&mut self, frame: &Frame<'_>, first: &Decoded<'_>, out: &mut impl Sink) {
+        let tenants = Arc::clone(&self.tenants);
+        let mut read = false;
+        for number in 0..MAX_PARTS {
+            let (part, more) = decode::part(frame, &tenants, number);
+            if let Decoded::Packet(packet) = &part {
+                self.packet(packet, out);
+                read = true;
+            }
+            if !more {
+                break;
+            }
+        }
+        if read {
+            self.emitter.ledger.packet(PacketOutcome::Decoded);
+        } else {
+            self.decoded(first, out);
+        }
     }
 
     /// Counts what a frame, or the fragment that made a datagram whole, turned out to be.
@@ -109,3 +136,7 @@ impl Pipeline {
         }
     }
 }
+
+/// How many packets of one frame are read: the longest A-MSDU has 11,454 octets (IEEE 802.11
+/// §9.2.4.7.1), which as many packets of the shortest kind with a name in them do not fill.
+const MAX_PARTS: u8 = 128;

@@ -1,15 +1,17 @@
 //! The data channel of CAPWAP (RFC 5415 §4.3), between access points and their controller.
 
-use crate::decode::NotDecoded;
+use crate::decode::ip::Ends;
 use crate::decode::octets::Octets;
 use crate::decode::peel::{Peel, Peeled, makes_sense};
+use crate::decode::{Carrier, Decoded, Fragment, NotDecoded};
+use crate::net::IpProtocol;
 
 impl Peel<'_> {
-    /// Fragments after the first are not put together: an access point fragments only what does
-    /// not fit its path, and the first one holds the headers.
-    pub(super) fn capwap(mut self, mut octets: Octets<'_>) -> Peeled<'_> {
+    pub(super) fn capwap(self, ends: Ends, mut octets: Octets<'_>) -> Peeled<'_> {
         const PLAIN: u8 = 0;
         const NATIVE: u32 = 1 << 8;
+        const FRAGMENT: u32 = 1 << 7;
+        const LAST: u32 = 1 << 6;
         const KEEP_ALIVE: u32 = 1 << 3;
         const RADIO_802_11: u32 = 1;
         let mut header = octets;
@@ -19,18 +21,42 @@ impl Peel<'_> {
         }
         let [a, b, c] = header.array()?;
         let flags = u32::from_be_bytes([0, a, b, c]);
-        let [_id, offset] = [header.u16()?, header.u16()?];
+        let [id, offset] = [header.u16()?, header.u16()?];
         let len = 4 * (flags >> 19) as usize;
-        let binding = flags >> 9 & 0x1f;
-        if len < 8 || flags & KEEP_ALIVE != 0 || offset >> 3 != 0 {
+        let (native, binding) = (flags & NATIVE != 0, flags >> 9 & 0x1f);
+        if len < 8 || flags & KEEP_ALIVE != 0 {
             return Err(NotDecoded::Malformed);
         }
         octets.skip(len)?;
-        if flags & NATIVE == 0 {
-            return self.announced_ethernet(octets);
-        }
-        if binding != RADIO_802_11 {
+        if native && binding != RADIO_802_11 {
             return Err(NotDecoded::UnknownLinkType);
+        }
+        if flags & FRAGMENT == 0 {
+            return self.capwap_payload(native, octets);
+        }
+        Ok(Decoded::Fragment(Fragment {
+            seen: self.seen,
+            source: ends.source,
+            destination: ends.destination,
+            carrier: Carrier::Capwap { native },
+            protocol: IpProtocol::UDP,
+            id: u32::from(id),
+            // In units of eight octets, above three reserved bits.
+            offset: u32::from(offset >> 3) * 8,
+            more: flags & LAST == 0,
+            payload: octets.data(),
+            payload_wire_len: octets.wire_len(),
+        }))
+    }
+
+    /// What is behind the header, or was put together from fragments.
+    pub(in crate::decode) fn capwap_payload(
+        mut self,
+        native: bool,
+        octets: Octets<'_>,
+    ) -> Peeled<'_> {
+        if !native {
+            return self.announced_ethernet(octets);
         }
         self.enter(None)?;
         self.tagged = false;

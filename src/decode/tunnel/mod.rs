@@ -106,7 +106,7 @@ impl Peel<'_> {
             (_, p::LISP) => self.lisp(octets),
             (_, p::GRE) => self.gre(ends, octets),
             (_, p::MPLS) => self.mpls_over_udp(octets),
-            (p::CAPWAP_DATA, _) | (_, p::CAPWAP_DATA) => self.capwap(octets),
+            (p::CAPWAP_DATA, _) | (_, p::CAPWAP_DATA) => self.capwap(ends, octets),
             (p::L2TP, _) | (_, p::L2TP) => self.l2tp(octets),
             _ => self.teredo(octets),
         };
@@ -118,6 +118,9 @@ impl Peel<'_> {
             Err(NotDecoded::Truncated) => octets.data().len() < octets.wire(),
             _ => makes_sense(&peeled),
         };
+        if !believed {
+            self.more.set(false);
+        }
         believed.then_some(peeled)
     }
 

@@ -1,4 +1,5 @@
-//! Whole datagrams from the fragments of IPv4 (RFC 791 §3.2) and IPv6 (RFC 8200 §4.5).
+//! Whole datagrams from the fragments of IPv4 (RFC 791 §3.2), IPv6 (RFC 8200 §4.5) and CAPWAP
+//! (RFC 5415 §3.4).
 //!
 //! In: fragments, in any order, twice, overlapping, cut. Out: [`Datagram`]s to be decoded like any
 //! packet's contents; and of those that never become whole, the beginning, so that a name in it
@@ -13,7 +14,7 @@ mod pieces;
 use core::time::Duration;
 
 use self::pieces::{Added, MAX_DATAGRAM, Overlap, Pieces};
-use crate::decode::{Datagram, Fragment, Seen};
+use crate::decode::{Carrier, Datagram, Fragment, Seen};
 use crate::flow::{FlowHasher, Removed, Table};
 use crate::net::{Addr, IpProtocol, TenantId};
 use crate::time::Timestamp;
@@ -61,6 +62,7 @@ struct Key {
     tenant: TenantId,
     source: Addr,
     destination: Addr,
+    carrier: Carrier,
     id: u32,
     /// IPv4 only: of IPv6 the first fragment alone says it.
     protocol: IpProtocol,
@@ -155,6 +157,7 @@ impl Fragments {
             seen: fragment.seen,
             source: key.source,
             destination: key.destination,
+            carrier: key.carrier,
             protocol,
             payload: scratch,
             payload_wire_len: total,
@@ -212,6 +215,7 @@ impl Fragments {
             seen: pending.seen,
             source: key.source,
             destination: key.destination,
+            carrier: key.carrier,
             protocol: pending.protocol,
             payload: scratch,
             // At least one octet more is missing, or it would be whole.
@@ -234,6 +238,7 @@ impl Key {
             tenant: fragment.seen.tenant,
             source: fragment.source,
             destination: fragment.destination,
+            carrier: fragment.carrier,
             id: fragment.id,
             protocol: if v4 { fragment.protocol } else { IpProtocol::default() },
         }

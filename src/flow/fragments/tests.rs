@@ -19,6 +19,7 @@ fn fragment(v6: bool, id: u32, datagram: &[u8], start: usize, end: usize) -> Fra
         seen: Seen { at: Timestamp::from_parts(100, 0), source: SourceId(0), ..Seen::default() },
         source: addr(v6, 1),
         destination: addr(v6, 2),
+        carrier: Carrier::Ip,
         protocol: IpProtocol::UDP,
         id,
         offset: u32::try_from(start).unwrap(),
