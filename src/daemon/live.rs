@@ -27,7 +27,7 @@ use crate::export::metrics::{Metrics, WorkerCells};
 use crate::export::web::{self, ListenError, Web};
 use crate::frame::SourceId;
 use crate::inventory::{self, InventoryError, Location};
-use crate::pipeline::Pipeline;
+use crate::pipeline::{Pipeline, Settings};
 
 /// Why the daemon did not start, or ended.
 #[derive(Debug, thiserror::Error)]
@@ -165,6 +165,7 @@ pub fn run(config: Config, reread: Reread) -> Result<(), DaemonError> {
 
     let (ended, endings) = mpsc::unbounded_channel::<Ended>();
     let mut workers = Vec::new();
+    let settings = Settings { one_of_many: opened.sources.len() > 1, ..settings };
     for (number, ((id, source), parcels)) in opened.sources.into_iter().zip(senders).enumerate() {
         let set = Arc::clone(&policy.load().set);
         let ledger = Arc::clone(&cells[number].ledger);

@@ -37,6 +37,7 @@ pub fn settings(config: &Config) -> Settings {
         },
         tenants: Arc::new(Tenants::new(tenants)),
         resolvers: Arc::new(Resolvers::shipped().clone()),
+        one_of_many: false,
     }
 }
 

@@ -28,6 +28,9 @@ pub enum Event<'a> {
     Ech { network: NetworkId, verdict: Ech, rule: EchRule },
     /// A record was a copy of one that another ring or mirror delivered.
     Copy { source: SourceId },
+    /// The two directions of a connection came to different workers, of which this is the source
+    /// of the server's: frames are not spread by flow.
+    Split { source: SourceId },
     /// A client exchanged octets with a vendor's servers.
     Volume { network: NetworkId, vendor: &'a Arc<str>, sent: u64, received: u64 },
 }

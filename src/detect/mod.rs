@@ -38,7 +38,8 @@ pub use finding::{Finding, FindingKey, Tally, TallyKey};
 pub use ledger::{Seen, Unexcepted, VendorKey};
 pub use networks::{Network, Networks, Role};
 pub use record::{
-    Answer, Client, Connection, Detection, EchHello, EchOffered, EncryptedDns, Listed, Origin,
+    Accepted, Answer, Client, Connection, Detection, EchHello, EchOffered, EncryptedDns, Listed,
+    Origin,
     Record, Volume,
 };
 pub use summary::{Observed, Row};

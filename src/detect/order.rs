@@ -12,6 +12,9 @@ use crate::time::Timestamp;
 /// released when all lanes have promised. Records of one lane are nearly in order already, so a
 /// lane is a queue, and only a record that comes behind its time goes to a heap.
 ///
+/// A lane's clock may be set back. What comes after that is of a later age than what came before,
+/// whatever its time; watermarks are of an age too.
+///
 /// Holds at most `limit` records: beyond them the earliest leaves before its time, counted.
 #[derive(Debug)]
 pub(super) struct Order {
@@ -21,8 +24,8 @@ pub(super) struct Order {
     limit: usize,
     /// Arrivals so far: what one frame causes keeps the order in which its worker said it.
     arrivals: u64,
-    /// The latest origin that left.
-    released: Origin,
+    /// The latest age and origin that left.
+    released: (u32, Origin),
     closed: bool,
     early: u64,
     late: u64,
@@ -30,12 +33,15 @@ pub(super) struct Order {
 
 #[derive(Debug, Default)]
 struct Lane {
+    age: u32,
     watermark: Timestamp,
     queue: VecDeque<Waiting>,
 }
 
 #[derive(Debug)]
 struct Waiting {
+    lane: u16,
+    age: u32,
     origin: Origin,
     arrival: u64,
     record: Record,
@@ -50,7 +56,7 @@ impl Order {
             len: 0,
             limit: limit.max(1),
             arrivals: 0,
-            released: Origin::default(),
+            released: Default::default(),
             closed: false,
             early: 0,
             late: 0,
@@ -60,15 +66,16 @@ impl Order {
     /// Takes a record of `lane` in. A lane that does not exist counts as the first.
     pub(super) fn push(&mut self, lane: usize, record: Record) {
         let origin = record.origin();
-        if origin < self.released {
+        let at = if lane < self.lanes.len() { lane } else { 0 };
+        let Lane { age, queue, .. } = &mut self.lanes[at];
+        if (*age, origin) < self.released {
             self.late += 1;
         }
-        let waiting = Waiting { origin, arrival: self.arrivals, record };
+        let lane = u16::try_from(at).unwrap_or(u16::MAX);
+        let waiting = Waiting { lane, age: *age, origin, arrival: self.arrivals, record };
         self.arrivals += 1;
         self.len += 1;
-        let at = if lane < self.lanes.len() { lane } else { 0 };
-        let queue = &mut self.lanes[at].queue;
-        if queue.back().is_none_or(|last| last.origin <= origin) {
+        if queue.back().is_none_or(|last| (last.age, last.origin) <= (*age, origin)) {
             queue.push_back(waiting);
         } else {
             self.stragglers.push(waiting);
@@ -82,31 +89,40 @@ impl Order {
         }
     }
 
+    /// `lane` begins to count its time anew.
+    pub(super) fn set_back(&mut self, lane: usize) {
+        if let Some(lane) = self.lanes.get_mut(lane) {
+            lane.age += 1;
+            lane.watermark = Timestamp::ZERO;
+        }
+    }
+
     /// No lane brings anything any more, of whatever time.
     pub(super) const fn close(&mut self) {
         self.closed = true;
     }
 
-    /// Shows `judge` the next record that nothing can precede, or that must leave for room, and
-    /// lets it go. False: there is none.
-    pub(super) fn pop(&mut self, judge: impl FnOnce(&Record)) -> bool {
-        let Some((origin, lane)) = self.first() else { return false };
-        if origin.at >= self.watermark() && !self.closed {
+    /// Shows `judge` the next record that nothing can precede, or that must leave for room, with
+    /// its lane, and lets it go. False: there is none.
+    pub(super) fn pop(&mut self, judge: impl FnOnce(usize, &Record)) -> bool {
+        let Some((age, origin, lane)) = self.first() else { return false };
+        let watermark = self.lanes.iter().map(|lane| (lane.age, lane.watermark)).min();
+        if watermark.is_none_or(|watermark| (age, origin.at) >= watermark) && !self.closed {
             if self.len <= self.limit {
                 return false;
             }
             self.early += 1;
         }
         self.len -= 1;
-        self.released = self.released.max(origin);
+        self.released = self.released.max((age, origin));
         if let Some(lane) = lane {
             let queue = &mut self.lanes[lane].queue;
             if let Some(waiting) = queue.front() {
-                judge(&waiting.record);
+                judge(lane, &waiting.record);
             }
             queue.pop_front();
         } else if let Some(waiting) = self.stragglers.pop() {
-            judge(&waiting.record);
+            judge(usize::from(waiting.lane), &waiting.record);
         }
         true
     }
@@ -144,7 +160,7 @@ impl Order {
     }
 
     /// The earliest record, and the lane at whose front it is (none: among the stragglers).
-    fn first(&self) -> Option<(Origin, Option<usize>)> {
+    fn first(&self) -> Option<(u32, Origin, Option<usize>)> {
         let mut first = self.stragglers.peek().map(|waiting| (waiting.key(), None));
         for (number, lane) in self.lanes.iter().enumerate() {
             if let Some(front) = lane.queue.front()
@@ -153,13 +169,13 @@ impl Order {
                 first = Some((front.key(), Some(number)));
             }
         }
-        first.map(|((origin, _), lane)| (origin, lane))
+        first.map(|((age, origin, _), lane)| (age, origin, lane))
     }
 }
 
 impl Waiting {
-    const fn key(&self) -> (Origin, u64) {
-        (self.origin, self.arrival)
+    const fn key(&self) -> (u32, Origin, u64) {
+        (self.age, self.origin, self.arrival)
     }
 }
 
@@ -209,7 +225,7 @@ mod tests {
 
     fn drain(order: &mut Order) -> Vec<(Origin, u64)> {
         let mut left = Vec::new();
-        while order.pop(|record| match record {
+        while order.pop(|_, record| match record {
             Record::Volume(volume) => left.push((volume.origin, volume.sent)),
             other => panic!("{other:?}"),
         }) {}
@@ -226,6 +242,25 @@ mod tests {
         assert!(drain(&mut order).is_empty(), "lane 1 may still bring another of the same moment");
         order.advance(1, at(11));
         assert_eq!(drain(&mut order).len(), 1);
+        assert_eq!((order.early(), order.late()), (0, 0));
+    }
+
+    #[test]
+    fn what_comes_after_a_clock_was_set_back_is_later() {
+        let mut order = Order::new(2, 100);
+        order.push(0, record(50, 1, 0));
+        order.advance(0, at(60));
+        order.set_back(0);
+        order.push(0, record(10, 2, 1));
+        order.advance(0, at(20));
+        order.advance(1, at(55));
+        assert_eq!(drain(&mut order).len(), 1, "lane 1 may still bring something of the old age");
+        order.push(1, record(57, 3, 2));
+        order.set_back(1);
+        order.push(1, record(9, 4, 3));
+        order.advance(1, at(20));
+        let left: Vec<_> = drain(&mut order).into_iter().map(|(_, tag)| tag).collect();
+        assert_eq!(left, [2, 3, 1]);
         assert_eq!((order.early(), order.late()), (0, 0));
     }
 

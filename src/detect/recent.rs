@@ -99,7 +99,6 @@ impl<K: Eq + Hash, V> Recent<K, V> {
     }
 
     /// Takes an entry out.
-    #[cfg(test)]
     pub(super) fn remove(&mut self, key: &K) -> Option<V> {
         let at = self.find(self.seed.hash_one(key), key)?;
         Some(self.take(at).1)

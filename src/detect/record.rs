@@ -49,6 +49,7 @@ pub enum Record {
     Detection(Box<Detection>),
     Answer(Answer),
     Connection(Connection),
+    Accepted(Accepted),
     /// Boxed: rare, and two names long.
     EchOffered(Box<EchOffered>),
     Volume(Volume),
@@ -62,6 +63,7 @@ impl Record {
             Self::Detection(detection) => detection.origin,
             Self::Answer(answer) => answer.origin,
             Self::Connection(connection) => connection.origin,
+            Self::Accepted(accepted) => accepted.origin,
             Self::EchOffered(offered) => offered.origin,
             Self::Volume(volume) => volume.origin,
         }
@@ -143,6 +145,15 @@ impl Connection {
             destination: self.server,
         }
     }
+}
+
+/// A server accepted a connection (SYN and ACK) whose client's SYN did not come to this worker. Only
+/// said where there are others that it may have come to.
+#[derive(Clone, Copy, Debug)]
+pub struct Accepted {
+    pub origin: Origin,
+    /// That of the [`Connection`] which the client's worker will report.
+    pub identity: u64,
 }
 
 /// What a hello's `encrypted_client_hello` extension of type outer shows (RFC 9849 §5).

@@ -15,6 +15,7 @@ pub struct Tally {
     pub encrypted_dns: [u64; 3],
     pub hidden_hellos: u64,
     pub copies: u64,
+    pub split_flows: u64,
 }
 
 impl Tally {
@@ -32,6 +33,7 @@ impl Tally {
             }
             Event::Ech { verdict: Ech::Real, .. } => self.hidden_hellos += 1,
             Event::Copy { .. } => self.copies += 1,
+            Event::Split { .. } => self.split_flows += 1,
             Event::Detected(_) | Event::Ech { .. } | Event::Volume { .. } => {}
         }
     }
@@ -141,6 +143,10 @@ impl Account {
             self.unseen(count, &format!("connections to resolvers over {kind}"));
         }
         self.unseen(tally.hidden_hellos, "hellos whose real name ECH hides");
+        self.unseen(
+            tally.split_flows,
+            "connections whose two directions came to different workers",
+        );
         self.seen(tally.copies, "copies, counted once");
     }
 

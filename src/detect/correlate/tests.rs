@@ -185,6 +185,7 @@ fn line(event: &Event<'_>) -> String {
         Event::Ech { verdict, rule, .. } => format!("ech {} {}", verdict.label(), rule.label()),
         Event::Copy { source } => format!("copy {}", source.0),
         Event::Volume { vendor, sent, received, .. } => format!("{vendor} {sent} {received}"),
+        Event::Split { source } => format!("split {}", source.0),
     }
 }
 
@@ -600,6 +601,35 @@ fn attributed_servers_are_published_when_they_change() {
 }
 
 #[test]
+fn a_connection_is_split_when_its_directions_come_to_different_lanes() {
+    let mut correlator = Correlator::new(&Limits::default(), 3, set(), Arc::default());
+    let accepted = |nanos, identity| Record::Accepted(Accepted { origin: origin(nanos), identity });
+    let mut split = Vec::new();
+    let mut hear = |event: Event<'_>| {
+        if let Event::Split { source } = event {
+            split.push(source);
+        }
+    };
+    // One split, and a mirror's copies of it; one whose answer came a little early to the same
+    // lane; one that is seen from one side only; one whose client spoke too late.
+    for (lane, record) in [
+        (1, accepted(10, 7)),
+        (2, accepted(11, 7)),
+        (0, nameless(20, "203.0.113.7", 7)),
+        (2, nameless(21, "203.0.113.7", 7)),
+        (0, accepted(30, 8)),
+        (0, nameless(31, "203.0.113.8", 8)),
+        (1, accepted(40, 9)),
+        (1, accepted(50, 10)),
+        (0, nameless(50 + 31 * SECOND, "203.0.113.9", 10)),
+    ] {
+        correlator.push(lane, record, &mut hear);
+    }
+    correlator.finish(&mut hear);
+    assert_eq!(split, [SourceId(0)]);
+}
+
+#[test]
 fn every_table_stays_within_its_limit_and_counts_what_it_gives_up() {
     let set = set();
     let limits = Limits {
@@ -637,6 +667,7 @@ fn every_table_stays_within_its_limit_and_counts_what_it_gives_up() {
         for record in [
             answer(&set, n, CLIENT, &name, &server, 60),
             nameless(n, &server, n),
+            Record::Accepted(Accepted { origin: origin(n), identity: n + 1_000_000 }),
             detection(&set, n, Signal::DnsQuery, &name, n),
             Record::EchOffered(Box::new(EchOffered {
                 origin: origin(n),
@@ -653,7 +684,7 @@ fn every_table_stays_within_its_limit_and_counts_what_it_gives_up() {
         for table in correlator.tables() {
             let limit = match table.table {
                 "correlator_records" => limits.records,
-                "correlator_identities" => limits.identities,
+                "correlator_identities" | "correlator_accepted" => limits.identities,
                 "correlator_addresses" => limits.addresses,
                 "correlator_ech_offers" => limits.offers,
                 "correlator_attributed" => limits.attributed,
@@ -713,6 +744,7 @@ fn records(set: &Set, mut steps: Vec<(u64, u8, u8, u8)>) -> Vec<Record> {
             Record::Connection(connection) => connection.origin.number = number,
             Record::EchOffered(offered) => offered.origin.number = number,
             Record::Volume(volume) => volume.origin.number = number,
+            Record::Accepted(accepted) => accepted.origin.number = number,
         }
         records.push(record);
     }

@@ -92,6 +92,8 @@ families! {
     ECH_HELLOS = Counter "vendorwatch_ech_hellos_total" ["verdict", "network"];
     /// Copies of packets or events that were seen before and not counted again.
     COPIES = Counter "vendorwatch_copies_total" ["interface"];
+    /// Connections whose two directions came to different workers: frames are not spread by flow.
+    SPLIT_FLOWS = Counter "vendorwatch_split_flows_total" ["interface"];
     /// Packet times that ran backwards or jumped ahead and were corrected.
     TIME_CLAMPED = Counter "vendorwatch_time_clamped_total" ["interface"];
     /// Estimate from a sample of flows: the share that showed one direction only.

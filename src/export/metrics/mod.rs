@@ -84,7 +84,9 @@ pub struct Metrics {
     never_resolved: IntCounterVec,
     /// By network and outcome, resolved once: connections are many.
     connections: Vec<[IntCounter; ConnectionOutcome::ALL.len()]>,
+    /// By interface, as the next.
     copies: Vec<AtomicU64>,
+    split_flows: Vec<AtomicU64>,
     policy: Arc<ArcSwap<Policy>>,
     pub correlator: ArcSwap<CorrelatorState>,
     pub sinks: SinkCounts,
@@ -130,6 +132,7 @@ impl Metrics {
                 })
                 .collect(),
             copies: interfaces.iter().map(|_| AtomicU64::new(0)).collect(),
+            split_flows: interfaces.iter().map(|_| AtomicU64::new(0)).collect(),
             registry,
             policy,
             correlator: ArcSwap::default(),
@@ -228,6 +231,11 @@ impl Metrics {
             Event::Copy { source } => {
                 if let Some(copies) = self.copies.get(usize::from(source.0)) {
                     copies.fetch_add(1, Relaxed);
+                }
+            }
+            Event::Split { source } => {
+                if let Some(split) = self.split_flows.get(usize::from(source.0)) {
+                    split.fetch_add(1, Relaxed);
                 }
             }
             Event::Volume { network, vendor, sent, received } => {

@@ -99,6 +99,7 @@ impl Scrape<'_> {
         let mut up = f::CAPTURE_UP.samples();
         let mut last = f::CAPTURE_LAST_PACKET.samples();
         let mut copies = f::COPIES.samples();
+        let mut split = f::SPLIT_FLOWS.samples();
         let mut clamped = f::TIME_CLAMPED.samples();
         let mut refused = f::DERIVATIONS_REFUSED.samples();
         // No sample where no flow was sampled yet: a ratio of nothing is not zero.
@@ -131,6 +132,8 @@ impl Scrape<'_> {
             let of_packets: u64 = workers().map(|cells| cells.ledger.copies.value()).sum();
             let of_events = self.metrics.copies.get(number).map_or(0, |n| n.load(Relaxed));
             copies.count(&labels, of_packets + of_events);
+            let split_flows = self.metrics.split_flows.get(number);
+            split.count(&labels, split_flows.map_or(0, |n| n.load(Relaxed)));
             clamped.count(&labels, workers().map(|cells| cells.ledger.time_clamped.value()).sum());
             refused.count(
                 &labels,
@@ -158,6 +161,7 @@ impl Scrape<'_> {
                 up,
                 last,
                 copies,
+                split,
                 clamped,
                 refused,
                 one_way,

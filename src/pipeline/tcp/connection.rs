@@ -125,8 +125,10 @@ impl Connection {
         if found.foreign {
             self.report(scene, Said::default(), emitter, out);
         }
-        // A copy of a hello needs no second report, and DNS is no nameless connection.
-        self.reported |= found.hello || matches!(self.client.stage, Stage::Reading(Stream::Dns(_)));
+        // A copy needs no second report, and DNS is no nameless connection.
+        self.reported |= found.hello
+            || found.copy
+            || matches!(self.client.stage, Stage::Reading(Stream::Dns(_)));
         found.listed
     }
 
@@ -154,7 +156,7 @@ impl Connection {
         }
         self.reported = true;
         if let Some(syn) = self.syn {
-            let identity = emitter.hasher.word(scene.identity, u64::from(syn));
+            let identity = identity(emitter, scene, syn);
             scene.connection(said.named, said.encrypted_dns, identity, said.ech, out);
         }
     }
@@ -239,6 +241,11 @@ impl Connection {
     pub(super) fn heap(&self) -> usize {
         self.client.heap() + self.server.heap()
     }
+}
+
+/// Of a connection, by its client's initial sequence number.
+pub(super) fn identity(emitter: &Emitter, scene: &Scene<'_>, syn: u32) -> u64 {
+    emitter.hasher.word(scene.identity, u64::from(syn))
 }
 
 /// Some senders pad bare acknowledgements to the shortest Ethernet frame and count the padding as

@@ -14,6 +14,7 @@ use super::emitter::{Emitter, Scene};
 use super::tls;
 use super::{FlowFilter, Sink};
 use crate::decode::{Packet, TcpFlags};
+use crate::detect::{Accepted, Record};
 use crate::flow::{Removed, Slot, Table};
 use crate::inspect::dns::PORT as DNS_PORT;
 use crate::inspect::stream::{Stream, is_server_hello};
@@ -23,14 +24,16 @@ use crate::net::{FlowKey, Path, Wish};
 #[derive(Debug)]
 pub(super) struct Connections {
     table: Table<Connection>,
+    /// Other workers may see what this one does not.
+    one_of_many: bool,
 }
 
 impl Connections {
     /// How long a connection may stay silent before its client's first payload.
     pub(super) const IDLE: Duration = Duration::from_secs(30);
 
-    pub(super) fn new(max_bytes: usize) -> Self {
-        Self { table: Table::new(max_bytes) }
+    pub(super) fn new(max_bytes: usize, one_of_many: bool) -> Self {
+        Self { table: Table::new(max_bytes), one_of_many }
     }
 
     /// A TCP packet that the filter or its content speaks for. Returns the vendor of a listed name
@@ -120,7 +123,11 @@ impl Connections {
         let flags = packet.tcp.flags;
         let (source, destination) = (packet.path.source.port, packet.path.destination.port);
         let from_client = if flags.has(TcpFlags::SYN) {
-            !flags.has(TcpFlags::ACK)
+            let accepts = flags.has(TcpFlags::ACK);
+            if accepts && self.one_of_many {
+                report_accepted(packet, emitter, out);
+            }
+            !accepts
         } else if !Stream::may_begin(packet.payload, source, destination) {
             return None;
         } else if is_server_hello(packet.payload) {
@@ -189,6 +196,17 @@ impl Connections {
         }
         connection.end(&seen, connection.path(&key), end, emitter, out);
     }
+}
+
+/// Says that a server accepts a connection whose beginning was not seen here.
+#[cold]
+fn report_accepted(packet: &Packet<'_>, emitter: &Emitter, out: &mut impl Sink) {
+    let path = packet.path.reversed();
+    let identity = emitter.identity(&path);
+    let scene = Scene { seen: &packet.seen, path, from_client: false, identity };
+    // The client's initial sequence number is one less than what is acknowledged.
+    let identity = connection::identity(emitter, &scene, packet.tcp.acknowledgment.wrapping_sub(1));
+    out.record(Record::Accepted(Accepted { origin: scene.origin(), identity }));
 }
 
 /// A connection turned out to go to a listed vendor.
