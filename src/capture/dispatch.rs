@@ -27,8 +27,12 @@ const MAX_BLOCKS: usize = 2;
 pub struct Route {
     /// The number of its worker.
     pub worker: usize,
-    /// Every worker must hear of the frame's time before it goes on.
+    /// The tables' time at this frame.
+    pub now: Timestamp,
+    /// Every worker must hear of that time before it goes on.
     pub time: bool,
+    /// The clock was set back: every worker must hear of that first.
+    pub set_back: bool,
 }
 
 /// Frames for one worker, in order.
@@ -42,17 +46,19 @@ pub struct Parcel {
 /// What a worker does next.
 #[derive(Clone, Copy, Debug)]
 pub enum Step<'a> {
-    /// Take this frame.
-    Frame(Frame<'a>),
-    /// Time has come to this.
+    /// Take this frame, at this time of the tables.
+    Frame(Frame<'a>, Timestamp),
+    /// The tables' time has come to this.
     Time(Timestamp),
+    /// What follows has earlier times than what came before.
+    SetBack,
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Item {
-    at: Timestamp,
-    number: u64,
-    place: Option<Place>,
+enum Item {
+    Frame { at: Timestamp, now: Timestamp, number: u64, place: Place },
+    Time(Timestamp),
+    SetBack,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -69,28 +75,31 @@ struct Place {
 impl Parcel {
     /// What there is to do, in order.
     pub fn steps(&self) -> impl Iterator<Item = Step<'_>> {
-        self.items.iter().map(|item| match item.place {
-            Some(place) => Step::Frame(self.frame(item, place)),
-            None => Step::Time(item.at),
+        self.items.iter().map(|item| match *item {
+            Item::Frame { at, now, number, place } => {
+                Step::Frame(self.frame(at, number, place), now)
+            }
+            Item::Time(now) => Step::Time(now),
+            Item::SetBack => Step::SetBack,
         })
     }
 
-    /// The latest time of all workers' frames up to here.
+    /// The latest time of all workers' frames up to here, since it was last set back.
     pub const fn until(&self) -> Timestamp {
         self.until
     }
 
-    fn frame(&self, item: &Item, place: Place) -> Frame<'_> {
+    fn frame(&self, at: Timestamp, number: u64, place: Place) -> Frame<'_> {
         let begins = place.begins as usize;
         let block = self.blocks.get(usize::from(place.block));
         let data = block.and_then(|block| block.get(begins..begins + place.len as usize));
         Frame {
             data: data.unwrap_or_default(),
             wire_len: place.wire_len,
-            at: item.at,
+            at,
             link: place.link,
             source: place.source,
-            number: item.number,
+            number,
             vlan: None,
         }
     }
@@ -176,10 +185,11 @@ impl Dispatcher {
             self.blocks.push(Arc::clone(block));
             self.blocks.len() - 1
         });
-        self.until = self.until.max(frame.at);
-        if route.time {
-            let time = Item { at: frame.at, number: 0, place: None };
-            self.parcels.iter_mut().for_each(|parcel| parcel.items.push(time));
+        self.until = if route.set_back { frame.at } else { self.until.max(frame.at) };
+        let news =
+            [route.set_back.then_some(Item::SetBack), route.time.then_some(Item::Time(route.now))];
+        for item in news.into_iter().flatten() {
+            self.parcels.iter_mut().for_each(|parcel| parcel.items.push(item));
         }
         let place = Place {
             // Both are bounded far below: by `MAX_BLOCKS` and by the longest record.
@@ -191,7 +201,7 @@ impl Dispatcher {
             source: frame.source,
         };
         let worker = route.worker % self.parcels.len();
-        let item = Item { at: frame.at, number: frame.number, place: Some(place) };
+        let item = Item::Frame { at: frame.at, now: route.now, number: frame.number, place };
         self.parcels[worker].items.push(item);
     }
 
@@ -268,7 +278,8 @@ mod tests {
                         while let Some(parcel) = inbox.next_parcel() {
                             for step in parcel.steps() {
                                 match step {
-                                    Step::Frame(frame) => {
+                                    Step::Frame(frame, now) => {
+                                        assert_eq!(now, frame.at);
                                         let mark = frame.data.first_chunk().unwrap();
                                         let n = u32::from_le_bytes(*mark);
                                         assert_eq!(u64::from(n) + 1, frame.number);
@@ -278,6 +289,7 @@ mod tests {
                                         frames.push((frame.at, frame.source, frame.number));
                                     }
                                     Step::Time(_) => times += 1,
+                                    Step::SetBack => panic!("nobody said so"),
                                 }
                             }
                             assert!(frames.last().is_none_or(|last| last.0 <= parcel.until()));
@@ -290,7 +302,8 @@ mod tests {
                 .collect();
             let mut route = |frame: &mut Frame<'_>| {
                 let n = u32::from_le_bytes(*frame.data.first_chunk().unwrap());
-                Route { worker: n as usize, time: n.is_multiple_of(100) }
+                let (worker, time) = (n as usize, n.is_multiple_of(100));
+                Route { worker, now: frame.at, time, set_back: false }
             };
             while let Batch::Frames(_) = dispatcher.batch(&mut files, &mut route).unwrap() {}
             drop(dispatcher);

@@ -17,7 +17,7 @@ use crate::capture::{Batch, CaptureError, Source};
 use crate::config::Policy;
 use crate::detect::{Correlator, Event, Limits, Record};
 use crate::export::names::Names;
-use crate::pipeline::{Pipeline, Settings, Sighting, Sink};
+use crate::pipeline::{Pipeline, Router, SWEEP, Settings, Sighting, Sink};
 use crate::time::Timestamp;
 use crate::visibility::Ledger;
 
@@ -72,13 +72,20 @@ pub fn replay(
     }
     let ledger = Arc::new(Ledger::default());
     let mut pipeline = plan.pipeline(&ledger);
+    let mut router = Router::new(plan.settings.seed, 1, Arc::clone(&ledger));
     let mut correlator = plan.correlator();
     let mut found = Found::new(plan.names);
     let mut latest = Timestamp::ZERO;
     loop {
         let batch = files.batch(Duration::ZERO, &mut |frame| {
+            let mut frame = *frame;
+            let routed = router.route(&mut frame);
             latest = latest.max(frame.at);
-            pipeline.frame(frame, &mut found);
+            if routed.set_back {
+                found.set_back();
+                latest = frame.at;
+            }
+            pipeline.timed_frame(&frame, routed.now, &mut found);
         });
         for fault in files.take_faults() {
             watch.fault(&fault);
@@ -88,15 +95,15 @@ pub fn replay(
             pipeline.finish(&mut found);
         }
         found.written()?;
-        for record in found.records.drain(..) {
-            correlator.push(0, record, |event| each(&event));
+        for heard in found.heard.drain(..) {
+            correlate(&mut correlator, 0, heard, each);
         }
         if batch == Batch::End {
             correlator.finish(|event| each(&event));
             let names = found.names.unwrap_or_default();
             return Ok(Replayed { correlator, ledgers: vec![ledger], names });
         }
-        correlator.advance(0, latest, |event| each(&event));
+        correlator.advance(0, promise(latest), |event| each(&event));
         let (read, total) = files.progress();
         watch.progress(read, total);
     }
@@ -104,7 +111,9 @@ pub fn replay(
 
 impl Plan {
     fn pipeline(&self, ledger: &Arc<Ledger>) -> Pipeline {
-        Pipeline::with(Arc::clone(&self.policy.set), Arc::clone(ledger), self.settings.clone())
+        let one_of_many = self.workers.get() > 1;
+        let settings = Settings { one_of_many, ..self.settings.clone() };
+        Pipeline::with(Arc::clone(&self.policy.set), Arc::clone(ledger), settings)
     }
 
     fn correlator(&self) -> Correlator {
@@ -118,25 +127,55 @@ impl Plan {
     }
 }
 
+/// What will not be undercut any more when frames were read up to `latest`. What is overdue is
+/// looked for once a second, and has the time at which it fell due.
+fn promise(latest: Timestamp) -> Timestamp {
+    latest.minus(SWEEP)
+}
+
+/// What the correlator hears of a worker.
+#[derive(Debug)]
+enum Heard {
+    Record(Record),
+    /// The clock was set back.
+    SetBack,
+}
+
+fn correlate(
+    correlator: &mut Correlator,
+    lane: usize,
+    heard: Heard,
+    each: &mut impl FnMut(&Event<'_>),
+) {
+    match heard {
+        Heard::Record(record) => correlator.push(lane, record, |event| each(&event)),
+        Heard::SetBack => correlator.set_back(lane),
+    }
+}
+
 /// What a pipeline found in one batch.
 #[derive(Debug)]
 struct Found {
     names: Option<Names>,
     /// Names did not fit in memory, nor could they be written.
     unwritten: Option<io::Error>,
-    records: Vec<Record>,
+    heard: Vec<Heard>,
 }
 
 impl Found {
     fn new(names: bool) -> Self {
-        Self { names: names.then(Names::new), unwritten: None, records: Vec::new() }
+        Self { names: names.then(Names::new), unwritten: None, heard: Vec::new() }
     }
 
-    /// The records of this batch. The next will be about as many.
-    fn take(&mut self) -> io::Result<Vec<Record>> {
+    fn set_back(&mut self) {
+        self.heard.push(Heard::SetBack);
+    }
+
+    /// What the correlator shall hear of this batch. The next will be about as much.
+    fn take(&mut self) -> io::Result<Vec<Heard>> {
         self.written()?;
-        let room = Vec::with_capacity(self.records.len());
-        Ok(core::mem::replace(&mut self.records, room))
+        let room = Vec::with_capacity(self.heard.len());
+        Ok(core::mem::replace(&mut self.heard, room))
     }
 
     /// Did the names of this batch find room?
@@ -155,6 +194,6 @@ impl Sink for Found {
     }
 
     fn record(&mut self, record: Record) {
-        self.records.push(record);
+        self.heard.push(Heard::Record(record));
     }
 }

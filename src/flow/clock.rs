@@ -34,6 +34,14 @@ pub struct Tick {
     pub now: Timestamp,
     /// The stamp was not believed.
     pub clamped: bool,
+    /// The source's time begins anew from here: its clock was set back.
+    pub set_back: bool,
+}
+
+impl Tick {
+    const fn new(at: Timestamp, now: Timestamp) -> Self {
+        Self { at, now, clamped: false, set_back: false }
+    }
 }
 
 impl Clock {
@@ -52,7 +60,7 @@ impl Clock {
             state.now = stamp;
             let shifted = Timestamp::from_nanos(stamp.as_nanos().wrapping_add(state.offset));
             self.elapsed = self.elapsed.max(shifted);
-            return Tick { at: stamp, now: self.elapsed, clamped: false };
+            return Tick::new(stamp, self.elapsed);
         }
         self.unusual(index, stamp)
     }
@@ -80,7 +88,7 @@ impl Clock {
     fn first(&mut self, index: usize, stamp: Timestamp) -> Tick {
         self.sources.resize(index + 1, Source::default());
         self.begin(index, stamp);
-        Tick { at: stamp, now: self.elapsed, clamped: false }
+        Tick::new(stamp, self.elapsed)
     }
 
     /// From here on `index` counts from `stamp`; tables' time goes on from where it is.
@@ -95,7 +103,7 @@ impl Clock {
         let state = &mut self.sources[index];
         if state.now == Timestamp::ZERO {
             self.begin(index, stamp);
-            return Tick { at: stamp, now: self.elapsed, clamped: false };
+            return Tick::new(stamp, self.elapsed);
         }
         let near = |a: Timestamp, b: Timestamp| a.as_nanos().abs_diff(b.as_nanos()) < JUMP_NANOS;
         if near(stamp, state.now) {
@@ -105,10 +113,11 @@ impl Clock {
             state.now = state.now.max(stamp);
             let shifted = Timestamp::from_nanos(state.now.as_nanos().wrapping_add(state.offset));
             self.elapsed = self.elapsed.max(shifted);
-            return Tick { at: state.now, now: self.elapsed, clamped };
+            return Tick { clamped, ..Tick::new(state.now, self.elapsed) };
         }
         if state.suspect.is_some_and(|suspect| near(suspect, stamp)) {
-            if stamp > state.now {
+            let set_back = stamp < state.now;
+            if !set_back {
                 state.suspect = None;
                 state.now = stamp;
                 let shifted = Timestamp::from_nanos(stamp.as_nanos().wrapping_add(state.offset));
@@ -116,10 +125,10 @@ impl Clock {
             } else {
                 self.begin(index, stamp);
             }
-            return Tick { at: stamp, now: self.elapsed, clamped: false };
+            return Tick { set_back, ..Tick::new(stamp, self.elapsed) };
         }
         state.suspect = Some(stamp);
-        Tick { at: state.now, now: self.elapsed, clamped: true }
+        Tick { clamped: true, ..Tick::new(state.now, self.elapsed) }
     }
 }
 
@@ -142,9 +151,9 @@ mod tests {
         let mut clock = Clock::default();
         clock.tick(A, at(EPOCH));
         let wild = clock.tick(A, at(EPOCH * 2));
-        assert_eq!(wild, Tick { at: at(EPOCH), now: at(EPOCH), clamped: true });
+        assert_eq!(wild, Tick { clamped: true, ..Tick::new(at(EPOCH), at(EPOCH)) });
         let next = clock.tick(A, at(EPOCH + 1));
-        assert_eq!(next, Tick { at: at(EPOCH + 1), now: at(EPOCH + 1), clamped: false });
+        assert_eq!(next, Tick::new(at(EPOCH + 1), at(EPOCH + 1)));
     }
 
     #[test]
@@ -161,13 +170,13 @@ mod tests {
         let mut clock = Clock::default();
         clock.tick(A, at(EPOCH + 5));
         let late = clock.tick(A, at(EPOCH + 3));
-        assert_eq!(late, Tick { at: at(EPOCH + 5), now: at(EPOCH + 5), clamped: true });
+        assert_eq!(late, Tick { clamped: true, ..Tick::new(at(EPOCH + 5), at(EPOCH + 5)) });
 
         let mut clock = Clock::default();
         clock.tick(A, at(EPOCH * 2));
         assert!(clock.tick(A, at(EPOCH)).clamped);
         let third = clock.tick(A, at(EPOCH + 1));
-        assert_eq!((third.at, third.clamped), (at(EPOCH + 1), false));
+        assert_eq!((third.at, third.clamped, third.set_back), (at(EPOCH + 1), false, true));
         assert_eq!(clock.tick(A, at(EPOCH + 11)).now.since(third.now).as_secs(), 10);
     }
 

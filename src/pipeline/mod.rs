@@ -23,7 +23,7 @@ mod tls;
 mod verdicts;
 mod volume;
 
-pub use self::route::Router;
+pub use self::route::{Routed, Router};
 
 use core::time::Duration;
 use std::sync::Arc;
@@ -86,6 +86,8 @@ pub struct Settings {
     pub resolvers: Arc<Resolvers>,
     /// The address spaces that the operator declared.
     pub tenants: Arc<Tenants>,
+    /// There are other workers, so that flows may be found split between them.
+    pub one_of_many: bool,
 }
 
 /// How many octets each table of a worker may use.
@@ -164,7 +166,7 @@ impl Pipeline {
             },
             clock: Clock::default(),
             filter: FlowFilter::new(),
-            connections: Connections::new(settings.budgets.connections),
+            connections: Connections::new(settings.budgets.connections, settings.one_of_many),
             quic: quic::Flights::new(hasher, &settings.budgets.quic),
             dtls: dtls::Hellos::new(settings.budgets.dtls),
             fragments: Fragments::new(settings.budgets.fragments, hasher),
@@ -194,26 +196,37 @@ impl Pipeline {
     #[inline]
     pub fn frame(&mut self, frame: &Frame<'_>, out: &mut impl Sink) {
         let tick = self.clock.tick(frame.source, frame.at);
-        self.emitter.now = tick.now;
-        self.emitter.ledger.frames.add(1);
         if tick.clamped {
             self.emitter.ledger.time_clamped.add(1);
         }
-        if tick.now >= self.next_sweep {
+        self.timed_frame(&Frame { at: tick.at, ..*frame }, tick.now, out);
+    }
+
+    /// As [`Self::frame`], when a [`Router`] keeps the time: `now` is the tables'.
+    #[inline]
+    pub fn timed_frame(&mut self, frame: &Frame<'_>, now: Timestamp, out: &mut impl Sink) {
+        self.emitter.now = now;
+        self.emitter.ledger.frames.add(1);
+        if now >= self.next_sweep {
             self.sweep(out);
         }
-        let frame = Frame { at: tick.at, ..*frame };
-        match Head::of(&frame) {
-            Some(head) if self.tenants.is_empty() || !head.is_tagged(&frame) => {
-                self.head(&frame, &head, out);
+        match Head::of(frame) {
+            Some(head) if self.tenants.is_empty() || !head.is_tagged(frame) => {
+                self.head(frame, &head, out);
             }
-            _ => self.general(&frame, out),
+            _ => self.general(frame, out),
         }
     }
 
     /// Packet time has reached `now`: what is overdue ends.
     pub fn advance(&mut self, now: Timestamp, out: &mut impl Sink) {
-        self.emitter.now = self.clock.advance(now);
+        let now = self.clock.advance(now);
+        self.timed_advance(now, out);
+    }
+
+    /// As [`Self::advance`], when a [`Router`] keeps the time.
+    pub fn timed_advance(&mut self, now: Timestamp, out: &mut impl Sink) {
+        self.emitter.now = now;
         if self.emitter.now >= self.next_sweep {
             self.sweep(out);
         }
@@ -238,7 +251,8 @@ impl Pipeline {
     pub fn pending_handshakes(&self, protocol: HandshakeProtocol) -> usize {
         match protocol {
             HandshakeProtocol::Tls => self.connections.pending().0,
-            _ => self.quic.pending(protocol),
+            HandshakeProtocol::Dtls => self.dtls.pending(),
+            HandshakeProtocol::Quic | HandshakeProtocol::Gquic => self.quic.pending(protocol),
         }
     }
 
@@ -434,7 +448,7 @@ const NETBIOS_NS_PORT: u16 = 137;
 const CONTROL: TcpFlags = TcpFlags(TcpFlags::SYN.0 | TcpFlags::FIN.0 | TcpFlags::RST.0);
 
 /// How often overdue state is looked for.
-const SWEEP: Duration = Duration::from_secs(1);
+pub(crate) const SWEEP: Duration = Duration::from_secs(1);
 
 /// Known by flow: 256 KiB of counters.
 type FlowFilter = Filter<{ 1 << 18 }>;

@@ -1,9 +1,14 @@
-//! Which worker a frame of a file belongs to, so that several workers find what one would.
+//! Which worker a frame of a file belongs to, and when it came, so that several workers find what
+//! one would.
+//!
+//! The time is kept here for all of them: whether a stamp is wild is seen by the frames around it,
+//! which may be another worker's.
 //!
 //! Both directions of a conversation, all fragments, and all conversations of a pair of hosts go
-//! to one worker. The pair is that of the innermost packet, whatever tunnels carry it, with one
-//! exception: when the packets of a tunnel are themselves fragments, what is in them shows only
-//! after they are put together, and the tunnel's own ends decide.
+//! to one worker. The pair is that of the innermost packet, whatever tunnels carry it, with two
+//! exceptions: when the packets of a tunnel are themselves fragments, what is in them shows only
+//! after they are put together, and the tunnel's own ends decide; and of a frame that holds
+//! several packets the first decides.
 
 use std::sync::Arc;
 
@@ -27,6 +32,19 @@ pub struct Router {
     tenants: Tenants,
 }
 
+/// What a frame's worker is told, and whether all others are.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Routed {
+    /// The number of its worker.
+    pub worker: usize,
+    /// The tables' time; the frame's own was corrected.
+    pub now: Timestamp,
+    /// All must look for what is overdue first, as a single worker would at this frame.
+    pub sweep: bool,
+    /// The clock of the frame's source was set back: what came before is of another age.
+    pub set_back: bool,
+}
+
 impl Router {
     /// A router to so many workers; `ledger` counts the times that were clamped.
     #[must_use]
@@ -42,9 +60,8 @@ impl Router {
         }
     }
 
-    /// The worker of `frame`, and whether all must look for what is overdue first, as a single
-    /// worker would at this frame. Its time is corrected as a single worker would.
-    pub fn route(&mut self, frame: &mut Frame<'_>) -> (usize, bool) {
+    /// Where `frame` goes. Its time is corrected.
+    pub fn route(&mut self, frame: &mut Frame<'_>) -> Routed {
         let tick = self.clock.tick(frame.source, frame.at);
         frame.at = tick.at;
         if tick.clamped {
@@ -54,9 +71,13 @@ impl Router {
         if sweep {
             self.next_sweep = tick.now.plus(SWEEP);
         }
-        // The high half times the number of workers: as even as the hash, without a division.
-        let worker = ((self.pair(frame) >> 32) * self.workers) >> 32;
-        (usize::try_from(worker).unwrap_or_default(), sweep)
+        let worker = if self.workers == 1 {
+            0
+        } else {
+            // The high half times the number of workers: as even as the hash, without a division.
+            usize::try_from(((self.pair(frame) >> 32) * self.workers) >> 32).unwrap_or_default()
+        };
+        Routed { worker, now: tick.now, sweep, set_back: tick.set_back }
     }
 
     fn pair(&self, frame: &Frame<'_>) -> u64 {
@@ -102,7 +123,8 @@ mod tests {
             number: 1,
             vlan: None,
         };
-        router.route(&mut frame)
+        let Routed { worker, sweep, .. } = router.route(&mut frame);
+        (worker, sweep)
     }
 
     proptest! {

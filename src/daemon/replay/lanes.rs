@@ -6,13 +6,13 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 
-use super::{Found, Plan, ReplayError, Replayed, Watch};
+use super::{Found, Heard, Plan, ReplayError, Replayed, Watch, promise};
 use crate::capture::Batch;
 use crate::capture::dispatch::{Dispatcher, Inbox, QUEUE, Route, Step, channels};
 use crate::capture::file::Files;
-use crate::detect::{Correlator, Event, Record};
+use crate::detect::{Correlator, Event};
 use crate::export::names::Names;
-use crate::pipeline::{Pipeline, Router};
+use crate::pipeline::{Pipeline, Routed, Router};
 use crate::time::Timestamp;
 use crate::visibility::Ledger;
 
@@ -20,8 +20,9 @@ use crate::visibility::Ledger;
 #[derive(Debug)]
 struct Yield {
     lane: usize,
-    records: Vec<Record>,
-    watermark: Timestamp,
+    heard: Vec<Heard>,
+    /// Nothing earlier will follow; none when the worker has finished.
+    watermark: Option<Timestamp>,
 }
 
 pub(super) fn replay(
@@ -70,8 +71,8 @@ fn deal(
 ) -> Result<(), ReplayError> {
     loop {
         let batch = dispatcher.batch(files, &mut |frame| {
-            let (worker, time) = router.route(frame);
-            Route { worker, time }
+            let Routed { worker, now, sweep, set_back } = router.route(frame);
+            Route { worker, now, time: sweep, set_back }
         });
         for fault in files.take_faults() {
             watch.fault(&fault);
@@ -92,22 +93,22 @@ fn work_off(
     yields: &SyncSender<Yield>,
 ) -> io::Result<Names> {
     let mut found = Found::new(names);
-    let mut watermark = Timestamp::ZERO;
     while let Some(parcel) = inbox.next_parcel() {
         for step in parcel.steps() {
             match step {
-                Step::Frame(frame) => pipeline.frame(&frame, &mut found),
-                Step::Time(now) => pipeline.advance(now, &mut found),
+                Step::Frame(frame, now) => pipeline.timed_frame(&frame, now, &mut found),
+                Step::Time(now) => pipeline.timed_advance(now, &mut found),
+                Step::SetBack => found.set_back(),
             }
         }
-        watermark = parcel.until();
-        let records = found.take()?;
+        let watermark = Some(promise(parcel.until()));
+        let heard = found.take()?;
         // Whoever does not take it any more has ended first, and says why.
-        let _ = yields.send(Yield { lane, records, watermark });
+        let _ = yields.send(Yield { lane, heard, watermark });
     }
     pipeline.finish(&mut found);
-    let records = found.take()?;
-    let _ = yields.send(Yield { lane, records, watermark });
+    let heard = found.take()?;
+    let _ = yields.send(Yield { lane, heard, watermark: None });
     Ok(found.names.unwrap_or_default())
 }
 
@@ -116,11 +117,23 @@ fn correlate(
     arrivals: &Receiver<Yield>,
     each: &mut impl FnMut(&Event<'_>),
 ) -> Correlator {
-    for Yield { lane, records, watermark } in arrivals {
-        for record in records {
-            correlator.push(lane, record, |event| each(&event));
+    // What the end of the input brings to an end is of any time. It is judged in one order when
+    // all of it is here.
+    let mut last = Vec::new();
+    for Yield { lane, heard, watermark } in arrivals {
+        let Some(watermark) = watermark else {
+            last.push((lane, heard));
+            continue;
+        };
+        for heard in heard {
+            super::correlate(&mut correlator, lane, heard, each);
         }
         correlator.advance(lane, watermark, |event| each(&event));
+    }
+    for (lane, heard) in last {
+        for heard in heard {
+            super::correlate(&mut correlator, lane, heard, each);
+        }
     }
     correlator.finish(|event| each(&event));
     correlator
