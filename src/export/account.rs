@@ -69,10 +69,10 @@ impl Account {
         account.unseen(dropped, "packets lost before they were captured");
         for outcome in PacketOutcome::ALL {
             let count = sum(&|l| l.packets[outcome as usize].value());
-            if let Some(what) = packet(outcome) {
-                account.unseen(count, what);
-            }
+            account.line(count, packet(outcome), "");
         }
+        let waiting = sum(&|l| l.fragments_waiting.value());
+        account.unseen(waiting, "fragments whose other parts are not here yet");
         for transport in DnsTransport::ALL {
             let label = dns_transport(transport);
             let begun = sum(&|l| l.dns_begun[transport as usize].value());
@@ -81,9 +81,7 @@ impl Account {
             for outcome in DnsOutcome::ALL {
                 let count = sum(&|l| l.dns[transport as usize][outcome as usize].value());
                 ended += count;
-                if let Some(what) = dns(outcome) {
-                    account.unseen(count, &format!("{label} messages {what}"));
-                }
+                account.line(count, dns(outcome), &format!("{label} messages "));
             }
             let pending = begun.saturating_sub(ended);
             account.unseen(pending, &format!("{label} messages whose end is not here yet"));
@@ -95,18 +93,21 @@ impl Account {
             for outcome in HandshakeOutcome::ALL {
                 let count = sum(&|l| l.handshakes[protocol as usize][outcome as usize].value());
                 ended += count;
-                match handshake(outcome) {
-                    Some(what) => account.unseen(count, &format!("{label} handshakes {what}")),
-                    None => account.seen(count, &format!("{label} handshakes with a name")),
-                }
+                account.line(count, handshake(outcome), &format!("{label} handshakes "));
             }
             let pending = begun.saturating_sub(ended);
             account.unseen(pending, &format!("{label} handshakes whose end is not here yet"));
         }
+        let refused = sum(&|l| l.derivations_refused.value());
+        account.unseen(refused, "QUIC keys not derived, for a flood had used up the budget");
         account.unseen(sum(&|l| l.records_lost.value()), "findings lost between threads");
+        let mut copies = sum(&|l| l.copies.value());
         if let Some(tally) = tally {
             account.tally(tally);
+            copies += tally.copies;
         }
+        account.seen(copies, "copies, counted once");
+        account.seen(sum(&|l| l.time_clamped.value()), "packet times that were corrected");
         account
     }
 
@@ -147,7 +148,13 @@ impl Account {
             tally.split_flows,
             "connections whose two directions came to different workers",
         );
-        self.seen(tally.copies, "copies, counted once");
+    }
+
+    fn line(&mut self, count: u64, outcome: Outcome, of: &str) {
+        match outcome {
+            Outcome::Seen(what) => self.seen(count, &format!("{of}{what}")),
+            Outcome::Unseen(what) => self.unseen(count, &format!("{of}{what}")),
+        }
     }
 
     fn seen(&mut self, count: u64, what: &str) {
@@ -163,11 +170,19 @@ impl Account {
     }
 }
 
-/// None for what is no loss.
-const fn packet(outcome: PacketOutcome) -> Option<&'static str> {
-    Some(match outcome {
-        PacketOutcome::Decoded | PacketOutcome::Fragment | PacketOutcome::SkippedInKernel => {
-            return None;
+/// The words for an outcome, and whether it may hide a name.
+#[derive(Clone, Copy, Debug)]
+enum Outcome {
+    Seen(&'static str),
+    Unseen(&'static str),
+}
+
+const fn packet(outcome: PacketOutcome) -> Outcome {
+    Outcome::Unseen(match outcome {
+        PacketOutcome::Decoded => return Outcome::Seen("packets of TCP and UDP"),
+        PacketOutcome::Fragment => return Outcome::Seen("fragments that became whole"),
+        PacketOutcome::SkippedInKernel => {
+            return Outcome::Seen("packets left in the kernel, for they cannot carry a name");
         }
         PacketOutcome::FragmentLost => "fragments whose other parts never came",
         PacketOutcome::UnknownLinkType => "packets of a link type that is not known here",
@@ -181,12 +196,12 @@ const fn packet(outcome: PacketOutcome) -> Option<&'static str> {
     })
 }
 
-const fn dns(outcome: DnsOutcome) -> Option<&'static str> {
-    Some(match outcome {
-        DnsOutcome::Query
-        | DnsOutcome::Response
-        | DnsOutcome::OtherOpcode
-        | DnsOutcome::Repeated => return None,
+const fn dns(outcome: DnsOutcome) -> Outcome {
+    Outcome::Unseen(match outcome {
+        DnsOutcome::Query => return Outcome::Seen("that ask"),
+        DnsOutcome::Response => return Outcome::Seen("that answer"),
+        DnsOutcome::OtherOpcode => return Outcome::Seen("that do neither"),
+        DnsOutcome::Repeated => return Outcome::Seen("that came again"),
         DnsOutcome::Malformed => "that are malformed",
         DnsOutcome::Truncated => "cut short by the capture",
         DnsOutcome::Gap => "with octets missing",
@@ -213,9 +228,9 @@ const fn handshake_protocol(protocol: HandshakeProtocol) -> &'static str {
     }
 }
 
-const fn handshake(outcome: HandshakeOutcome) -> Option<&'static str> {
-    Some(match outcome {
-        HandshakeOutcome::Named => return None,
+const fn handshake(outcome: HandshakeOutcome) -> Outcome {
+    Outcome::Unseen(match outcome {
+        HandshakeOutcome::Named => return Outcome::Seen("with a name"),
         HandshakeOutcome::NoSni => "without a server name",
         HandshakeOutcome::Ech => "whose name may be a cover (ECH)",
         HandshakeOutcome::Truncated => "cut short by the capture",
@@ -263,6 +278,58 @@ mod tests {
         assert!(account.unseen.iter().filter(of_tls).any(|line| line.count == 2 * (20 - 11)));
         assert_eq!(account.seen.iter().filter(of_tls).count(), 1);
         assert_eq!(account.unseen[0].count, 5);
+    }
+
+    /// The closed sets are what a report of absence rests on: what has no line is not missed.
+    #[test]
+    fn every_outcome_of_every_closed_set_has_a_line_of_its_own() {
+        let (ledger, mut next) = (Ledger::default(), 1_000_000);
+        let mut unlike = || {
+            next += 1;
+            next
+        };
+        let mut counts = Vec::new();
+        let mut add = |counter: &crate::visibility::Counter| {
+            let count = unlike();
+            counter.add(count);
+            counts.push(count);
+        };
+        add(&ledger.frames);
+        ledger.packets.iter().for_each(&mut add);
+        add(&ledger.fragments_waiting);
+        ledger.handshakes.iter().flatten().for_each(&mut add);
+        ledger.dns.iter().flatten().for_each(&mut add);
+        add(&ledger.derivations_refused);
+        add(&ledger.records_lost);
+        add(&ledger.time_clamped);
+        let tally = Tally {
+            connections: [1, 2, 3],
+            encrypted_dns: [4, 5, 6],
+            hidden_hellos: 7,
+            copies: 8,
+            split_flows: 9,
+        };
+        counts.extend(1..=9);
+        // What began and has no outcome yet.
+        for (begun, outcomes) in ledger.handshakes_begun.iter().zip(&ledger.handshakes) {
+            let ended: u64 = outcomes.iter().map(crate::visibility::Counter::value).sum();
+            begun.add(ended + 77);
+        }
+        for (begun, outcomes) in ledger.dns_begun.iter().zip(&ledger.dns) {
+            let ended: u64 = outcomes.iter().map(crate::visibility::Counter::value).sum();
+            begun.add(ended + 77);
+        }
+        let account = Account::of([&ledger], 0, Some(&tally));
+        let lines: Vec<&Line> = account.seen.iter().chain(&account.unseen).collect();
+        for count in counts {
+            assert_eq!(lines.iter().filter(|line| line.count == count).count(), 1, "{count}");
+        }
+        let pending = lines.iter().filter(|line| line.count == 77).count();
+        assert_eq!(pending, HandshakeProtocol::ALL.len() + DnsTransport::ALL.len());
+        let mut words: Vec<_> = lines.iter().map(|line| &line.what).collect();
+        words.sort_unstable();
+        words.dedup();
+        assert_eq!(words.len(), lines.len(), "each has words of its own");
     }
 
     #[test]

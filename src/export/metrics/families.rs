@@ -72,8 +72,10 @@ families! {
     CAPTURE_UP = Gauge "vendorwatch_capture_up" ["interface"];
     /// When the last frame was captured; 0: never.
     CAPTURE_LAST_PACKET = Gauge "vendorwatch_capture_last_packet_timestamp_seconds" ["interface"];
-    /// What became of each frame. Sums to the frames captured.
+    /// What became of each frame. With those that wait, sums to the frames captured.
     PACKETS = Counter "vendorwatch_packets_total" ["outcome"];
+    /// Frames without an outcome yet: fragments whose datagrams are not whole.
+    FRAGMENTS_WAITING = Gauge "vendorwatch_packets_waiting" [];
     /// Handshakes that began. Equals the sum of their outcomes and those pending.
     HANDSHAKES_BEGUN = Counter "vendorwatch_handshakes_begun_total" ["protocol"];
     /// What became of each handshake.

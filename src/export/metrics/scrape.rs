@@ -183,6 +183,8 @@ impl Scrape<'_> {
             let count = sum(&|ledger| ledger.packets[outcome as usize].value());
             packets.count(&[outcome.label()], count);
         }
+        let mut waiting = f::FRAGMENTS_WAITING.samples();
+        waiting.count(&[], sum(&|ledger| ledger.fragments_waiting.value()));
         let mut begun = f::HANDSHAKES_BEGUN.samples();
         let mut ended = f::HANDSHAKES.samples();
         for protocol in HandshakeProtocol::ALL {
@@ -204,7 +206,7 @@ impl Scrape<'_> {
             }
         }
         out.extend(
-            [packets, begun, ended, dns_begun, dns]
+            [packets, waiting, begun, ended, dns_begun, dns]
                 .into_iter()
                 .filter_map(super::family::Samples::done),
         );
@@ -292,4 +294,114 @@ fn seconds_of_day(day: &str) -> Option<f64> {
     #[expect(clippy::cast_precision_loss, reason = "whole seconds of this era are exact in f64")]
     let seconds = midnight.timestamp().as_second() as f64;
     Some(seconds)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arc_swap::ArcSwap;
+
+    use super::*;
+    use crate::detect::{ConnectionOutcome, EncryptedDns, Event};
+    use crate::export::metrics::WorkerCells;
+    use crate::frame::SourceId;
+    use crate::net::NetworkId;
+    use crate::signature::Selection;
+    use crate::time::Timestamp;
+    use crate::visibility::Counter;
+
+    /// The value of the series with these labels.
+    fn value(text: &str, series: &str) -> Option<f64> {
+        let line = text.lines().find_map(|line| line.strip_prefix(series))?;
+        line.trim().parse().ok()
+    }
+
+    #[test]
+    fn every_outcome_of_every_closed_set_has_a_series_from_the_start() {
+        let policy = Policy {
+            set: Arc::default(),
+            networks: Arc::default(),
+            exceptions: Arc::default(),
+            selection: Selection::default(),
+            loaded: Timestamp::ZERO,
+        };
+        let cells = Arc::new(WorkerCells::new("span0".into()));
+        let ledger = Arc::clone(&cells.ledger);
+        let metrics = Metrics::new(
+            Arc::new(ArcSwap::from_pointee(policy)),
+            vec![cells],
+            vec!["span0".into()],
+            "test",
+        )
+        .unwrap();
+        let mut series: Vec<(String, &Counter)> = Vec::new();
+        for outcome in PacketOutcome::ALL {
+            let labels = format!("vendorwatch_packets_total{{outcome=\"{}\"}}", outcome.label());
+            series.push((labels, &ledger.packets[outcome as usize]));
+        }
+        series.push(("vendorwatch_packets_waiting".into(), &ledger.fragments_waiting));
+        for protocol in HandshakeProtocol::ALL {
+            let label = protocol.label();
+            let begun = format!("vendorwatch_handshakes_begun_total{{protocol=\"{label}\"}}");
+            series.push((begun, &ledger.handshakes_begun[protocol as usize]));
+            for outcome in HandshakeOutcome::ALL {
+                let labels = format!(
+                    "vendorwatch_handshakes_total{{protocol=\"{label}\",outcome=\"{}\"}}",
+                    outcome.label()
+                );
+                series.push((labels, &ledger.handshakes[protocol as usize][outcome as usize]));
+            }
+        }
+        for transport in DnsTransport::ALL {
+            let label = transport.label();
+            let begun = format!("vendorwatch_dns_messages_begun_total{{transport=\"{label}\"}}");
+            series.push((begun, &ledger.dns_begun[transport as usize]));
+            for outcome in DnsOutcome::ALL {
+                let labels = format!(
+                    "vendorwatch_dns_messages_total{{transport=\"{label}\",outcome=\"{}\"}}",
+                    outcome.label()
+                );
+                series.push((labels, &ledger.dns[transport as usize][outcome as usize]));
+            }
+        }
+        let of = |name: &str| format!("vendorwatch_{name}{{interface=\"span0\"}}");
+        series.push((of("copies_total"), &ledger.copies));
+        series.push((of("time_clamped_total"), &ledger.time_clamped));
+        series.push((of("quic_derivations_refused_total"), &ledger.derivations_refused));
+        let before = metrics.render().unwrap();
+        for ((labels, counter), count) in series.iter().zip(1..) {
+            assert_eq!(value(&before, labels), Some(0.0), "{labels}");
+            counter.add(count);
+        }
+        metrics.observe(&Event::Split { source: SourceId(0) });
+        let after = metrics.render().unwrap();
+        for ((labels, _), count) in series.iter().zip(1_u32..) {
+            assert_eq!(value(&after, labels), Some(f64::from(count)), "{labels}");
+        }
+        assert_eq!(value(&after, &of("split_flows_total")), Some(1.0));
+        for outcome in ConnectionOutcome::ALL {
+            metrics.observe(&Event::Connection {
+                network: NetworkId(0),
+                outcome,
+                never_resolved: false,
+            });
+        }
+        for kind in EncryptedDns::ALL {
+            metrics.observe(&Event::EncryptedDns { network: NetworkId(0), kind });
+        }
+        let after = metrics.render().unwrap();
+        let connections = ConnectionOutcome::ALL.map(ConnectionOutcome::label).map(|label| {
+            format!("vendorwatch_connections_total{{network=\"other\",outcome=\"{label}\"}}")
+        });
+        let encrypted = EncryptedDns::ALL.map(EncryptedDns::label).map(|label| {
+            format!(
+                "vendorwatch_encrypted_dns_connections_total{{kind=\"{label}\",network=\"other\"}}"
+            )
+        });
+        for labels in connections.iter().chain(&encrypted) {
+            assert_eq!(value(&before, labels), Some(0.0), "{labels}");
+            assert_eq!(value(&after, labels), Some(1.0), "{labels}");
+        }
+    }
 }
