@@ -200,3 +200,35 @@ fn corpus_names_agree_with_the_independent_dissector() {
     );
     assert!(all.captures >= 286, "the corpus was found but only {} captures in it", all.captures);
 }
+
+/// The rows of `KNOWN.md` that decide where other readers disagree:
+/// `| seen | capture | kind | name | why |`.
+fn decisions() -> Vec<(bool, String, Pair)> {
+    let text = fs::read_to_string(repository("tests/corpus/KNOWN.md")).unwrap();
+    let row = |line: &str| {
+        let cells: Vec<_> = line.trim_matches('|').split(" | ").map(str::trim).collect();
+        let [answer @ ("seen" | "unseen"), capture, kind, name, why] = cells[..] else {
+            return None;
+        };
+        assert!(!why.is_empty(), "KNOWN.md: no reason: {line}");
+        let pair = (kind.to_owned(), name.trim_matches('`').to_owned());
+        Some((answer == "seen", capture.to_owned(), pair))
+    };
+    text.lines().filter_map(row).collect()
+}
+
+#[test]
+fn disagreements_of_other_readers_are_decided() {
+    let decisions = decisions();
+    assert!(decisions.len() >= 20, "KNOWN.md: only {} decisions were read", decisions.len());
+    let Some(corpus) = shared("corpus") else {
+        eprintln!("corpus: no ../shared/corpus beside this checkout: nothing was compared");
+        return;
+    };
+    let mut read: BTreeMap<String, BTreeSet<Pair>> = BTreeMap::new();
+    for (seen, capture, pair) in decisions {
+        let path = corpus.join("dev").join(&capture);
+        let names = read.entry(capture).or_insert_with(|| names(&path));
+        assert_eq!(names.contains(&pair), seen, "{}: {pair:?}", path.display());
+    }
+}
