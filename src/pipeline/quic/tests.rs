@@ -390,6 +390,34 @@ fn a_connection_that_cannot_be_opened_is_one_whoever_is_heard() {
     assert_eq!(bench.outcomes(), [HandshakeOutcome::Truncated]);
 }
 
+/// RFC 9001 A.5: a packet with a short header, protected with ChaCha20-Poly1305.
+///
+/// Its keys come from the handshake, which no observer has; those of Initials are of AES-128-GCM
+/// whatever the connection agrees on (§5.2). So all of that vector that concerns a reader of
+/// Initials is its header form: such a packet is told by its first octet, is no handshake, and no
+/// key is derived for it, whether it comes alone or behind an Initial in one datagram.
+#[test]
+fn a_packet_with_a_short_header_is_told_and_never_tried() {
+    const SHORT: &[u8] =
+        b"\x4c\xfe\x41\x89\x65\x5e\x5c\xd5\x5c\x41\xf6\x90\x80\x57\x5d\x79\x99\xc2\x5a\x5b\xfb";
+    let mut bench = Bench::new(&Limits { derivations_per_second: 0, ..Limits::default() });
+    assert!(!Flights::may_be(SHORT));
+    for direction in [path(50_000), path(50_000).reversed()] {
+        assert!(!bench.datagram(direction, SHORT), "it is left to others");
+    }
+    assert_eq!(bench.ledger.derivations_refused.value(), 0, "no key was asked for");
+    assert!(bench.names().is_empty() && bench.said.is_empty() && bench.flights.is_empty());
+
+    let mut bench = Bench::new(&Limits { derivations_per_second: 1, ..Limits::default() });
+    let mut client = Client::new(Version::V1, DCID, b"");
+    let initial = client.initial(&crypto(0, &hello(b"a.example", 300)), 1_200);
+    bench.datagram(path(50_000), &[&initial, SHORT].concat());
+    bench.later(60_000);
+    assert_eq!(bench.names(), ["a.example"]);
+    assert_eq!(bench.outcomes(), [HandshakeOutcome::Named]);
+    assert_eq!(bench.ledger.derivations_refused.value(), 0);
+}
+
 #[test]
 fn a_version_that_provokes_negotiation_is_followed() {
     let mut bench = Bench::default();
