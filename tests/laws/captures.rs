@@ -29,15 +29,15 @@ fn captures() -> Vec<PathBuf> {
 }
 
 /// A frame that owns its octets.
-struct Kept(Vec<u8>, Frame<'static>);
+pub(super) struct Kept(Vec<u8>, Frame<'static>);
 
 impl Kept {
-    fn frame(&self) -> Frame<'_> {
+    pub(super) fn frame(&self) -> Frame<'_> {
         Frame { data: &self.0, ..self.1 }
     }
 }
 
-fn frames(path: &PathBuf) -> Vec<Kept> {
+pub(super) fn frames(path: &PathBuf) -> Vec<Kept> {
     let mut kept = Vec::new();
     let file = fs::File::open(path).unwrap();
     let Ok(mut reader) = Reader::new("capture", file, SourceId(0)) else { return kept };

@@ -5,7 +5,9 @@ mod allocations;
 mod captures;
 mod dns;
 mod ledger;
+mod mirrors;
 mod tls;
+mod wrapped;
 
 use proptest::prelude::*;
 

@@ -172,8 +172,13 @@ pub(crate) struct Tap {
 
 impl Tap {
     pub(crate) fn new(settings: Settings) -> Self {
+        Self::with_set(Arc::default(), settings)
+    }
+
+    /// A pipeline that looks for `set`.
+    pub(crate) fn with_set(set: Arc<Set>, settings: Settings) -> Self {
         let ledger = Arc::<Ledger>::default();
-        let pipeline = Pipeline::with(Arc::<Set>::default(), Arc::clone(&ledger), settings);
+        let pipeline = Pipeline::with(set, Arc::clone(&ledger), settings);
         let now = Timestamp::from_parts(1_700_000_000, 0);
         Self { pipeline, ledger, heard: Heard::default(), now, number: 0 }
     }
