@@ -39,7 +39,6 @@ pub use ledger::{Seen, Unexcepted, VendorKey};
 pub use networks::{Network, Networks, Role};
 pub use record::{
     Accepted, Answer, Client, Connection, Detection, EchHello, EchOffered, EncryptedDns, Listed,
-    Origin,
-    Record, Volume,
+    Origin, Record, Volume,
 };
 pub use summary::{Observed, Row};

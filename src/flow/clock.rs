@@ -117,13 +117,13 @@ impl Clock {
         }
         if state.suspect.is_some_and(|suspect| near(suspect, stamp)) {
             let set_back = stamp < state.now;
-            if !set_back {
+            if set_back {
+                self.begin(index, stamp);
+            } else {
                 state.suspect = None;
                 state.now = stamp;
                 let shifted = Timestamp::from_nanos(stamp.as_nanos().wrapping_add(state.offset));
                 self.elapsed = self.elapsed.max(shifted);
-            } else {
-                self.begin(index, stamp);
             }
             return Tick { set_back, ..Tick::new(stamp, self.elapsed) };
         }

@@ -49,6 +49,7 @@ struct Unfinished {
 }
 
 /// What was read of a hello's body.
+#[derive(Clone, Copy, Debug)]
 struct Body<'a> {
     hello: Option<ClientHello<'a>>,
     identity: u64,
