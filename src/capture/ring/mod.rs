@@ -1,0 +1,299 @@
+//! The packet ring: `TPACKET_V3` blocks that the kernel fills and a worker reads in place.
+//!
+//! One ring a worker. The rings of an interface form a fanout group, which an eBPF program
+//! spreads by a symmetric hash of the innermost flow, so that both directions of a conversation
+//! reach the same worker, whatever tunnel carries them; without it the kernel's flow hash does,
+//! and that parts the directions of about half of all tunnelled flows.
+//!
+//! Limits: a ring is `ring_bytes` long whatever comes; what does not fit is dropped by the kernel
+//! and counted. An interface that goes down keeps its ring and goes on when it comes back; one
+//! that is removed is looked for by name, with growing pauses, and opened afresh.
+
+mod open;
+
+use core::time::Duration;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::Arc;
+use std::time::Instant;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+use self::open::Setup;
+pub(super) use self::open::{can_open, link_type};
+pub use self::open::{open, pin};
+use crate::capture::bpf::{Control, Exchange, Maps, Program, Volume, Xdp};
+use crate::capture::live::{Lacking, Notice};
+use crate::capture::netlink::{self, Link};
+use crate::capture::sys::{self, PacketRing};
+use crate::capture::{Batch, CaptureError, Counters, Source, xdp};
+use crate::frame::{Frame, LinkType};
+use crate::net::{Addr, Path, Wish};
+use crate::time::Timestamp;
+
+/// One worker's ring on an interface.
+#[derive(Debug)]
+pub struct Ring {
+    setup: Arc<Setup>,
+    /// This ring's place among those of the interface.
+    place: u16,
+    /// `None` while the interface does not exist.
+    packets: Option<PacketRing>,
+    link: LinkType,
+    /// Frames are numbered `place + 1`, `place + 1 + members`, …
+    number: u64,
+    counters: Counters,
+    /// The interface's loss counter when it was last read.
+    interface_dropped: u64,
+    trouble: Trouble,
+    /// The flow filter of this ring's socket, or that of the interface's driver, which the first
+    /// ring owns.
+    filter: Option<FlowFilter>,
+    /// The maps of either; all rings can speak to the driver's filter.
+    maps: Option<Maps>,
+    notices: Vec<Notice>,
+}
+
+/// A flow filter that is kept alive by being owned.
+#[derive(Debug)]
+enum FlowFilter {
+    Socket(Box<Program>),
+    Driver(Box<Xdp>),
+}
+
+/// How the interface is doing.
+#[derive(Debug)]
+enum Trouble {
+    None,
+    /// It reported an error; until frames come again it may turn out to be gone.
+    Suspected,
+    /// It is gone, and is looked for again at `next`.
+    Gone {
+        next: Instant,
+        pause: Duration,
+    },
+}
+
+impl Trouble {
+    const FIRST_PAUSE: Duration = Duration::from_millis(100);
+    const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+    fn gone() -> Self {
+        Self::Gone { next: Instant::now(), pause: Self::FIRST_PAUSE }
+    }
+}
+
+impl Source for Ring {
+    fn batch(
+        &mut self,
+        patience: Duration,
+        each: &mut impl FnMut(&Frame<'_>),
+    ) -> Result<Batch, CaptureError> {
+        let Some(ring) = &mut self.packets else {
+            self.look_for_interface(patience);
+            return Ok(Batch::Idle);
+        };
+        let mut waited = false;
+        loop {
+            while let Some(block) = ring.next_block() {
+                let mut frames = 0;
+                let mut octets = 0;
+                let mut number = self.number;
+                let stride = u64::from(self.setup.members);
+                let first = u64::from(self.place) + 1;
+                for seen in block.frames() {
+                    each(&Frame {
+                        data: seen.data,
+                        wire_len: seen.wire_len,
+                        at: Timestamp::from_parts(seen.seconds.into(), seen.nanos),
+                        link: self.link,
+                        source: self.setup.source,
+                        number: number * stride + first,
+                        vlan: seen.tag.map(|(tci, _)| tci),
+                    });
+                    number += 1;
+                    frames += 1;
+                    octets += u64::from(seen.wire_len);
+                }
+                self.number = number;
+                if frames > 0 {
+                    self.counters.packets += frames;
+                    self.counters.bytes += octets;
+                    if matches!(self.trouble, Trouble::Suspected) {
+                        self.trouble = Trouble::None;
+                    }
+                    return Ok(Batch::Frames(usize::try_from(frames).unwrap_or(usize::MAX)));
+                }
+            }
+            if waited {
+                break;
+            }
+            waited = true;
+            match wait(ring.as_fd(), patience) {
+                Ok(Waited::Ready) => {}
+                Ok(Waited::Nothing) => break,
+                Ok(Waited::Trouble) => {
+                    // Reading the error clears it; what it was matters less than that it was.
+                    let _ = rustix::net::sockopt::socket_error(ring.as_fd());
+                    self.counters.outages += 1;
+                    self.trouble = Trouble::Suspected;
+                }
+                Err(why) => {
+                    return Err(CaptureError::Down {
+                        what: self.setup.interface.clone(),
+                        why: why.to_string(),
+                    });
+                }
+            }
+        }
+        if matches!(self.trouble, Trouble::Suspected)
+            && !matches!(sys::bound_interface(ring.as_fd()), Ok(Some(_)))
+        {
+            self.count_losses();
+            self.packets = None;
+            self.trouble = Trouble::gone();
+        }
+        Ok(Batch::Idle)
+    }
+
+    fn counters(&mut self) -> Counters {
+        self.count_losses();
+        // The driver's filter is one for all rings; the one that owns it reports.
+        if self.filter.is_some()
+            && let Some(maps) = &self.maps
+        {
+            self.counters.skipped = maps.skipped();
+            self.counters.skipped_in_kernel = self.counters.skipped.total().packets;
+        }
+        self.counters
+    }
+
+    fn fill(&self) -> u8 {
+        self.packets.as_ref().map_or(0, PacketRing::fill)
+    }
+
+    fn wish(&mut self, path: &Path, wish: Wish) {
+        if let Some(maps) = &mut self.maps {
+            maps.wish(path, wish);
+        }
+    }
+
+    fn attribute(&mut self, addresses: &[Addr]) -> usize {
+        match (&self.filter, &mut self.maps) {
+            (Some(_), Some(maps)) => maps.attribute(addresses),
+            _ => 0,
+        }
+    }
+
+    fn exchanges(&self) -> (Vec<Exchange>, Volume) {
+        match (&self.filter, &self.maps) {
+            (Some(_), Some(maps)) => maps.exchanges(),
+            _ => (Vec::new(), Volume::default()),
+        }
+    }
+
+    fn notices(&mut self) -> Vec<Notice> {
+        core::mem::take(&mut self.notices)
+    }
+}
+
+impl Ring {
+    /// Takes over what the kernel counted since the last time: its counters start again at zero,
+    /// or belong to a socket that is about to close.
+    fn count_losses(&mut self) {
+        if let Some(ring) = &self.packets
+            && let Ok(losses) = sys::take_statistics(ring.as_fd())
+        {
+            self.counters.dropped_kernel += u64::from(losses.dropped);
+            self.counters.freezes += u64::from(losses.freezes);
+        }
+        // The interface's own losses are nobody's in particular; the first ring reports them.
+        if self.place == 0
+            && let Ok(Some(link)) = netlink::link(&self.setup.interface)
+        {
+            // Less than before means that the interface was made anew.
+            let new = link.receive_dropped.checked_sub(self.interface_dropped);
+            self.counters.dropped_interface += new.unwrap_or(link.receive_dropped);
+            self.interface_dropped = link.receive_dropped;
+        }
+    }
+
+    /// Replaces the filter that refuses everything by the one that was asked for.
+    fn open_gate(&self, socket: BorrowedFd<'_>) -> io::Result<()> {
+        match (&self.setup.filter, &self.filter) {
+            (Some(filter), _) => sys::attach_classic(socket, filter),
+            (None, Some(FlowFilter::Socket(program))) => sys::attach_program(socket, program.fd()?),
+            (None, _) => sys::detach_filter(socket),
+        }
+    }
+
+    /// The interface is gone: waits a little, and opens it again when it is back.
+    fn look_for_interface(&mut self, patience: Duration) {
+        let Trouble::Gone { next, pause } = self.trouble else {
+            self.trouble = Trouble::gone();
+            return;
+        };
+        let now = Instant::now();
+        if next > now {
+            std::thread::sleep(patience.min(next - now));
+            return;
+        }
+        match self.reopen() {
+            Ok(()) => self.trouble = Trouble::None,
+            Err(_) => {
+                self.trouble = Trouble::Gone {
+                    next: now + pause,
+                    pause: (pause * 2).min(Trouble::LONGEST_PAUSE),
+                };
+            }
+        }
+    }
+
+    /// A new socket and ring on the interface of the same name. Fails while the old group still
+    /// has members, who leave it within their patience.
+    fn reopen(&mut self) -> io::Result<()> {
+        let link = netlink::link(&self.setup.interface)?
+            .filter(Link::is_up)
+            .ok_or_else(|| io::Error::other("not there"))?;
+        self.link = link_type(&link)?;
+        let ring = self.setup.open_ring(&link, self.place, &mut Vec::new())?;
+        if let Some(FlowFilter::Driver(driver)) = &mut self.filter {
+            let all = netlink::links()?;
+            let link = all.iter().find(|other| other.index == link.index).unwrap_or(&link);
+            let moved = xdp::admit(link, &all)
+                .map_err(io::Error::other)
+                .and_then(|()| driver.move_to(link.index));
+            // Without it every frame is delivered: slower, and nothing is missed.
+            if let Err(why) = moved {
+                self.notices.push(Notice {
+                    interface: self.setup.interface.clone(),
+                    what: Lacking::KernelFilter,
+                    why: why.to_string(),
+                });
+            }
+        }
+        self.open_gate(ring.as_fd())?;
+        self.packets = Some(ring);
+        self.interface_dropped = self.interface_dropped.min(link.receive_dropped);
+        Ok(())
+    }
+}
+
+enum Waited {
+    Ready,
+    Nothing,
+    Trouble,
+}
+
+fn wait(socket: BorrowedFd<'_>, patience: Duration) -> io::Result<Waited> {
+    let mut watched = [PollFd::from_borrowed_fd(socket, PollFlags::IN | PollFlags::ERR)];
+    let limit = Timespec::try_from(patience).ok();
+    match poll(&mut watched, limit.as_ref()) {
+        Ok(0) | Err(rustix::io::Errno::INTR) => Ok(Waited::Nothing),
+        Ok(_) if watched[0].revents().intersects(PollFlags::ERR | PollFlags::NVAL) => {
+            Ok(Waited::Trouble)
+        }
+        Ok(_) => Ok(Waited::Ready),
+        Err(why) => Err(why.into()),
+    }
+}
