@@ -5,17 +5,18 @@
 //!
 //! `VENDORWATCH_BENCH_NAMES` replaces the sizes of the packs.
 
+#[path = "support/clock.rs"]
+mod clock;
 #[path = "support/mod.rs"]
 mod support;
 
 use std::hint::black_box;
 use std::sync::Arc;
-use std::time::Duration;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use rustix::time::{ClockId, clock_gettime};
 use vendorwatch::signature::{Pack, Pattern, Set, embedded, format};
 
+use self::clock::cpu_time;
 use self::support::names::Names;
 
 /// More than the caches hold, so that every look-up finds the world as a packet does.
@@ -120,12 +121,6 @@ fn ask(criterion: &mut Criterion, name: &str, set: &Set, listed: &[String]) {
         });
     }
     group.finish();
-}
-
-/// What this thread has used: on a shared machine the clock on the wall measures the others.
-fn cpu_time() -> Duration {
-    let now = clock_gettime(ClockId::ThreadCPUTime);
-    Duration::try_from(now).unwrap_or_default()
 }
 
 /// In an order that no prefetcher guesses, always the same.

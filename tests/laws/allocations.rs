@@ -1,9 +1,5 @@
 //! What an ordinary packet costs in allocations: none. What a name costs: a few.
 
-#![expect(unsafe_code, reason = "an allocator that counts is an unsafe trait's implementation")]
-
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
 use std::sync::Arc;
 
 use vendorwatch::detect::Record;
@@ -13,43 +9,8 @@ use vendorwatch::signature::Set;
 use vendorwatch::time::Timestamp;
 use vendorwatch::visibility::Ledger;
 
+use crate::support::counting::allocations;
 use crate::support::talk::{ACK, Ends, FIN, SYN, client_hello, dns, server_hello};
-
-/// Counts the allocations of each thread.
-struct Counting;
-
-thread_local! {
-    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
-}
-
-fn count() {
-    // At the end of a thread the cell may be gone; nobody counts then.
-    let _ = ALLOCATIONS.try_with(|allocations| allocations.set(allocations.get() + 1));
-}
-
-// SAFETY: every call is handed on to the system's allocator unchanged; counting neither allocates
-// nor unwinds.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count();
-        // SAFETY: the caller's promise is the one that `System` asks for.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        // SAFETY: as above; `pointer` came from `System`.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-
-    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        count();
-        // SAFETY: as above; `pointer` came from `System`.
-        unsafe { System.realloc(pointer, layout, size) }
-    }
-}
-
-#[global_allocator]
-static COUNTING: Counting = Counting;
 
 /// Takes records and drops them.
 struct Nobody;
@@ -71,7 +32,7 @@ impl Run {
 
     /// The allocations that these frames cost, a microsecond apart.
     fn cost(&mut self, frames: &[Vec<u8>]) -> u64 {
-        let before = ALLOCATIONS.get();
+        let before = allocations();
         for data in frames {
             self.at = Timestamp::from_nanos(self.at.as_nanos() + 1_000);
             let frame = Frame {
@@ -85,7 +46,7 @@ impl Run {
             };
             self.pipeline.frame(&frame, &mut Nobody);
         }
-        ALLOCATIONS.get() - before
+        allocations() - before
     }
 }
 

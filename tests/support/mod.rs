@@ -1,5 +1,6 @@
 //! What several test modules share.
 
+pub(crate) mod counting;
 pub(crate) mod talk;
 pub(crate) mod wire;
 

@@ -1,10 +1,8 @@
-//! What the correlator costs a record: DNS answers are some percent of all packets of a busy
-//! link, connections about one, detections a few in a million.
+//! Records as pipelines make them, of a link with many hosts.
 
 use std::hint::black_box;
 use std::sync::Arc;
 
-use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use vendorwatch::detect::{
     Answer, Client, Connection, Correlator, Detection, Limits, Origin, Record, Relation,
 };
@@ -16,8 +14,10 @@ use vendorwatch::net::{Addr, Endpoint, IpProtocol, TenantId};
 use vendorwatch::signature::{Set, embedded, format};
 use vendorwatch::time::Timestamp;
 
+use super::Body;
+
 /// Records a measured batch.
-const BATCH: u64 = 10_000;
+pub(crate) const BATCH: u64 = 10_000;
 
 /// A link with so many hosts, each asking for names of so many servers: the tables are full, and
 /// far larger than any cache.
@@ -146,9 +146,6 @@ impl World {
     }
 }
 
-/// How a record of one kind is made.
-type Make = fn(&mut World) -> Record;
-
 /// Hands a batch to one lane and lets it through, as a worker does.
 fn judge(correlator: &mut Correlator, records: Vec<Record>) {
     let mut last = Timestamp::ZERO;
@@ -163,39 +160,55 @@ fn judge(correlator: &mut Correlator, records: Vec<Record>) {
     });
 }
 
-fn records(criterion: &mut Criterion) {
-    let mut group = criterion.benchmark_group("correlate");
-    group.throughput(Throughput::Elements(BATCH));
-    let kinds: [(&str, Make); 4] = [
-        ("answer_again", World::answer_again),
-        ("answer", World::answer),
-        ("connection", World::connection),
-        ("detection", World::detection),
-    ];
-    for (name, make) in kinds {
+/// How a record of one kind is made.
+type Make = fn(&mut World) -> Record;
+
+/// A correlator with full tables, as a sensor has after some minutes.
+struct Judge {
+    world: World,
+    correlator: Correlator,
+    make: Make,
+    batch: Vec<Record>,
+}
+
+impl Judge {
+    fn make(make: Make) -> Box<dyn Body> {
+        /// Batches until the tables are full.
+        const FILL: usize = 40;
         let mut world = World::new();
         let set = Arc::clone(&world.set);
         let mut correlator = Correlator::new(&Limits::default(), 1, set, Arc::default());
         correlator.keep_changes();
-        // Full tables: what a sensor has after some minutes.
-        for _ in 0..40 {
+        for _ in 0..FILL {
             judge(&mut correlator, (0..BATCH).map(|_| world.answer()).collect());
         }
-        group.bench_function(name, |bencher| {
-            bencher.iter_batched(
-                || (0..BATCH).map(|_| make(&mut world)).collect(),
-                |batch| judge(&mut correlator, batch),
-                BatchSize::PerIteration,
-            );
-            correlator.take_changes();
-        });
+        Box::new(Self { world, correlator, make, batch: Vec::new() })
     }
-    group.finish();
 }
 
-criterion_group! {
-    name = benches;
-    config = Criterion::default().sample_size(30);
-    targets = records
+impl Body for Judge {
+    fn prepare(&mut self) {
+        self.correlator.take_changes();
+        self.batch = (0..BATCH).map(|_| (self.make)(&mut self.world)).collect();
+    }
+
+    fn run(&mut self) {
+        judge(&mut self.correlator, std::mem::take(&mut self.batch));
+    }
 }
-criterion_main!(benches);
+
+pub(crate) fn known_answers() -> Box<dyn Body> {
+    Judge::make(World::answer_again)
+}
+
+pub(crate) fn new_answers() -> Box<dyn Body> {
+    Judge::make(World::answer)
+}
+
+pub(crate) fn connections() -> Box<dyn Body> {
+    Judge::make(World::connection)
+}
+
+pub(crate) fn detections() -> Box<dyn Body> {
+    Judge::make(World::detection)
+}
