@@ -94,10 +94,15 @@ pub(super) fn geneve(frame: &[u8], back: bool, entropy: u16) -> Vec<u8> {
 
 /// The frame's IP packet in GTP-U (3GPP TS 29.281 §5.1), with a PDU session container.
 pub(super) fn gtp(frame: &[u8], back: bool, teid: u16) -> Vec<u8> {
-    let mut payload = vec![0x34, 255, 0, 0, 0, 0];
+    let packet = &frame[14..];
+    // Of all that follows the first eight octets.
+    let length = u16::try_from(8 + packet.len()).unwrap();
+    let mut payload = vec![0x34, 255];
+    payload.extend(length.to_be_bytes());
+    payload.extend([0, 0]);
     payload.extend(teid.to_be_bytes());
     payload.extend([0, 0, 0, 0x85, 1, 0, 9, 0]);
-    payload.extend(&frame[14..]);
+    payload.extend(packet);
     let (near, far) = OUTER;
     let (from, to) = if back { (far, near) } else { (near, far) };
     udp(End(from.0, 2152), End(to.0, 2152), &payload)
