@@ -67,6 +67,14 @@ pub struct WorkerLoad {
     pub cost: f64,
 }
 
+impl WorkerLoad {
+    /// How many times these frames it could have taken in the same time; `None` when it had none.
+    #[must_use]
+    pub fn headroom(&self) -> Option<f64> {
+        (self.busy > 0.0).then(|| 1.0 / self.busy)
+    }
+}
+
 /// Why an address cannot be listened on.
 #[derive(Debug, thiserror::Error)]
 pub enum ListenError {

@@ -72,18 +72,19 @@ pub(super) fn render(web: &Web) -> String {
     }
 
     out.push_str(
-        "<h2>Load</h2>\n<table><tr><th>worker<th>interface<th>busy<th>frames/s<th>ns/frame\
-         <th>ring<th>records waiting\n",
+        "<h2>Load</h2>\n<table><tr><th>worker<th>interface<th>busy<th>headroom<th>frames/s\
+         <th>ns/frame<th>ring<th>records waiting\n",
     );
     let load = web.load.load();
     for (number, cells) in web.metrics.workers.iter().enumerate() {
         let now = load.get(number).copied().unwrap_or_default();
         let _ = writeln!(
             out,
-            "<tr><td>{number}<td>{}<td class=n>{:.1} %<td class=n>{:.0}<td class=n>{:.0}\
+            "<tr><td>{number}<td>{}<td class=n>{:.1} %<td class=n>{}<td class=n>{:.0}<td class=n>{:.0}\
              <td class=n>{} %<td class=n>{}",
             escape(&cells.interface),
             now.busy * 100.0,
+            now.headroom().map_or_else(String::new, |times| format!("{times:.1} ×")),
             now.rate,
             now.cost,
             cells.ring_fill(),
