@@ -12,6 +12,9 @@ Needs root, two cores and a namespace; touches nothing outside it, and ends by i
 
 Ours and the reference alternate; ratios are taken inside a round, their median is printed.
 
+Before that, at the highest rate that the sender reaches: are all names of the generator's truth
+file found, by each back end, and does a daemon that is scraped all the time lose a packet?
+
     benches/live/live.py [--rounds N] [--seconds S] [--pps N] [--work DIR] [--receiver FILE]
 """
 import argparse
@@ -25,12 +28,17 @@ import sys
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "benches"))
+import peers  # noqa: E402  (the truth file is read there)
+
 LIMITS = ROOT / "benches/limits"
 NAMESPACE = f"ring-bench-{os.getpid()}"[:15]
 INSIDE = ["ip", "netns", "exec", NAMESPACE]
 CORES = sorted(os.sched_getaffinity(0))
 # Longer than a block waits in the ring.
 SETTLE = 0.1
+# Seconds in which any sender is through with the whole file.
+WHOLE = 8
 SENDER, RECEIVER = str(CORES[0]), str(CORES[-1])
 
 
@@ -119,6 +127,74 @@ def threads():
     return total, found
 
 
+def names_at_full_rate(work, receiver, options):
+    """what each back end finds of the truth file, and what it drops, with the sender all out"""
+    wanted, _ = peers.truth(work / "mix-1m.pcap")
+    wanted = {(kind, name) for kind, names in wanted.items() for name in names}
+    # The sender is to begin at once.
+    peers.warm(work / "mix-1m.pcap")
+    for backend in ["ring", "auto", "xdp"]:
+        found = work / "names.txt"
+        process = start(receiver, "span", WHOLE, backend, found)
+        assert process.stdout.readline() == "ready\n", "the receiver did not start"
+        sent = run(*INSIDE, "taskset", "-c", SENDER, work / "send", "wire", work / "mix-1m.pcap",
+                   0, 0, stdout=subprocess.PIPE).stdout
+        got = ours(process)
+        seen = {tuple(line.split("\t")) for line in found.read_text().splitlines()}
+        kinds = {kind for kind, _ in wanted}
+        false = sum(1 for name in seen - wanted if name[0] in kinds)
+        rate, bits = re.search(r"([\d.]+) Mpps ([\d.]+) Gbit/s", sent).groups()
+        count = re.search(r"sent (\d+)", sent).group(1)
+        print(f"names, {backend:<5} at {rate} Mpps, {bits} Gbit/s: {len(wanted & seen)} of "
+              f"{len(wanted)}, false {false}; {got['packets'] + got['skipped']} packets of {count} "
+              f"seen or left out, dropped {got['dropped']}", flush=True)
+
+
+SCRAPER = """
+import re, sys, time, urllib.request
+url, end, took = "http://127.0.0.1:10064/metrics", time.time() + float(sys.argv[1]), []
+while time.time() < end:
+    begun = time.time()
+    text = urllib.request.urlopen(url).read().decode()
+    took.append(time.time() - begun)
+    time.sleep(0.1)
+family = lambda name: sum(float(line.split()[-1]) for line in text.splitlines()
+                          if re.match(name + "[{ ]", line))
+print(len(took), max(took) * 1e3, family("vendorwatch_packets_total"),
+      family('vendorwatch_capture_dropped_packets_total'))
+"""
+
+
+def scraped_at_full_rate(work, binary, options):
+    """a daemon with one worker, all its threads on one core, scraped ten times a second"""
+    run(*INSIDE, "ip", "link", "set", "lo", "up")
+    for backend in ["ring", "auto", "xdp"]:
+        daemon = subprocess.Popen(
+            [*INSIDE, "taskset", "-c", RECEIVER, binary, "run", "-i", "span", "--capture", backend,
+             "--workers", "1", "--web.listen-address=127.0.0.1:10064"],
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        try:
+            ready = [*INSIDE, "curl", "-sf", "-o", "/dev/null", "http://127.0.0.1:10064/-/ready"]
+            for _ in range(100):
+                if subprocess.run(ready).returncode == 0:
+                    break
+                time.sleep(0.1)
+            scraper = subprocess.Popen(
+                [*INSIDE, "taskset", "-c", SENDER, sys.executable, "-c", SCRAPER,
+                 str(options.seconds + 2)], stdout=subprocess.PIPE, text=True)
+            sent = run(*INSIDE, "taskset", "-c", SENDER, work / "send", "wire",
+                       work / "mix-1m.pcap", 0, options.seconds, stdout=subprocess.PIPE).stdout
+            scrapes, slowest, packets, dropped = map(float, scraper.communicate()[0].split())
+        finally:
+            daemon.terminate()
+            daemon.wait()
+        count = int(re.search(r"sent (\d+)", sent).group(1))
+        rate = re.search(r"([\d.]+) Mpps", sent).group(1)
+        print(f"scraped, {backend:<5} at {rate} Mpps: {scrapes:.0f} scrapes, the slowest "
+              f"{slowest:.1f} ms; {packets:.0f} packets of {count} seen or left out, "
+              f"dropped {dropped:.0f}", flush=True)
+
+
 def skb_path(work, receiver, options):
     """processor time per packet of the process: (bare, ring, filtered ring)"""
     def one(process, figures):
@@ -177,14 +253,21 @@ def main():
     words.add_argument("--send-pps", type=int, default=600_000, help="on the skb path; 0: all out")
     words.add_argument("--work", type=pathlib.Path, default=ROOT / "target/bench-live")
     words.add_argument("--receiver", type=pathlib.Path, help="one that is built already")
+    words.add_argument("--binary", type=pathlib.Path, help="vendorwatch, when it is built already")
     options = words.parse_args()
     if os.geteuid() != 0 or len(CORES) < 2:
         sys.exit("needs root (packet sockets, a namespace, XDP) and two cores")
     options.work.mkdir(parents=True, exist_ok=True)
     work, receiver = build(options.work, options.receiver)
+    binary = options.binary
+    if not binary:
+        run("cargo", "build", "--release", "--locked", "-q", cwd=ROOT)
+        binary = ROOT / "target/release/vendorwatch"
     skb, frame = [], []
     try:
         lab()
+        names_at_full_rate(work, receiver, options)
+        scraped_at_full_rate(work, binary, options)
         for number in range(options.rounds):
             skb.append(skb_path(work, receiver, options))
             (loop, _), (ring, _), (filtered, figures) = skb[-1]
