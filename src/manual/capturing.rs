@@ -68,27 +68,13 @@
 //! A ring of 64 MiB for each worker holds a tenth of a second at 5 Gbit/s without the filter; with
 //! it, seconds. The filter's table of 65,536 flows takes about 8 MiB of kernel memory for each ring
 //! (`auto`) or interface (`xdp`). `vendorwatch_capture_dropped_packets_total` says when a ring was
-//! too small; its `reason` tells the ring (`kernel`) from the card (`interface`).
+//! too small; its `reason` tells the ring (`kernel`) from the card (`interface`: `rx_missed_errors`
+//! and `rx_over_errors`; what a driver counts elsewhere, `ethtool -S` shows. With libpcap its own
+//! count, which also has frames that no protocol of this host asked for).
 //!
 //! Pin workers to CPUs of the card's memory node (`interfaces` shows it): a ring's memory is taken
 //! from the node of its worker's CPU.
 //!
 //! # Measured
 //!
-//! `make bench-live`, on a veth pair of a virtual machine with two cores, busy with other work;
-//! medians of five alternating rounds on 2026-11-21. Processor time, as a share of a bare
-//! `TPACKET_V3` loop that classifies packets and does nothing else:
-//!
-//! | path | share of the bare loop |
-//! | --- | --- |
-//! | ring, process alone, every packet through the core | 1.74 (1.12 to 1.80 by round) |
-//! | ring with the filter on its socket, process alone, per packet on the wire | 0.56 |
-//! | XDP and ring, kernel and process, per packet on the wire, 11 % passing, 1.5 Mpps | 0.42 (0.37 to 0.49) |
-//! | the same at 600,000 packets a second, where the wake-ups weigh more | 0.56 |
-//!
-//! The same machine spent 0.33 on an XDP program that only counts and drops, and in the driver the
-//! flow filter took 1.0 to 1.05 times the kernel time of a stateless filter that passes DNS,
-//! ClientHellos and QUIC long headers and loses every name in a second segment. Nothing was
-//! dropped in any round. A second run gave 2.45 for the ring while its bare loop moved between 60 and
-//! 99 ns. Other work on the machine makes each figure uncertain by a third; a card
-//! of 25 or 100 Gbit/s was not tested.
+//! What each way of capturing costs, and what it was measured with, is in [`sizing`](super::sizing).

@@ -7,3 +7,4 @@ pub mod metrics;
 pub mod operating;
 pub mod privacy;
 pub mod signatures;
+pub mod sizing;

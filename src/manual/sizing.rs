@@ -1,0 +1,103 @@
+//! How large a machine a mirror port needs, the figures behind it, and how to measure one's own.
+//!
+//! # First: one's own traffic
+//!
+//! ```text
+//! vendorwatch bench --link 10 capture.pcap
+//! ```
+//!
+//! times each stage on a capture and says how busy a worker would be on a full link of such
+//! packets. A capture of a busy minute is worth more than every figure on this page: what a packet
+//! costs depends on how many of them carry a name.
+//!
+//! # What a span port needs
+//!
+//! Computed, not tried. A packet of the benchmark's mixed traffic has 912 octets and takes 24 more
+//! on the wire, so that a full port of 10 Gbit/s carries 1.34 million of them a second. Times the
+//! cost of one, kernel and process together, gives the time of all cores; as many cores keep half
+//! of theirs for bursts:
+//!
+//! | span port | packets a second | `xdp`, 0.32 µs each | `ring`, 0.88 µs each |
+//! | --- | --- | --- | --- |
+//! | 10 Gbit/s | 1.34 M | 0.43 of a core: 1 worker | 1.2 cores: 3 workers |
+//! | 40 Gbit/s | 5.34 M | 1.7 cores: 4 workers | 4.7 cores: 10 workers |
+//! | 100 Gbit/s | 13.4 M | 4.3 cores: 9 workers | 11.8 cores: 24 workers |
+//!
+//! `auto` lies between them: the kernel builds every packet and copies one in nine.
+//!
+//! * One receive queue of the card for each worker, each queue's interrupt on its worker's core,
+//!   and workers pinned (`--workers`, `--capture.cpus`) on the card's memory node.
+//! * 64 MiB of ring for each worker, and 100 MiB for the tables of a worker with its share of the
+//!   correlator's.
+//! * The correlator is one thread for all workers. It sees records, not packets: about one for 25
+//!   packets of the mix. Past 100 Gbit/s it is the first part to be full; its queue is
+//!   `vendorwatch_worker_records_waiting`.
+//! * Copies are memory traffic: 100 Gbit/s are 12.5 GB/s, which a ring without the filter reads
+//!   once and writes once again. With `xdp` eight packets of nine are gone after two cache lines.
+//!
+//! **Not tested**: a card of 10, 25 or 100 Gbit/s, its driver and its receive queues; more than
+//! two cores; NUMA; a rate above about one million packets a second through sockets and two
+//! million through XDP, where the senders at hand end. A virtual interface costs less than a card
+//! (no descriptors, no interrupts) and more (packets come from another core's cache). A flood of
+//! frames of 64 octets, 149 million a second at 100 Gbit/s, takes 8 to 25 cores to drop alone; a
+//! sensor of the size above loses packets in it, and counts them. A link of nothing but handshakes,
+//! which only an attack looks like, costs a multiple of the mix for each packet; then QUIC's key
+//! derivations have a budget, records a queue, and both count what they refuse.
+//!
+//! Load in operation: the page `/` shows for each worker how busy it is, how many times its present
+//! load it could take, and nanoseconds a frame; `vendorwatch_worker_busy_seconds_total` over
+//! `vendorwatch_worker_packets_total` is the same in Prometheus, and
+//! `vendorwatch_worker_ring_fill_ratio` says how far a ring was full. Time that the kernel spends
+//! for a worker is not in them: it is the processor's `softirq` time.
+//!
+//! # Figures
+//!
+//! All are ratios within one run, medians of alternating rounds, of processor time unless it says
+//! otherwise. Absolute times mean little: on the machine of these figures, a virtual one with two
+//! shared cores, the same bare loop took 34 to 78 ns a packet within minutes.
+//!
+//! | work | reference in the same run | goal | reached | command |
+//! | --- | --- | --- | --- | --- |
+//! | mixed traffic, 1 M packets, everything inspected and matched | a libpcap loop that counts | 0.85 | not measured on this version | `make bench-peers` |
+//! | nothing but handshakes, 1 M packets | the same | 2.2 | not measured on this version | `make bench-peers` |
+//! | growth of the cost of a packet from 1 M to 10 M packets | that of a bare walk | 1.1 | not measured on this version | `make bench-peers` |
+//! | peak memory, any file | | 64 MiB | not measured on this version | `make bench-peers` |
+//! | handshakes with 2 workers on 2 cores, by the wall | 1 worker | 1.6 times as fast | 1.37 (1.33 to 1.45) | `make bench-peers` |
+//! | `ring`, process alone | a bare `TPACKET_V3` loop that classifies | 1.5 | 2.2 (1.2 to 3.1) | `make bench-live` |
+//! | `xdp`, kernel and process, a packet on the wire, 11 % passing | the same loop, without XDP, kernel and process | 0.40 | 0.45 (0.39 to 0.57) | `make bench-live` |
+//! | names at the sender's highest rate | truth file | all, no drop | 7,988 of 7,988, none false, no drop, at 0.14 to 0.35 million packets a second | `make bench-live` |
+//! | scraped ten times a second at that rate | | no packet lost | 39 scrapes, the slowest 17 ms, none lost, at 0.3 million packets a second | `make bench-live` |
+//!
+//! The live rows are of 2026-11-22; other work had the machine at the same time, which is why
+//! they spread, and why the sender reached a third of what it can. In a quieter hour the day
+//! before, the same commands gave 1.74 for the ring and 0.42 for XDP. The row of two workers is the
+//! median of the three rounds in which both cores were free.
+//!
+//! Two workers are four threads: one that reads and deals out, the two, and the correlator. On
+//! two cores they used 8 % more time than one worker in all, so that 1.8 is what can be had;
+//! what is missing is waiting for each other. With more cores than threads it matters less.
+//!
+//! `make bench` adds what does not move with the machine's load: for each stage its allocations
+//! and instructions.
+//!
+//! # Where the time goes
+//!
+//! **Ring.** Taking the frames from the ring without looking at them costs what the bare loop
+//! costs: one load that misses the caches for each packet, because the next frame's header says
+//! where the one after it lies, and another core has just written both. Calling for headers two,
+//! four or eight frames ahead changed nothing. What the core adds are further misses more than
+//! instructions: the first octets of the frame, the counter of the packet's flow in the filter
+//! that every packet asks, and, for the one in twenty that carries a DNS message, its place among
+//! what was just seen.
+//!
+//! **XDP.** One eighth of the receiving thread's time is the program; the rest is the virtual
+//! interface's own work with each frame, and, for the packets that pass, the kernel's building
+//! of them and copying into the ring. So what decides is the share that passes: DNS, and of each
+//! connection what comes before and with its hello. A look-up of the flow is made for TCP with
+//! octets that begin nothing, and for nothing else; counters are each processor's own.
+//!
+//! **`AF_XDP`** is not offered. Measured once beside this way, on the same kind of virtual
+//! interface, kernel and process a packet on the wire: the program with a packet ring behind it
+//! 210 ns, the program with an `AF_XDP` socket in copy mode 250 ns, everything through `AF_XDP`
+//! 707 ns, as much as the plain ring. With eight packets of nine gone before either, what carries
+//! the ninth hardly matters. Its zero-copy mode needs a card and was not measured.
