@@ -16,8 +16,10 @@ use crate::capture::{Batch, CaptureError};
 use crate::frame::{Frame, LinkType, SourceId};
 use crate::time::Timestamp;
 
-/// How many parcels wait for each worker.
-pub const QUEUE: usize = 4;
+/// How many parcels wait for each worker: more work than the scheduler's longest turns, or a
+/// worker that has to wait for its processor would soon have the reader, and then all others,
+/// wait for it.
+pub const QUEUE: usize = 24;
 
 /// How many blocks the frames of one parcel may lie in. Files that overlap are read in turns.
 const MAX_BLOCKS: usize = 2;
