@@ -21,7 +21,9 @@
 //!
 //! With several workers a conversation inside a tunnel stays whole when frames are spread by the
 //! innermost flow; where the kernel cannot do that, and in `read --workers` for tunnels whose outer
-//! packets are fragmented, its two directions may reach different workers.
+//! packets are fragmented, its two directions may reach different workers. Connections found so are
+//! counted in `vendorwatch_split_flows_total` and in the account; the handshake of such a one may be
+//! counted by both workers, by the server's as `one_way`.
 //!
-//! In `read --workers`, a capture whose clock leaps back by more than an hour within one file may
-//! count connections differently from one worker; names and findings do not differ.
+//! Two interfaces that mirror the same traffic are read by workers of their own: detections,
+//! findings and connections are counted once, handshakes and DNS messages by each worker.
