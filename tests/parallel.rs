@@ -1,27 +1,63 @@
 //! Several workers find what one does, word for word.
 
+use std::fs;
+use std::path::Path;
 use std::process::Command;
 
 use crate::support::repository;
 
-fn read(words: &[&str], workers: &str) -> String {
+fn read(words: &[&str], workers: &str, captures: &Path) -> String {
     let output = Command::new(env!("CARGO_BIN_EXE_vendorwatch"))
         .args(["read", "--workers", workers])
         .args(words)
-        .arg(repository("tests/pcap"))
+        .arg(captures)
         .output()
         .unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap()
 }
 
-#[test]
-fn the_number_of_workers_changes_nothing() {
+fn assert_workers_agree(captures: &Path) {
     for words in [&["--names"][..], &["--format", "json"], &[]] {
-        let one = read(words, "1");
+        let one = read(words, "1", captures);
         assert!(!one.is_empty());
         for workers in ["2", "5"] {
-            assert_eq!(read(words, workers), one, "{words:?} with {workers} workers");
+            let several = read(words, workers, captures);
+            assert_eq!(several, one, "{words:?} with {workers} workers");
         }
     }
+}
+
+#[test]
+fn the_number_of_workers_changes_nothing() {
+    assert_workers_agree(&repository("tests/pcap"));
+}
+
+/// A capture whose clock is set back by two hours and then ahead, again and again, and has wild
+/// stamps between: whether a stamp is believed is seen by the frames around it, whoever reads them.
+#[test]
+fn nor_does_it_when_the_clock_is_set_back() {
+    let mut octets = fs::read(repository("tests/pcap/clients.pcap")).unwrap();
+    let word = |octets: &[u8], at: usize| {
+        u32::from_le_bytes(*octets[at..].first_chunk().expect("a field of four octets"))
+    };
+    assert_eq!(word(&octets, 0), 0xa1b2_c3d4, "a classic capture, little-endian");
+    let (mut at, mut number) = (24, 0_u32);
+    while at < octets.len() {
+        let shift = match number / 40 % 3 {
+            0 => 0,
+            1 => -7_200,
+            _ => 5_000,
+        };
+        let wild = if number % 31 == 7 { 90_000 } else { 0 };
+        let seconds = word(&octets, at).wrapping_add_signed(shift).wrapping_add(wild);
+        octets[at..at + 4].copy_from_slice(&seconds.to_le_bytes());
+        at += 16 + usize::try_from(word(&octets, at + 8)).unwrap();
+        number += 1;
+    }
+    assert!(number > 200, "enough frames to set the clock back and ahead: {number}");
+    let directory = tempfile::tempdir().unwrap();
+    let capture = directory.path().join("leaps.pcap");
+    fs::write(&capture, octets).unwrap();
+    assert_workers_agree(&capture);
 }
