@@ -215,13 +215,21 @@ impl<'a> Records<'a> {
 impl<'a> Record<'a> {
     /// The name that the data begins with `skip` octets in: 0 for CNAME.
     pub fn data_name(&self, skip: usize) -> Result<NameRef<'a>, Malformed> {
-        NameRef::skip(self.message, self.data_at + skip).map(|(name, _)| name)
+        self.name_in_data(skip).map(|(name, _)| name)
     }
 
     /// The data behind that name.
     pub(super) fn data_after_name(&self, skip: usize) -> Result<&'a [u8], Malformed> {
-        let (_, after) = NameRef::skip(self.message, self.data_at + skip)?;
-        Ok(self.data.get(after - self.data_at..).unwrap_or_default())
+        self.name_in_data(skip).map(|(_, rest)| rest)
+    }
+
+    /// A name and what follows it. It ends where the data does at the latest; what it points to may
+    /// lie before.
+    fn name_in_data(&self, skip: usize) -> Result<(NameRef<'a>, &'a [u8]), Malformed> {
+        let (name, after) = NameRef::skip(self.message, self.data_at + skip)?;
+        let (need, have) = (after - self.data_at, self.data.len());
+        let overrun = Malformed::Overrun { field: "name", need, have };
+        self.data.get(need..).map(|rest| (name, rest)).ok_or(overrun)
     }
 }
 
@@ -249,6 +257,16 @@ mod tests {
         records[1].name.write(&mut name).unwrap();
         assert_eq!((name.as_str(), records[1].data), ("cdn.example.com", &[192, 0, 2, 1][..]));
         assert_eq!(records[1].ttl, 30);
+    }
+
+    #[test]
+    fn a_name_that_leaves_its_data_is_none() {
+        let mut answer = ANSWER.to_vec();
+        // The data is two octets short: its name would end in the next record.
+        answer[44] = 4;
+        let message = Message::read(&answer).unwrap();
+        let first = message.answers().unwrap().next().unwrap().unwrap();
+        assert!(matches!(first.data_name(0), Err(Malformed::Overrun { need: 6, have: 4, .. })));
     }
 
     #[test]
