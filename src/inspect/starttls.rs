@@ -8,6 +8,7 @@ use memchr::{memchr, memmem};
 
 use super::reader::Reader;
 use super::stream::{Probe, Progress};
+use super::tls::content_type;
 
 /// A stream that may turn to TLS.
 #[derive(Clone, Copy, Debug)]
@@ -69,10 +70,13 @@ impl Starttls {
                 let mut at = 0;
                 loop {
                     let rest = &octets[at..];
+                    // TLS without the wish for it having been seen; its octets make no lines.
+                    if rest.first() == Some(&content_type::HANDSHAKE) {
+                        return Progress::Next { consumed: at };
+                    }
                     let Some(end) = memchr(b'\n', rest) else {
-                        // TLS without the wish for it having been seen.
-                        if rest.len() > Self::MAX_LINE || rest.first() == Some(&0x16) {
-                            return Progress::Next { consumed: at };
+                        if rest.len() > Self::MAX_LINE {
+                            return Progress::Done;
                         }
                         return Progress::More { consumed: at, need: rest.len() + 1 };
                     };
@@ -148,9 +152,10 @@ fn lines(octets: &[u8]) -> Result<Starttls, Probe> {
 
 /// XMPP may declare its XML first.
 fn xml(octets: &[u8]) -> Result<Starttls, Probe> {
-    if memmem::find(octets, b"<stream:stream").is_some() {
+    const LIMIT: usize = 256;
+    if memmem::find(&octets[..octets.len().min(LIMIT)], b"<stream:stream").is_some() {
         Ok(Starttls::Xmpp)
-    } else if octets.len() < 256 {
+    } else if octets.len() < LIMIT {
         Err(Probe::Unsure)
     } else {
         Err(Probe::NotOurs)
@@ -179,6 +184,8 @@ fn rdp(octets: &[u8]) -> Result<Starttls, Probe> {
 
 /// StartTLS (RFC 4511 §4.14): an extended request with this name, in the first message.
 fn ldap(octets: &[u8]) -> Result<Starttls, Probe> {
+    /// The request has no value; message ids and controls are short.
+    const MAX_LDAP: usize = 256;
     const OID: &[u8] = b"\x80\x161.3.6.1.4.1.1466.20037";
     let mut reader = Reader::new(&octets[1..]);
     let len = match reader.u8("length") {
@@ -190,8 +197,11 @@ fn ldap(octets: &[u8]) -> Result<Starttls, Probe> {
         Err(_) => return Err(Probe::Unsure),
     };
     let whole = octets.len() - reader.left() + len;
+    if whole > MAX_LDAP {
+        return Err(Probe::NotOurs);
+    }
     match octets.get(..whole) {
-        None if whole <= 256 => Err(Probe::Unsure),
+        None => Err(Probe::Unsure),
         Some(message) if memmem::find(message, OID).is_some() => Ok(Starttls::Message(whole)),
         _ => Err(Probe::NotOurs),
     }

@@ -95,6 +95,10 @@ impl Stream {
         if port == super::dns::PORT && is(Framing::probe(octets)) {
             return Choice::Stream(Self::Dns(Framing));
         }
+        // Before HTTP, of which its first word could be a method, were the line not awaited.
+        if is(Header::probe(octets)) {
+            return Choice::Stream(Self::ProxyHeader);
+        }
         if is(Http1::probe(octets)) {
             // Its first line may be that of HTTP/2, whose preface is longer.
             return match Http2::probe(octets) {
@@ -102,9 +106,6 @@ impl Stream {
                 Probe::Unsure => Choice::Unsure,
                 Probe::NotOurs => Choice::Stream(Self::Http1(Box::default())),
             };
-        }
-        if is(Header::probe(octets)) {
-            return Choice::Stream(Self::ProxyHeader);
         }
         if is(Socks::probe(octets)) {
             return Choice::Stream(Self::Socks);
