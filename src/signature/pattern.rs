@@ -149,15 +149,6 @@ pub fn canonical_name(text: &str) -> Result<String, BadPattern> {
     if text.is_empty() {
         return Err(BadPattern::Empty);
     }
-    if text.contains('*') {
-        return Err(BadPattern::Wildcard);
-    }
-    if text.parse::<IpAddr>().is_ok() {
-        return Err(BadPattern::Address);
-    }
-    if text.contains(['/', ':', '@', '?', '#', ',']) || text.contains(char::is_whitespace) {
-        return Err(BadPattern::NotAName);
-    }
     let ascii = if text.is_ascii() {
         text.to_ascii_lowercase()
     } else {
@@ -165,6 +156,17 @@ pub fn canonical_name(text: &str) -> Result<String, BadPattern> {
             .map_err(|_| BadPattern::Idna)?
             .into_owned()
     };
+    // Wide forms of these characters are mapped to them (UTS #46 §4), so they are looked for in
+    // what became of the text.
+    if ascii.contains('*') {
+        return Err(BadPattern::Wildcard);
+    }
+    if ascii.parse::<IpAddr>().is_ok() {
+        return Err(BadPattern::Address);
+    }
+    if ascii.contains(['/', ':', '@', '?', '#', ',']) || text.contains(char::is_whitespace) {
+        return Err(BadPattern::NotAName);
+    }
     let mut total = 1; // the root's empty label
     for label in labels::split(&ascii) {
         let octets = label_octets(label)?;
