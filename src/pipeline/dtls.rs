@@ -157,7 +157,12 @@ impl Hellos {
             _ if whole => None,
             Err(_) => Some(HandshakeOutcome::Malformed),
             Ok(_) if fragment.cut => Some(HandshakeOutcome::Truncated),
-            Ok(_) => return,
+            Ok(_) => {
+                while let Some(removed) = self.unfinished.overcharged() {
+                    self.abandon(removed, HandshakeOutcome::Evicted, to);
+                }
+                return;
+            }
         };
         if let Some(removed) = self.unfinished.remove(slot) {
             self.unfinished.charge(after, 0);
