@@ -2,7 +2,9 @@
 # Installs what a target needs and this machine lacks, and says so.
 #
 #   scripts/deps.sh build|demo|test|bench     (each includes what stands before it)
+#   scripts/deps.sh fuzz                      (build, and cargo-fuzz)
 set -euo pipefail
+cd "$(dirname "$0")/.."
 
 # command or file that proves it is there : Debian package
 build=(/usr/include/pcap/pcap.h:libpcap-dev cc:gcc pkg-config:pkg-config make:make)
@@ -11,14 +13,16 @@ test=(tshark:tshark prometheus:prometheus promtool:prometheus clang:clang llvm-o
       /usr/include/bpf/bpf_helpers.h:libbpf-dev /usr/include/linux/bpf.h:linux-libc-dev
       systemd-analyze:systemd named-checkzone:bind9-utils script:bsdutils chromium:chromium /usr/share/doc/python3-venv:python3-venv jq:jq tcpreplay:tcpreplay)
 bench=(valgrind:valgrind)
+fuzz=(c++:g++)
 
 need=("${build[@]}")
 case ${1:-build} in
     build) ;;
+    fuzz) need+=("${fuzz[@]}") ;;
     demo) need+=("${demo[@]}") ;;
     test) need+=("${demo[@]}" "${test[@]}") ;;
     bench) need+=("${demo[@]}" "${test[@]}" "${bench[@]}") ;;
-    *) echo "deps: build, demo, test or bench" >&2; exit 2 ;;
+    *) echo "deps: build, demo, test, bench or fuzz" >&2; exit 2 ;;
 esac
 
 missing=()
@@ -26,19 +30,34 @@ for entry in "${need[@]}"; do
     proof=${entry%%:*} package=${entry##*:}
     if [[ $proof == /* ]]; then [ -e "$proof" ]; else command -v "$proof" >/dev/null; fi || missing+=("$package")
 done
-[ ${#missing[@]} -gt 0 ] || exit 0
-mapfile -t missing < <(printf '%s\n' "${missing[@]}" | sort -u)
+install_missing() {
+    mapfile -t missing < <(printf '%s\n' "${missing[@]}" | sort -u)
+    command -v cargo >/dev/null || { echo "deps: a Rust toolchain (cargo) is needed; install it first" >&2; exit 1; }
+    command -v apt-get >/dev/null || { echo "deps: please install: ${missing[*]}" >&2; exit 1; }
+    sudo=
+    [ "$(id -u)" = 0 ] || sudo=sudo
+    echo "deps: installing ${missing[*]}"
+    log=$(mktemp)
+    if ! { $sudo apt-get update && $sudo env DEBIAN_FRONTEND=noninteractive \
+            apt-get install -y --no-install-recommends "${missing[@]}"; } >"$log" 2>&1; then
+        tail -20 "$log" >&2
+        echo "deps: apt-get failed; its whole output is in $log" >&2
+        exit 1
+    fi
+    rm -f "$log"
+}
+[ ${#missing[@]} -eq 0 ] || install_missing
 
-command -v cargo >/dev/null || { echo "deps: a Rust toolchain (cargo) is needed; install it first" >&2; exit 1; }
-command -v apt-get >/dev/null || { echo "deps: please install: ${missing[*]}" >&2; exit 1; }
-sudo=
-[ "$(id -u)" = 0 ] || sudo=sudo
-echo "deps: installing ${missing[*]}"
-log=$(mktemp)
-if ! { $sudo apt-get update && $sudo env DEBIAN_FRONTEND=noninteractive \
-        apt-get install -y --no-install-recommends "${missing[@]}"; } >"$log" 2>&1; then
-    tail -20 "$log" >&2
-    echo "deps: apt-get failed; its whole output is in $log" >&2
-    exit 1
-fi
-rm -f "$log"
+case ${1:-build} in
+    test | bench)
+        # The lab's HTTP/3 server.
+        if ! target/lab-venv/bin/python -c 'import aioquic' 2>/dev/null; then
+            echo "deps: installing aioquic into target/lab-venv"
+            python3 -m venv target/lab-venv
+            target/lab-venv/bin/pip -q install aioquic==1.7.2
+        fi
+        ;;
+    fuzz)
+        command -v cargo-fuzz >/dev/null || cargo install --locked cargo-fuzz@0.13.2
+        ;;
+esac

@@ -5,7 +5,7 @@
 #
 # NAME-c holds the clients (198.51.100.10-19, 2001:db8:c::10), NAME-s the servers
 # (203.0.113.1-99, 2001:db8:5::1). The servers answer DNS for every name and speak HTTP, TLS,
-# SMTP with STARTTLS and, where aioquic is there, HTTP/3. Nothing leaves the two namespaces.
+# everything that turns to TLS, and, where aioquic is there, HTTP/3. Nothing leaves the namespaces.
 # Everything made here is removed by lab_down, which also runs on exit.
 
 lab_root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -53,6 +53,41 @@ lab_up() {
     echo "lab: the servers did not start:" >&2
     cat "$lab_dir/servers.log" >&2
     return 1
+}
+
+# A mirror as switches send it: every packet of s0, both ways, copied by the kernel into a tunnel to
+# NAME-m, where it arrives at m1 (192.0.2.2). One at a time.
+#
+#   lab_mirror TYPE [options of `ip link add`, to 192.0.2.2 from 192.0.2.1]; ...; lab_mirror_down
+lab_mirror() {
+    lab_m=$lab_name-m
+    ip netns add "$lab_m"
+    lab_track_netns "$lab_m"
+    ip link add m0 netns "$lab_s" type veth peer name m1 netns "$lab_m"
+    ip -n "$lab_s" addr add 192.0.2.1/24 dev m0
+    ip -n "$lab_m" addr add 192.0.2.2/24 dev m1
+    ip -n "$lab_s" link set m0 up mtu 2000
+    ip -n "$lab_m" link set m1 up mtu 2000
+    ip -n "$lab_m" link set lo up
+    ip -n "$lab_s" link add span0 type "$@"
+    ip -n "$lab_s" link set span0 up mtu 1600
+    local way
+    ip netns exec "$lab_s" tc qdisc add dev s0 clsact
+    for way in ingress egress; do
+        ip netns exec "$lab_s" tc filter add dev s0 "$way" protocol all u32 match u32 0 0 \
+            action mirred egress mirror dev span0
+    done
+}
+lab_mirror_down() {
+    ip netns exec "$lab_s" tc qdisc del dev s0 clsact
+    ip -n "$lab_s" link del span0
+    ip netns del "$lab_m"
+}
+
+# Can this kernel make a tunnel device of these options?
+lab_can_mirror() {
+    ip -n "$lab_s" link add probe type "$@" 2>/dev/null &&
+        ip -n "$lab_s" link del probe
 }
 
 # Runs a command among the clients, as among the servers.

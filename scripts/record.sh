@@ -3,16 +3,12 @@
 #
 #   scripts/record.sh [NAME…]       (as root; all of them when none is named)
 #
-# Needs curl, dig, openssl, tcpdump, python3-venv and chromium; puts aioquic into target/lab-venv.
+# Needs curl, dig, openssl, tcpdump, chromium, and aioquic in target/lab-venv (scripts/deps.sh test).
 # Writes tests/pcap/NAME.pcap. Golden outputs are made by `make golden` and read before commit.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/lab.sh
 
-if [ ! -x target/lab-venv/bin/python ] && [ "${LAB_PYTHON:-}" = "" ]; then
-    python3 -m venv target/lab-venv
-    target/lab-venv/bin/pip -q install aioquic
-fi
 export LAB_PYTHON=${LAB_PYTHON:-$PWD/target/lab-venv/bin/python}
 want=${*:-clients chromium starttls vxlan erspan}
 wanted() { [[ " $want " == *" $1 "* ]]; }
@@ -91,41 +87,24 @@ if wanted starttls; then
     stop
 fi
 
-# A mirror as switches send it: every packet of s0, both ways, copied into a tunnel by the kernel.
 mirror() { # mirror FILE TUNNEL-OPTIONS…
     local file=$1
     shift
-    ip netns add vwrec-m
-    lab_track_netns vwrec-m
-    ip link add m0 netns "$lab_s" type veth peer name m1 netns vwrec-m
-    ip -n "$lab_s" addr add 192.0.2.1/24 dev m0
-    ip -n vwrec-m addr add 192.0.2.2/24 dev m1
-    ip -n "$lab_s" link set m0 up mtu 2000
-    ip -n vwrec-m link set m1 up mtu 2000
-    ip -n vwrec-m link set lo up
-    ip -n "$lab_s" link add span0 type "$@" && ip -n "$lab_s" link set span0 up mtu 1600
-    local tc=(ip netns exec "$lab_s" tc)
-    "${tc[@]}" qdisc add dev s0 clsact
-    for way in ingress egress; do
-        "${tc[@]}" filter add dev s0 "$way" protocol all u32 match u32 0 0 action mirred egress mirror dev span0
-    done
-    start "$file" vwrec-m m1
+    lab_mirror "$@"
+    start "$file" "$lab_m" m1
     fetch 198.51.100.10 s00.upd.kaspersky.com 443 --tlsv1.3
     fetch 198.51.100.14 www.example.com 443
     lab_client dig +short -b 198.51.100.15 ezviz7.com @203.0.113.53 >/dev/null
     stop
-    "${tc[@]}" qdisc del dev s0 clsact
-    ip -n "$lab_s" link del span0
-    ip netns del vwrec-m
+    lab_mirror_down
 }
+ends='remote 192.0.2.2 local 192.0.2.1'
 if wanted vxlan; then
-    mirror tests/pcap/vxlan-mirror.pcap vxlan id 4711 remote 192.0.2.2 local 192.0.2.1 dstport 4789
+    mirror tests/pcap/vxlan-mirror.pcap vxlan id 4711 dstport 4789 $ends
 fi
-if wanted erspan && ! ip -n "$lab_s" link add probe type erspan remote 192.0.2.2 local 192.0.2.1 \
-    seq key 77 erspan_ver 1 erspan 5 2>/dev/null; then
+if wanted erspan && ! lab_can_mirror erspan seq key 77 erspan_ver 1 erspan 5 $ends; then
     echo "record: this kernel has no ERSPAN device: erspan-mirror.pcap is not recorded" >&2
 elif wanted erspan; then
-    ip -n "$lab_s" link del probe
-    mirror tests/pcap/erspan-mirror.pcap erspan remote 192.0.2.2 local 192.0.2.1 seq key 77 erspan_ver 1 erspan 5
+    mirror tests/pcap/erspan-mirror.pcap erspan seq key 77 erspan_ver 1 erspan 5 $ends
 fi
 ls -l tests/pcap/*.pcap

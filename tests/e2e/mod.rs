@@ -1,6 +1,7 @@
 //! End to end: frames replayed over a veth pair into `vendorwatch run`, scraped by a real
 //! Prometheus with the shipped rules. Needs root, iproute2, tcpreplay, curl and prometheus.
 
+mod clients;
 mod dashboard;
 mod lab;
 mod sensor;
