@@ -4,8 +4,11 @@
 CARGO ?= cargo
 PREFIX ?= /usr
 DESTDIR ?=
+# Seconds for each fuzz entry, and which: all when none is named.
+FUZZ_SECONDS ?= 60
+FUZZ_ENTRIES ?=
 
-.PHONY: help deps build demo test corpus golden bench bench-peers bench-live record bpf generate check-dashboard install clean
+.PHONY: help deps build demo test fuzz corpus golden bench bench-peers bench-live record bpf generate check-dashboard install clean
 
 help: ## what there is to make
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 14
@@ -25,6 +28,7 @@ demo: ## read real captures, then run live on a veth pair and show the scrape
 test: ## everything: fmt, clippy, unit, property, corpus, end to end
 	@scripts/deps.sh test
 	$(CARGO) fmt --check
+	$(CARGO) fmt --check --manifest-path tests/fuzz/Cargo.toml
 	$(CARGO) clippy --locked --all-targets -- -D warnings
 	$(CARGO) clippy --locked --no-default-features -- -D warnings
 	$(CARGO) test --locked
@@ -33,6 +37,10 @@ test: ## everything: fmt, clippy, unit, property, corpus, end to end
 	else \
 	    echo '*** NOT RUN: the live tests (tests/live) need root for namespaces and packet sockets' >&2; \
 	fi
+
+fuzz: ## run each fuzz entry for FUZZ_SECONDS=60, or those of FUZZ_ENTRIES alone
+	@scripts/deps.sh fuzz
+	scripts/fuzz.sh $(FUZZ_SECONDS) $(FUZZ_ENTRIES)
 
 corpus: ## compare names with the independent dissector's, difference by difference
 	@scripts/deps.sh build

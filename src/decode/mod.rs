@@ -249,7 +249,8 @@ pub mod fuzzing {
     use crate::time::Timestamp;
 
     /// Decodes `octets`, of which the first says the link type: nothing is said to be longer than
-    /// it is, and the short way gives no other answer than the general one.
+    /// it is or to lie elsewhere, cut or not, and the short way gives no other answer than the
+    /// general one.
     pub fn frame(octets: &[u8]) {
         let Some((link, data)) = octets.split_first() else { return };
         let frame = Frame {
@@ -261,11 +262,20 @@ pub mod fuzzing {
             number: 1,
             vlan: None,
         };
-        let decoded = super::frame(&frame, &Tenants::default());
-        if let Decoded::Packet(packet) = &decoded {
-            assert!(packet.payload.len() <= packet.payload_wire_len as usize);
-            assert!(packet.payload.len() < data.len());
+        let cut = Frame { wire_len: frame.wire_len.saturating_add(1_000), ..frame };
+        for frame in [&cut, &frame] {
+            let (payload, wire) = match super::frame(frame, &Tenants::default()) {
+                Decoded::Packet(packet) => {
+                    assert!(packet.seen.depth <= super::MAX_DEPTH);
+                    (packet.payload, packet.payload_wire_len)
+                }
+                Decoded::Fragment(fragment) => (fragment.payload, fragment.payload_wire_len),
+                Decoded::Not(_) => continue,
+            };
+            assert!(payload.len() <= wire as usize && payload.len() < data.len());
+            assert!(payload.is_empty() || data.as_ptr_range().contains(&payload.as_ptr()));
         }
+        let decoded = super::frame(&frame, &Tenants::default());
         if let Some(head) = Head::of(&frame) {
             let short = head.packet(&frame, TenantId::NONE);
             let Decoded::Packet(packet) = decoded else { panic!("{decoded:?} is not {short:?}") };

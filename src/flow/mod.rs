@@ -5,6 +5,8 @@
 pub mod clock;
 pub mod filter;
 pub mod fragments;
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod hash;
 pub mod segments;
 pub mod table;

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use super::{Pipeline, Sighting, Sink};
+use super::quic::Limits;
+use super::{Budgets, Pipeline, Settings, Sighting, Sink};
 use crate::detect::Record;
 use crate::frame::{Frame, LinkType, SourceId};
 use crate::signature::Set;
@@ -11,10 +12,27 @@ use crate::visibility::{Counter, Ledger};
 
 /// Ethernet frames, each behind two octets of length and one of milliseconds since the one
 /// before. Nothing panics, every name is in its printed form, and all that began has ended when
-/// the input has.
-pub fn frames(mut octets: &[u8]) {
+/// the input has, with room enough and with hardly any.
+pub fn frames(octets: &[u8]) {
+    run(octets, Budgets::default());
+    run(
+        octets,
+        Budgets {
+            connections: 1 << 10,
+            recent: 1 << 10,
+            quic: Limits { flight_bytes: 1 << 10, settled: 64, derivations_per_second: 50 },
+            volumes: 1 << 10,
+            sample: 1 << 10,
+            dtls: 1 << 10,
+            fragments: 1 << 10,
+        },
+    );
+}
+
+fn run(mut octets: &[u8], budgets: Budgets) {
     let ledger = Arc::new(Ledger::default());
-    let mut pipeline = Pipeline::new(Arc::new(Set::default()), Arc::clone(&ledger));
+    let settings = Settings { budgets, ..Settings::default() };
+    let mut pipeline = Pipeline::with(Arc::new(Set::default()), Arc::clone(&ledger), settings);
     let mut millis = 1_700_000_000_000;
     let mut number = 0;
     while let [high, low, later, rest @ ..] = octets {
@@ -38,6 +56,7 @@ pub fn frames(mut octets: &[u8]) {
     pipeline.finish(&mut Printed);
     let sum = |counters: &[Counter]| counters.iter().map(Counter::value).sum::<u64>();
     assert_eq!(ledger.frames.value(), number);
+    assert_eq!(ledger.frames.value(), sum(&ledger.packets), "frames");
     for (begun, ended) in ledger.handshakes_begun.iter().zip(&ledger.handshakes) {
         assert_eq!(begun.value(), sum(ended), "handshakes");
     }

@@ -11,6 +11,8 @@ pub mod embedded;
 pub mod exchange;
 pub mod fault;
 pub mod format;
+#[doc(hidden)]
+pub mod fuzzing;
 mod index;
 mod labels;
 pub mod lint;

@@ -7,7 +7,7 @@ use super::{Inner, frame};
 use crate::support::wire::{self, Wire};
 
 /// The sample packet, of both families, as frames of every link type that can carry it.
-fn frames(ip: &[u8]) -> Vec<(LinkType, Vec<u8>)> {
+pub(super) fn frames(ip: &[u8]) -> Vec<(LinkType, Vec<u8>)> {
     let v4 = ip[0] >> 4 == 4;
     let kind = wire::ether_type(ip).to_be_bytes();
     let ethernet = Wire::Ip(ip.to_vec()).ethernet();

@@ -76,6 +76,40 @@ fn inner() -> impl Strategy<Value = Inner> {
         .prop_map(|(ends, ports, tcp, payload)| Inner { ends, ports, tcp, payload })
 }
 
+/// A frame of every link type and of every tunnel, behind the number of its link type, each with a
+/// name.
+pub(crate) fn samples() -> Vec<(String, Vec<u8>)> {
+    let inner = Inner::sample();
+    let links =
+        links::frames(&inner.ip()).into_iter().enumerate().filter_map(|(at, (link, data))| {
+            let number = u8::try_from(link.0).ok()?;
+            Some((format!("link-{number}-{at}"), [&[number], &data[..]].concat()))
+        });
+    let tunnels = tunnels::ALL.into_iter().map(|tunnel| {
+        let data = tunnels::wrap(&inner, &[(tunnel, 1), (tunnels::Tunnel::Vlan, 9)]).ethernet();
+        (format!("{tunnel:?}").to_ascii_lowercase(), [&[1], &data[..]].concat())
+    });
+    links.chain(tunnels).collect()
+}
+
+/// A way to carry packets, and what decides its details.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Tunnel(tunnels::Tunnel, u8);
+
+impl Tunnel {
+    pub(crate) fn carry(self, inside: Wire) -> Wire {
+        self.0.wrap(inside, self.1)
+    }
+}
+
+/// Up to `most` tunnels that leave the packet inside as it is.
+pub(crate) fn tunnels(most: usize) -> impl Strategy<Value = Vec<Tunnel>> {
+    let opaque = |(tunnel, _): &(tunnels::Tunnel, u8)| !tunnels::changes_the_packet(*tunnel);
+    tunnels::tunnels(most).prop_map(move |tunnels| {
+        tunnels.into_iter().filter(opaque).map(|(tunnel, seed)| Tunnel(tunnel, seed)).collect()
+    })
+}
+
 fn frame(data: &[u8], link: LinkType) -> Frame<'_> {
     Frame {
         data,

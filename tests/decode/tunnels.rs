@@ -61,7 +61,7 @@ pub(super) enum Tunnel {
 
 use Tunnel as T;
 
-const ALL: [Tunnel; 43] = [
+pub(super) const ALL: [Tunnel; 43] = [
     T::Ah,
     T::Arista,
     T::Backbone,
@@ -122,7 +122,7 @@ fn outer(seed: u8) -> (IpAddr, IpAddr) {
 
 #[allow(clippy::use_self)]
 impl Tunnel {
-    fn wrap(self, inside: Wire, seed: u8) -> Wire {
+    pub(super) fn wrap(self, inside: Wire, seed: u8) -> Wire {
         let over_ip = |protocol, octets: &[u8]| {
             let (source, destination) = outer(seed);
             Wire::Ip(wire::ip(source, destination, protocol, octets))
@@ -404,7 +404,7 @@ pub(super) fn wrap(inner: &Inner, tunnels: &[(Tunnel, u8)]) -> Wire {
 }
 
 /// Does the packet itself change in it: its length, at least?
-fn changes_the_packet(tunnel: Tunnel) -> bool {
+pub(super) fn changes_the_packet(tunnel: Tunnel) -> bool {
     matches!(tunnel, T::Ah | T::EspNull)
 }
 

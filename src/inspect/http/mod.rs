@@ -13,7 +13,11 @@ pub use http2::Http2;
 
 use super::Signal;
 
-/// The names of a request that is being read: at most [`Names::MAX`].
+/// The most names of one request. It has a target and a Host field; more are an attempt at
+/// something.
+pub const MAX_NAMES: usize = 8;
+
+/// The names of a request that is being read: at most [`MAX_NAMES`].
 #[derive(Debug, Default)]
 struct Names {
     octets: Vec<u8>,
@@ -22,8 +26,7 @@ struct Names {
 }
 
 impl Names {
-    /// A request has a target and a Host field; more names are an attempt at something.
-    const MAX: usize = 8;
+    const MAX: usize = MAX_NAMES;
     /// The longest name that is kept. A host name has 253 octets (RFC 1035 §2.3.4).
     const MAX_LEN: usize = 1_024;
 

@@ -1,10 +1,9 @@
-//! Inputs made from the standards.
+//! Seeds made from the standards: hellos over QUIC, DTLS and TCP, and streams.
 
 use rcgen::{CertificateParams, KeyPair, PKCS_ED25519, SanType};
 use vendorwatch::inspect::quic::{Salt, Schedules};
 
-/// A file's name and its octets.
-pub(super) type Seed = (&'static str, Vec<u8>);
+use super::{Seed, named};
 
 /// Every entry with its seeds.
 pub(super) fn all() -> Vec<(&'static str, Vec<Seed>)> {
@@ -14,7 +13,7 @@ pub(super) fn all() -> Vec<(&'static str, Vec<Seed>)> {
     vec![
         (
             "quic",
-            vec![
+            named(vec![
                 ("v1", datagram.clone()),
                 ("v2", initial(0x6b33_43cf, 1, &crypto(0, &hello))),
                 ("draft-29", initial(0xff00_001d, 1, &crypto(0, &hello))),
@@ -28,28 +27,28 @@ pub(super) fn all() -> Vec<(&'static str, Vec<Seed>)> {
                         .concat(),
                 ),
                 ("q043", b"\x0912345678Q043\x01----hash----\xa4\x01\0\0\0\x15CHLO\x01\0\0\0SNI\0\x01\0\0\0a".to_vec()),
-            ],
+            ]),
         ),
         (
             "dtls",
-            vec![
+            named(vec![
                 ("whole", dtls(&hello[4..], 0, hello.len() - 4)),
                 (
                     "fragments",
                     [dtls(&hello[4..], 150, hello.len() - 154), dtls(&hello[4..], 0, 150)].concat(),
                 ),
-            ],
+            ]),
         ),
         (
             "reassembly",
-            vec![
+            named(vec![
                 ("in-order", b"\0\0\x03abc\0\x03\x03def".to_vec()),
                 ("overlapping", b"\0\x02\x04cdef\0\0\x03abX\0\x06\x01g".to_vec()),
-            ],
+            ]),
         ),
         (
             "stream",
-            vec![
+            named(vec![
                 ("tls", records(&hello, 16_000)),
                 ("tls-in-small-records", records(&hello, 40)),
                 ("http", b"GET / HTTP/1.1\r\nHost: a.example\r\n\r\n".to_vec()),
@@ -82,31 +81,31 @@ pub(super) fn all() -> Vec<(&'static str, Vec<Seed>)> {
                     "proxy-tls",
                     [&b"PROXY TCP4 192.0.2.1 192.0.2.2 5 6\r\n"[..], &records(&hello, 16_000)].concat(),
                 ),
-            ],
+            ]),
         ),
-        ("certificate", vec![("two-names", certificate())]),
+        ("certificate", named(vec![("two-names", certificate())])),
         (
             "frames",
-            vec![
+            named(vec![
                 ("quic", frame(&datagram)),
                 ("quic-server-and-again", [frame(&datagram), frame(&datagram), frame(&long)].concat()),
                 ("dtls", frame(&dtls(&hello[4..], 0, hello.len() - 4))),
-            ],
+            ]),
         ),
     ]
 }
 
-fn vector16(out: &mut Vec<u8>, octets: &[u8]) {
+pub(super) fn vector16(out: &mut Vec<u8>, octets: &[u8]) {
     out.extend(u16::try_from(octets.len()).unwrap().to_be_bytes());
     out.extend(octets);
 }
 
-fn u24(n: usize) -> Vec<u8> {
+pub(super) fn u24(n: usize) -> Vec<u8> {
     u32::try_from(n).unwrap().to_be_bytes()[1..].to_vec()
 }
 
 /// A ClientHello message (RFC 8446 §4.1.2) with padding (RFC 7685) before the name.
-fn client_hello(name: &[u8], padding: usize) -> Vec<u8> {
+pub(super) fn client_hello(name: &[u8], padding: usize) -> Vec<u8> {
     let mut entry = vec![0];
     vector16(&mut entry, name);
     let mut list = Vec::new();
@@ -124,7 +123,7 @@ fn client_hello(name: &[u8], padding: usize) -> Vec<u8> {
 }
 
 /// TLS records (RFC 8446 §5.1) of at most `size` octets.
-fn records(message: &[u8], size: usize) -> Vec<u8> {
+pub(super) fn records(message: &[u8], size: usize) -> Vec<u8> {
     let mut out = Vec::new();
     for fragment in message.chunks(size) {
         out.extend([22, 3, 1]);
@@ -152,13 +151,17 @@ fn crypto(offset: u16, data: &[u8]) -> Vec<u8> {
 }
 
 /// A client's Initial packet (RFC 9000 §17.2.2).
-fn initial(version: u32, number: u8, frames: &[u8]) -> Vec<u8> {
+pub(crate) fn initial(version: u32, number: u8, frames: &[u8]) -> Vec<u8> {
+    initial_to(*b"\x83\x94\xc8\xf0\x3e\x51\x57\x08", version, number, frames)
+}
+
+/// The same with this Destination Connection ID.
+pub(crate) fn initial_to(dcid: [u8; 8], version: u32, number: u8, frames: &[u8]) -> Vec<u8> {
     let (first, salt) = match version {
         0x6b33_43cf => (0xd0, Salt::V2),
         0xff00_001d => (0xc0, Salt::Draft29),
         _ => (0xc0, Salt::V1),
     };
-    let dcid = *b"\x83\x94\xc8\xf0\x3e\x51\x57\x08";
     let mut header = vec![first];
     header.extend(version.to_be_bytes());
     header.push(8);
@@ -170,7 +173,7 @@ fn initial(version: u32, number: u8, frames: &[u8]) -> Vec<u8> {
 
 /// A certificate with two names. Its key is made from the same octets every time, and Ed25519
 /// signs without chance, so that it is always the same.
-fn certificate() -> Vec<u8> {
+pub(super) fn certificate() -> Vec<u8> {
     // PKCS #8 of an Ed25519 key (RFC 8410 §7).
     let mut key = b"\x30\x2e\x02\x01\x00\x30\x05\x06\x03\x2b\x65\x70\x04\x22\x04\x20".to_vec();
     key.extend([7; 32]);
