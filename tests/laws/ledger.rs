@@ -1,7 +1,7 @@
 //! Accounts and budgets, whatever comes.
 
 use proptest::prelude::*;
-use vendorwatch::pipeline::{Budgets, Settings};
+use vendorwatch::pipeline::{Budgets, Settings, quic};
 use vendorwatch::visibility::TableName;
 
 use crate::support::talk::{Ends, SYN, Tap, client_hello, dns, server_hello};
@@ -152,4 +152,59 @@ fn a_flood_of_beginnings_stays_in_its_budget() {
         assert!(table.evicted.value() > 0, "{name:?} gave nothing up");
     }
     tap.assert_conserved();
+}
+
+/// Beginnings of every kind at once, none of which ends: QUIC and DTLS hellos, DNS and HTTP in
+/// streams, and datagrams in fragments.
+#[test]
+fn a_flood_of_every_kind_stays_in_its_budgets() {
+    let budget = 1 << 18;
+    let budgets = Budgets {
+        connections: budget,
+        recent: budget,
+        quic: quic::Limits { flight_bytes: budget, settled: 64, derivations_per_second: 1 << 30 },
+        volumes: budget,
+        sample: budget,
+        dtls: budget,
+        fragments: budget,
+    };
+    let mut tap = Tap::new(Settings { budgets, ..Settings::default() });
+    let hello = client_hello(Some("www.example.com"), 5, 2_000, 1 << 14)[5..].to_vec();
+    for n in 0..4_000u16 {
+        let ends = |port| Ends::v4(10_000 + n, port);
+        tap.frame(&ends(80).tcp(1, 0, SYN, b"GET / HTTP/1.1\r\nCookie: "));
+        tap.frame(&ends(80).tcp(999, 0, 16, &[b'c'; 900]));
+        tap.frame(&ends(53).tcp(1, 0, SYN, &[0, 200, 0, 1, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0]));
+        tap.frame(&ends(4_433).udp(&crate::laws::travel::dtls(&hello, 0, 0, 900)));
+        let mut crypto = vec![6, 0x40, 0, 0x44, 0];
+        crypto.extend(&hello[..0x400]);
+        tap.frame(&ends(443).udp(&initial_of(n, &crypto)));
+        let mut fragment = ends(9).udp(&[7; 800]);
+        // More Fragments, and an identification of its own (RFC 791 §3.1).
+        fragment[18..22].copy_from_slice(&[n.to_be_bytes()[0], n.to_be_bytes()[1], 0x20, 0]);
+        tap.frame(&fragment);
+        if n % 100 == 0 {
+            tap.assert_conserved();
+        }
+    }
+    tap.wait(1_100);
+    tap.frame(&Ends::v4(1, 2).udp(b"publishes the tables' use"));
+    for name in TableName::ALL {
+        let table = &tap.ledger.tables[name as usize];
+        // Beside its flights QUIC keeps a few buffers and an index for the next ones.
+        let allowed = if name == TableName::Quic { 2 * budget } else { budget };
+        let bytes = table.bytes.value();
+        assert!(bytes <= allowed as u64, "{name:?}: {bytes}");
+    }
+    for name in [TableName::Connections, TableName::Quic, TableName::Dtls, TableName::Fragments] {
+        assert!(tap.ledger.tables[name as usize].evicted.value() > 0, "{name:?} gave nothing up");
+    }
+    tap.finish();
+    tap.assert_conserved();
+}
+
+/// An Initial of a connection of its own.
+fn initial_of(connection: u16, frames: &[u8]) -> Vec<u8> {
+    let dcid = [1, 2, 3, 4, 5, 6, connection.to_be_bytes()[0], connection.to_be_bytes()[1]];
+    crate::fuzz::initial_to(dcid, 1, 0, frames)
 }

@@ -7,6 +7,7 @@ mod dns;
 mod ledger;
 mod mirrors;
 mod tls;
+mod travel;
 mod wrapped;
 
 use proptest::prelude::*;
