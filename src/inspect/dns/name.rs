@@ -75,12 +75,14 @@ impl<'a> NameRef<'a> {
     /// Calls `each` with every label, until it says stop.
     fn labels(&self, mut each: impl FnMut(&[u8]) -> bool) -> Result<Walk, Malformed> {
         let mut cursor = self.at;
-        // Every pointer must go below where the labels it ends began, so no octet is read twice.
+        // Every pointer must go below where the labels it ends began, and the labels there end
+        // before those, so no octet is read twice.
         let mut floor = self.at;
+        let mut message = self.message;
         let mut wire_len = 1;
         let mut pointers = 0;
         loop {
-            match label(self.message, cursor)? {
+            match label(message, cursor)? {
                 Label::Root => return Ok(Walk::Ended),
                 Label::Pointer(target) => {
                     if target >= floor {
@@ -93,6 +95,7 @@ impl<'a> NameRef<'a> {
                             limit: Self::MAX_POINTERS,
                         });
                     }
+                    message = message.get(..floor).unwrap_or_default();
                     cursor = target;
                     floor = target;
                 }
@@ -186,6 +189,12 @@ mod tests {
         assert_eq!(written(message, 19), (Ok(()), "www.example.com".to_owned()));
         let (_, after) = NameRef::skip(message, 13).unwrap();
         assert_eq!(after, 19);
+
+        // The label pointed to holds the pointer.
+        let around_itself = b"\x04ab\xc0\x00c\x00";
+        let (result, out) = written(around_itself, 3);
+        assert!(matches!(result, Err(Malformed::Overrun { .. })));
+        assert_eq!(out, "");
 
         let onto_itself = b"\x01a\xc0\x00";
         let (result, out) = written(onto_itself, 0);
