@@ -46,6 +46,8 @@ impl Hello {
         match (shape, octets.len()) {
             (false, _) => Probe::NotOurs,
             (true, ..=5) => Probe::Unsure,
+            // The message's length is in this record and may yet contradict.
+            (true, 6) if length >= 4 => Probe::Unsure,
             (true, _) => Probe::Certain,
         }
     }
@@ -208,7 +210,7 @@ mod tests {
         let stream = records(&message(), 1_000);
         for len in 0..stream.len() {
             let probe = Hello::probe(&stream[..len]);
-            assert_eq!(probe, if len < 6 { Probe::Unsure } else { Probe::Certain });
+            assert_eq!(probe, if len < 7 { Probe::Unsure } else { Probe::Certain });
         }
         for other in [&b"GET / HTTP/1.1"[..], b"\x17\x03\x03\x00\x10", b"\x16\x03\x03\x00\x50\x02"]
         {
