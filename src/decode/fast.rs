@@ -28,7 +28,8 @@ pub struct Head<'a> {
 
 impl<'a> Head<'a> {
     /// The headers of `frame`, when it is of the ordinary kind.
-    #[inline]
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "on the way of every packet")]
     #[must_use]
     pub fn of(frame: &Frame<'a>) -> Option<Self> {
         if frame.link != LinkType::ETHERNET {
@@ -56,7 +57,8 @@ impl<'a> Head<'a> {
         head.map(|head| Self { tagged: at > ETHERNET - 2, ..head })
     }
 
-    #[inline]
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "on the way of every packet")]
     fn v4(ip: &'a [u8], vlan: Option<u16>) -> Option<Self> {
         let header = ip.first_chunk::<20>()?;
         let version_and_length = header[0];
@@ -79,7 +81,8 @@ impl<'a> Head<'a> {
         Self::transport(ip, true, header[6], 40, 40 + length, vlan)
     }
 
-    #[inline]
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "on the way of every packet")]
     #[expect(clippy::cast_possible_truncation, reason = "sixteen bits and a header's length")]
     fn transport(
         ip: &'a [u8],

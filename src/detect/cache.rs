@@ -7,7 +7,10 @@ use crate::time::Timestamp;
 /// A key is 64 bits of a hash whose seed nobody outside knows, so that two things with one key
 /// are a matter of chance (one look-up in 2⁶⁰), not of choice. Looking something up touches one
 /// cache line, or two when it is there; nothing is linked, moved or allocated, but when the table
-/// doubles because a set would have to give up something still of use.
+/// doubles because something still of use would have to go.
+///
+/// A key whose set is full goes to the set beside it. So the table is more than half full before
+/// it doubles; sets alone would overflow, by chance, at a quarter.
 #[derive(Debug)]
 pub(super) struct Cache<V> {
     sets: Vec<Set<V>>,
@@ -42,9 +45,9 @@ pub(super) struct Entered<'a, V> {
 }
 
 impl<V: Held> Cache<V> {
-    /// An empty table that never uses more than `octets`, if that is room for one set.
+    /// An empty table that never uses more than `octets`, if that is room for two sets.
     pub(super) fn new(octets: usize) -> Self {
-        let most = (octets / size_of::<Set<V>>()).max(1);
+        let most = (octets / size_of::<Set<V>>()).max(2);
         let max_sets = 1 << most.ilog2();
         let sets = vec![Set::default(); FIRST_SETS.min(max_sets)];
         Self { sets, max_sets, len: 0, evicted: 0 }
@@ -58,12 +61,17 @@ impl<V: Held> Cache<V> {
     /// All that is held under `key`.
     pub(super) fn all(&self, key: u64) -> impl Iterator<Item = &V> {
         let key = filled(key);
-        let set = &self.sets[self.place(key)];
-        set.ways(key).map(|way| &set.held[way])
+        let home = self.place(key);
+        let set = &self.sets[home];
+        let beside = set.is_full().then(|| &self.sets[Self::beside(home)]);
+        let held = |set: &'_ Set<V>| set.ways(key);
+        held(set)
+            .map(move |way| &set.held[way])
+            .chain(beside.into_iter().flat_map(move |set| set.ways(key).map(|way| &set.held[way])))
     }
 
-    /// The value under `key` that is the `same`, made when there is none. A full set gives up what
-    /// is spent, else what was least recently of use, and counts that.
+    /// The value under `key` that is the `same`, made when there is none. Where there is no room,
+    /// what is spent goes, else what was least recently of use, and that is counted.
     pub(super) fn enter(
         &mut self,
         key: u64,
@@ -72,13 +80,28 @@ impl<V: Held> Cache<V> {
     ) -> Entered<'_, V> {
         let key = filled(key);
         loop {
-            let place = self.place(key);
-            let set = &self.sets[place];
-            let found = (0..WAYS).find(|&way| set.keys[way] == key && same(&set.held[way]));
+            let home = self.place(key);
+            let mut place = home;
+            let found = self.sets[home].ways(key).find(|&way| same(&self.sets[home].held[way]));
             if let Some(way) = found {
-                return Entered { value: &mut self.sets[place].held[way], new: false };
+                return Entered { value: &mut self.sets[home].held[way], new: false };
             }
-            let (way, worth) = set.least(now);
+            if self.sets[home].is_full() {
+                place = Self::beside(home);
+                let set = &self.sets[place];
+                let found = set.ways(key).find(|&way| same(&set.held[way]));
+                if let Some(way) = found {
+                    return Entered { value: &mut self.sets[place].held[way], new: false };
+                }
+            }
+            let mut least = self.sets[place].least(now);
+            if least.0 != Worth::Free {
+                let at_home = self.sets[home].least(now);
+                if at_home < least {
+                    (least, place) = (at_home, home);
+                }
+            }
+            let (worth, _, way) = least;
             if worth == Worth::OfUse {
                 if self.sets.len() < self.max_sets {
                     self.double();
@@ -114,7 +137,8 @@ impl<V: Held> Cache<V> {
         self.evicted
     }
 
-    /// Each set's values spread over two sets of the same size.
+    /// Each set's values spread over two sets of the same size, and those beside where they belong
+    /// go home if there is room now.
     fn double(&mut self) {
         let half = self.sets.len();
         self.sets.reserve_exact(half);
@@ -128,16 +152,36 @@ impl<V: Held> Cache<V> {
                 }
             }
         }
+        for place in 0..2 * half {
+            for way in 0..WAYS {
+                let key = self.sets[place].keys[way];
+                let home = self.place(key);
+                if key != 0
+                    && home != place
+                    && let Some(free) = self.sets[home].ways(0).next()
+                {
+                    self.sets[home].keys[free] = key;
+                    self.sets[home].held[free] = self.sets[place].held[way];
+                    self.sets[place].keys[way] = 0;
+                }
+            }
+        }
     }
 
     fn place(&self, key: u64) -> usize {
         index(key) & (self.sets.len() - 1)
     }
+
+    /// The set that takes what finds no room in the one at `place`.
+    const fn beside(place: usize) -> usize {
+        place ^ 1
+    }
 }
 
 /// What a place of a set is worth, least first.
-#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+#[derive(Clone, Copy, Debug, Default, Eq, Ord, PartialEq, PartialOrd)]
 enum Worth {
+    #[default]
     Free,
     Spent,
     OfUse,
@@ -151,18 +195,19 @@ impl<V: Held> Set<V> {
         Ways(self.keys.iter().enumerate().map(bit).fold(0, |all, bit| all | bit))
     }
 
-    /// The place to take next.
-    fn least(&self, now: Timestamp) -> (usize, Worth) {
+    #[inline]
+    fn is_full(&self) -> bool {
+        self.ways(0).0 == 0
+    }
+
+    /// The place to take next: what it is worth, and since when.
+    fn least(&self, now: Timestamp) -> (Worth, Timestamp, usize) {
         if let Some(way) = self.ways(0).next() {
-            return (way, Worth::Free);
+            return (Worth::Free, Timestamp::ZERO, way);
         }
         let worth = |held: &V| if held.is_spent(now) { Worth::Spent } else { Worth::OfUse };
-        self.held
-            .iter()
-            .enumerate()
-            .map(|(way, held)| (worth(held), held.at(), way))
-            .min()
-            .map_or((0, Worth::OfUse), |(worth, _, way)| (way, worth))
+        let places = self.held.iter().enumerate();
+        places.map(|(way, held)| (worth(held), held.at(), way)).min().unwrap_or_default()
     }
 }
 
@@ -226,18 +271,18 @@ mod tests {
     #[test]
     fn what_is_spent_goes_first_and_what_is_of_use_is_counted() {
         let mut cache = Cache::new(1);
-        for word in 1..=8 {
+        for word in 1..=16 {
             assert!(say(&mut cache, 7, word, 100 - u64::from(word)));
         }
-        assert!(!say(&mut cache, 7, 8, 1_095), "it is known");
-        assert!(say(&mut cache, 9, 1, 1_095), "that of 92 is spent");
-        assert_eq!((cache.len(), cache.evicted()), (8, 0));
+        assert!(!say(&mut cache, 7, 16, 1_086), "it is known");
+        assert!(say(&mut cache, 9, 1, 1_086), "that of 85 is spent");
+        assert_eq!((cache.len(), cache.evicted()), (16, 0));
         let mut left: Vec<u8> = cache.all(7).map(|held| held.word).collect();
         left.sort_unstable();
-        assert_eq!(left, [1, 2, 3, 4, 5, 6, 8]);
+        assert_eq!(left, [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 16]);
         assert!(say(&mut cache, 9, 2, 1_050));
         assert_eq!(cache.evicted(), 1);
-        assert!(cache.all(7).all(|held| held.word != 6), "the least recent went");
+        assert!(cache.all(7).all(|held| held.word != 14), "the least recent went");
     }
 
     #[test]
@@ -266,7 +311,7 @@ mod tests {
                 .count();
             prop_assert_eq!(kept, cache.len());
             prop_assert_eq!(kept as u64 + cache.evicted(), keys.len() as u64);
-            prop_assert!(cache.bytes() <= budget.max(size_of::<Set<Word>>()));
+            prop_assert!(cache.bytes() <= budget.max(2 * size_of::<Set<Word>>()));
         }
     }
 }

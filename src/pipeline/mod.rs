@@ -303,7 +303,8 @@ impl Pipeline {
         }
     }
 
-    #[inline]
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "on the way of every packet with a payload")]
     fn pair(&self, head: &Head<'_>) -> u64 {
         if let Some((source, destination)) = head.v4_addresses() {
             self.emitter.hasher.pair_v4(source, destination)
@@ -450,5 +451,5 @@ const CONTROL: TcpFlags = TcpFlags(TcpFlags::SYN.0 | TcpFlags::FIN.0 | TcpFlags:
 /// How often overdue state is looked for.
 pub(crate) const SWEEP: Duration = Duration::from_secs(1);
 
-/// Known by flow: 256 KiB of counters.
-type FlowFilter = Filter<{ 1 << 18 }>;
+/// Known by flow: 64 KiB of counters.
+type FlowFilter = Filter<{ 1 << 16 }>;

@@ -15,7 +15,7 @@ pub(super) struct Recent {
     evicted: u64,
 }
 
-/// Sixteen octets, four of which make a cache line.
+/// Sixteen octets; eight of them make two cache lines that are fetched together.
 #[derive(Clone, Copy, Debug, Default)]
 struct Entry {
     identity: u64,
@@ -41,7 +41,7 @@ pub(super) struct Answered {
 impl Recent {
     /// How long things are worth remembering.
     pub(super) const WINDOW: Duration = Duration::from_secs(10);
-    const WAYS: usize = 4;
+    const WAYS: usize = 8;
     const FIRST_ENTRIES: usize = 1 << 12;
 
     /// Remembers nothing yet, and never uses more than `max_bytes`.
@@ -113,6 +113,7 @@ impl Recent {
             for (way, entry) in set.iter().enumerate() {
                 if entry.is(identity) {
                     found = Some(way);
+                    break;
                 }
                 let idle = entry.idle(now);
                 if idle > oldest.1 {

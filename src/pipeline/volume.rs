@@ -18,7 +18,7 @@ use crate::time::Timestamp;
 #[derive(Debug)]
 pub(super) struct Volumes {
     table: Table<Pair>,
-    filter: Filter<{ 1 << 16 }>,
+    filter: Filter<{ 1 << 14 }>,
     due: Timestamp,
 }
 
