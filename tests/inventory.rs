@@ -210,7 +210,8 @@ fn the_command_reads_while_a_writer_holds_the_file_and_says_what_is_wrong_otherw
     writer.flush();
     let (code, stdout, stderr) = run(&["--format", "csv", "--vendor", "acme"]);
     assert_eq!((code, stdout.lines().count()), (Some(0), 51), "{stderr}");
-    let (_, stdout, _) = run(&["--format", "json", "--client", "0.0.0.7", "--since", "2100-01-01"]);
+    let (_, stdout, _) =
+        run(&["--all", "--format", "json", "--client", "0.0.0.7", "--since", "2100-01-01"]);
     assert_eq!(stdout.lines().count(), 1);
     assert!(stdout.contains("\"client\":\"0.0.0.7\""), "{stdout}");
     let (_, stdout, _) = run(&["--vendor", "nobody"]);

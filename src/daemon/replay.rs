@@ -128,7 +128,7 @@ impl Plan {
 }
 
 /// What will not be undercut any more when frames were read up to `latest`. What is overdue is
-/// looked for once a second, and has the time at which it fell due.
+/// looked for once in a while, and has the time at which it fell due.
 fn promise(latest: Timestamp) -> Timestamp {
     latest.minus(SWEEP)
 }

@@ -369,7 +369,7 @@ impl Pipeline {
             && self.dtls.datagram(packet, &mut dtls::To { emitter, volumes, out })
     }
 
-    /// Once a second of packet time.
+    /// Once in [`SWEEP`] of packet time.
     #[cold]
     fn sweep(&mut self, out: &mut impl Sink) {
         self.next_sweep = self.emitter.now.plus(SWEEP);
@@ -448,8 +448,10 @@ const NETBIOS_NS_PORT: u16 = 137;
 /// Control bits that begin or end a connection.
 const CONTROL: TcpFlags = TcpFlags(TcpFlags::SYN.0 | TcpFlags::FIN.0 | TcpFlags::RST.0);
 
-/// How often overdue state is looked for.
-pub(crate) const SWEEP: Duration = Duration::from_secs(1);
+/// How often overdue state is looked for. What is found has the time at which it fell due, so the
+/// correlator cannot be promised anything younger than this: at a million packets a second, a span
+/// of a second keeps more records waiting than a cache holds.
+pub(crate) const SWEEP: Duration = Duration::from_millis(16);
 
 /// Known by flow: 64 KiB of counters.
 type FlowFilter = Filter<{ 1 << 16 }>;

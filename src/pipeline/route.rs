@@ -61,6 +61,7 @@ impl Router {
     }
 
     /// Where `frame` goes. Its time is corrected.
+    #[inline]
     pub fn route(&mut self, frame: &mut Frame<'_>) -> Routed {
         let tick = self.clock.tick(frame.source, frame.at);
         frame.at = tick.at;
