@@ -26,17 +26,30 @@ pub fn escape_into(out: &mut String, octets: &[u8], in_label: bool) {
     }
 }
 
-/// Are these octets their own printed form, but for the case of letters? Without an early exit, so
-/// that the compiler looks at many octets at once.
+/// Is this octet, upper-case letters apart, printed as something else? 1 or 0, so that answers are
+/// gathered without a branch and the compiler looks at many octets at once.
 #[inline]
-#[must_use]
-pub fn is_plain(octets: &[u8], in_label: bool) -> bool {
-    let odd = |octet: u8| {
-        u8::from(!matches!(octet, 0x21..=0x7e))
-            | u8::from(octet == b'\\')
-            | (u8::from(octet == b'.') & u8::from(in_label))
-    };
-    octets.iter().fold(0, |any, &octet| any | odd(octet)) == 0
+fn odd(octet: u8) -> u8 {
+    u8::from(octet < 0x21) | u8::from(octet > 0x7e) | u8::from(octet == b'\\')
+}
+
+/// Octets looked at together by [`lower_case`]: a vector of the plainest x86-64.
+pub const CHUNK: usize = 16;
+
+/// Lowers letters. Are there octets that do not print as they are, and how many dots?
+#[inline]
+pub fn lower_case(chunks: &mut [[u8; CHUNK]]) -> (bool, usize) {
+    let (mut any, mut dots) = (0, 0);
+    for chunk in chunks {
+        let mut of_chunk = 0_u8;
+        for octet in chunk {
+            any |= odd(*octet);
+            of_chunk += u8::from(*octet == b'.');
+            *octet |= u8::from(octet.is_ascii_uppercase()) << 5;
+        }
+        dots += usize::from(of_chunk);
+    }
+    (any != 0, dots)
 }
 
 /// Writes a host given as one run of octets (SNI, Host header) in its printed form to `out`,
@@ -48,7 +61,7 @@ pub fn normalise_host(out: &mut String, octets: &[u8]) {
         _ => octets,
     };
     match core::str::from_utf8(octets) {
-        Ok(text) if is_plain(octets, false) => {
+        Ok(text) if octets.iter().fold(0, |any, &octet| any | odd(octet)) == 0 => {
             out.push_str(text);
             out.make_ascii_lowercase();
         }

@@ -1,7 +1,7 @@
 //! Domain names in messages, with compression (RFC 1035 §4.1.4).
 
 use crate::inspect::Malformed;
-use crate::name::escape_into;
+use crate::name::{CHUNK, escape_into, lower_case};
 
 /// A name within a message, not yet followed through its compression pointers.
 #[derive(Clone, Copy, Debug)]
@@ -51,7 +51,7 @@ impl<'a> NameRef<'a> {
             labels += 1;
             true
         });
-        let (odd, dots) = lower_case(&mut gathered[..len.next_multiple_of(CHUNK).min(ROOM)]);
+        let (odd, dots) = lower_case(&mut gathered.as_chunks_mut().0[..len.div_ceil(CHUNK)]);
         match core::str::from_utf8(&gathered[..len.saturating_sub(1)]) {
             Ok(text) if !odd && dots == labels => {
                 out.push_str(text);
@@ -114,25 +114,8 @@ impl<'a> NameRef<'a> {
     }
 }
 
-/// Octets looked at together: a vector of the plainest x86-64.
-const CHUNK: usize = 16;
 /// For a name with a dot after each label, in whole chunks.
 const ROOM: usize = NameRef::LIMIT.next_multiple_of(CHUNK);
-
-/// Lowers letters. Are there octets that do not print as they are, and how many dots?
-fn lower_case(octets: &mut [u8]) -> (bool, usize) {
-    let (mut odd, mut dots) = (0, 0);
-    for chunk in octets.as_chunks_mut::<CHUNK>().0 {
-        let mut of_chunk = 0_u8;
-        for octet in chunk {
-            odd |= u8::from(*octet < 0x21) | u8::from(*octet > 0x7e) | u8::from(*octet == b'\\');
-            of_chunk += u8::from(*octet == b'.');
-            *octet |= u8::from(octet.is_ascii_uppercase()) << 5;
-        }
-        dots += usize::from(of_chunk);
-    }
-    (odd != 0, dots)
-}
 
 /// How a walk along the labels ended.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
