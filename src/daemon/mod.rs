@@ -21,7 +21,7 @@ use crate::config::{Config, keys};
 use crate::decode::Tenants;
 use crate::net::TenantId;
 use crate::pipeline::{Budgets, Settings};
-use crate::signature::resolvers::Resolvers;
+use crate::signature::resolvers::SHIPPED;
 
 /// What pipelines are told at their start.
 #[must_use]
@@ -36,7 +36,7 @@ pub fn settings(config: &Config) -> Settings {
             ..Budgets::default()
         },
         tenants: Arc::new(Tenants::new(tenants)),
-        resolvers: Arc::new(Resolvers::shipped().clone()),
+        resolvers: Arc::clone(&SHIPPED),
         one_of_many: false,
     }
 }

@@ -5,7 +5,7 @@
 
 use core::net::IpAddr;
 use std::collections::{HashMap, HashSet};
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 use foldhash::fast::RandomState;
 use serde::{Deserialize, Serialize};
@@ -63,16 +63,18 @@ struct List {
 }
 
 /// The list of this repository.
-const SHIPPED: (&str, &str) =
+const SOURCE: (&str, &str) =
     ("signatures/resolvers/public.toml", include_str!("../../signatures/resolvers/public.toml"));
 
+/// The list that is part of the program. A test sees to it that it can be read.
+pub static SHIPPED: LazyLock<Arc<Resolvers>> =
+    LazyLock::new(|| Arc::new(Resolvers::parse(SOURCE.0, SOURCE.1).unwrap_or_default()));
+
 impl Resolvers {
-    /// The list that is part of the program. A test sees to it that it can be read.
+    /// [`SHIPPED`], to be asked.
     #[must_use]
     pub fn shipped() -> &'static Self {
-        static LIST: LazyLock<Resolvers> =
-            LazyLock::new(|| Resolvers::parse(SHIPPED.0, SHIPPED.1).unwrap_or_default());
-        &LIST
+        &SHIPPED
     }
 
     /// Reads a list.
@@ -183,8 +185,7 @@ mod tests {
 
     #[test]
     fn the_shipped_list_can_be_read() {
-        let list =
-            Resolvers::parse(SHIPPED.0, SHIPPED.1).map_err(|fault| fault.to_string()).unwrap();
+        let list = Resolvers::parse(SOURCE.0, SOURCE.1).map_err(|fault| fault.to_string()).unwrap();
         assert!(list.all().len() >= 100);
         assert_eq!(Resolvers::shipped().all().len(), list.all().len());
     }
