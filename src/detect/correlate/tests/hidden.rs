@@ -1,0 +1,58 @@
+//! Names that a connection hides: ECH, and DNS that is encrypted.
+
+use super::*;
+
+#[test]
+fn real_ech_hides_the_name_and_grease_shows_it() {
+    let set = set();
+    let with = |nanos, config_id, outer: &str| {
+        Record::Connection(Connection {
+            ech: Some(Box::new(ech(config_id, outer))),
+            ..connection(nanos, SERVER, true, nanos)
+        })
+    };
+    let lines = said_alone([
+        answer(&set, 1, CLIENT, "upd.acme.test", SERVER, 60),
+        with(2, 7, "outer.example"),
+        offered(3, "upd.acme.test", "outer.example", 7),
+        with(4, 7, "outer.example"),
+        with(5, 9, "upd.acme.test"),
+    ]);
+    assert_eq!(
+        lines,
+        [
+            "ech unknown none",
+            "named",
+            "ech real offered",
+            "dns_attributed upd.acme.test strong #1 age=0 stale=false names=1 shared=false \
+             resolved=by_client ech=real first_of_vendor",
+            "attributed",
+            "ech grease resolved",
+            "named",
+        ]
+    );
+}
+
+#[test]
+fn resolvers_are_known_by_what_the_worker_read_by_address_and_by_what_was_resolved() {
+    let set = set();
+    let mut correlator = correlator(&set, 1);
+    correlator.set_resolvers(Arc::new(resolvers()));
+    let lines = said(
+        &mut correlator,
+        [
+            Record::Connection(Connection {
+                encrypted_dns: Some(EncryptedDns::Dot),
+                ..connection(1, SERVER, true, 1)
+            }),
+            nameless(2, "9.9.9.9", 2),
+            answer(&set, 3, CLIENT, "eu.dns.test", SERVER, 60),
+            nameless(4, SERVER, 3),
+            Record::Connection(connection(5, SERVER, true, 4)),
+        ],
+    );
+    assert_eq!(
+        lines,
+        ["dot", "named", "doh", "nameless never resolved", "doh", "attributed", "named"]
+    );
+}
