@@ -11,10 +11,10 @@ use super::ech::{Ech, EchRule, Offers};
 use super::event::{ConnectionOutcome, Detected, Event};
 use super::ledger::{Ledger, Seen, Unexcepted, VendorKey, vendor_key};
 use super::order::Order;
-use super::recent::Recent;
+use super::split::Splits;
 use super::{
-    Accepted, Answer, Client, Connection, Detection, EchHello, EncryptedDns, Exceptions, Finding,
-    FindingKey, Listed, Networks, Origin, Record, Role, Volume,
+    Answer, Client, Connection, Detection, EchHello, EncryptedDns, Exceptions, Finding, FindingKey,
+    Listed, Networks, Origin, Record, Role, Volume,
 };
 use crate::inspect::Signal;
 use crate::name::{Name, NameId};
@@ -90,8 +90,7 @@ struct Judge {
     answers: Answers,
     offers: Offers,
     pairs: Pairs,
-    /// Connections accepted in sight of a lane that did not see their clients begin them.
-    accepted: Recent<u64, (usize, Origin)>,
+    splits: Splits,
     ledger: Ledger,
     now: Timestamp,
 }
@@ -134,7 +133,7 @@ impl Correlator {
                 answers: Answers::new(limits),
                 offers: Offers::new(limits.offers),
                 pairs: Pairs::new(limits.attributed),
-                accepted: Recent::new(limits.identities),
+                splits: Splits::new(limits.identities),
                 ledger: Ledger::new(limits.findings, limits.repeat),
                 now: Timestamp::ZERO,
             },
@@ -254,7 +253,7 @@ impl Correlator {
     /// How full each table is.
     #[must_use]
     pub fn tables(&self) -> [TableUse; 9] {
-        let Judge { duplicates, answers, offers, pairs, accepted, ledger, .. } = &self.judge;
+        let Judge { duplicates, answers, offers, pairs, splits, ledger, .. } = &self.judge;
         [
             ("correlator_records", self.order.table_use()),
             ("correlator_identities", duplicates.table_use()),
@@ -263,7 +262,7 @@ impl Correlator {
             ("correlator_listed_names", answers.listed_use()),
             ("correlator_ech_offers", offers.table_use()),
             ("correlator_attributed", pairs.table_use()),
-            ("correlator_accepted", (accepted.len(), accepted.allocated(), accepted.evicted())),
+            ("correlator_accepted", splits.table_use()),
             ("findings", ledger.table_use()),
         ]
         .map(|(table, (entries, bytes, evicted))| TableUse {
@@ -311,13 +310,12 @@ impl Judge {
                 self.answers.hear(answer, role == Some(Role::Resolver));
             }
             Record::Connection(connection) => {
-                self.split(lane, connection, out);
+                if let Some(origin) = self.splits.begun(lane, connection) {
+                    out(Event::Split { source: origin.source });
+                }
                 self.connection(connection, out);
             }
-            Record::Accepted(Accepted { origin, identity }) => {
-                self.forget_accepted(*origin);
-                self.accepted.enter(*identity, || (lane, *origin));
-            }
+            Record::Accepted(accepted) => self.splits.accepted(lane, accepted),
             Record::Detection(detection) => self.detection(detection, out),
             Record::EchOffered(offered) => self.offers.hear(offered),
             Record::Volume(volume) => self.volume(volume, out),
@@ -361,29 +359,6 @@ impl Judge {
         let never_resolved = outcome == ConnectionOutcome::Nameless
             && !self.answers.was_given(client.tenant, server);
         out(Event::Connection { network, outcome, never_resolved });
-    }
-
-    /// Did another lane than the client's see the server accept this connection?
-    fn split(&mut self, lane: usize, connection: &Connection, out: &mut impl FnMut(Event<'_>)) {
-        if self.accepted.len() == 0 {
-            return;
-        }
-        self.forget_accepted(connection.origin);
-        if let Some((other, origin)) = self.accepted.remove(&connection.identity)
-            && other != lane
-        {
-            out(Event::Split { source: origin.source });
-        }
-    }
-
-    fn forget_accepted(&mut self, now: Origin) {
-        while self
-            .accepted
-            .oldest()
-            .is_some_and(|(_, (_, origin))| now.at.since(origin.at) > ACCEPTED_FOR)
-        {
-            self.accepted.pop_oldest();
-        }
     }
 
     /// Does a connection go to a resolver, by what only its server's address tells?
@@ -573,9 +548,6 @@ const TOGETHER: usize = 8;
 
 /// Where DNS over HTTPS is served (RFC 8484 §8.1); elsewhere an address says nothing.
 const HTTPS_PORT: u16 = 443;
-
-/// How long a client may be silent after its connection was accepted. Its worker waits as long.
-const ACCEPTED_FOR: Duration = Duration::from_secs(30);
 
 /// An attribution rests on an answer: what may be recognised by DNS may be recognised by it.
 fn bears_attribution(indicator: &Indicator) -> bool {

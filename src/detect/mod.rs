@@ -26,6 +26,7 @@ mod recent;
 pub mod record;
 #[cfg(test)]
 pub(crate) mod samples;
+mod split;
 pub mod summary;
 
 pub use attributed::Attributed;
