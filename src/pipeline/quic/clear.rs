@@ -1,21 +1,20 @@
 //! Google's versions before Q050, whose first packets are in clear.
 
 use super::hello::{Kind, Step, progress};
-use super::{Flight, Flights, origin};
+use super::{Flight, Flights, To, origin};
 use crate::decode::Packet;
 use crate::inspect::Reassembly;
 use crate::inspect::quic::packet::ConnectionId;
 use crate::inspect::quic::{Invariant, google};
 use crate::pipeline::handshake::Handshake;
-use crate::visibility::{HandshakeOutcome, Ledger};
+use crate::visibility::HandshakeOutcome;
 
 impl Flights {
     /// Google's versions before Q050.
     pub(super) fn clear(
         &mut self,
         packet: &Packet<'_>,
-        ledger: &Ledger,
-        out: &mut impl FnMut(&Handshake<'_>),
+        to: &mut To<'_, impl FnMut(&Handshake<'_>)>,
     ) -> bool {
         let Some(clear) = google::Packet::read(packet.payload) else { return false };
         let place = self.place(packet);
@@ -30,14 +29,14 @@ impl Flights {
                 && entry.dcid == dcid
             {
                 if entry.is_copy(clear.sample()) {
-                    ledger.copies.add(1);
+                    to.ledger.copies.add(1);
                 }
                 return true;
             }
         }
         // Whether it is encrypted is seen by its hash alone, which is about as dear as a key.
         if !self.budget.take(now) {
-            ledger.derivations_refused.add(1);
+            to.ledger.derivations_refused.add(1);
             return true;
         }
         if !clear.is_clear() {
@@ -75,16 +74,15 @@ impl Flights {
                 return true;
             }
             if flight.samples.contains(&clear.sample()) {
-                ledger.copies.add(1);
+                to.ledger.copies.add(1);
                 return true;
             }
-            flight.samples.rotate_right(1);
-            flight.samples[0] = clear.sample();
+            flight.remember(clear.sample());
             let before = flight.stream.footprint();
             let step = fill(&mut flight.stream, &mut flight.base);
             let after = flight.stream.footprint();
             self.unfinished.charge(before, after);
-            self.step(slot, step, packet, ledger, out);
+            self.step(slot, step, packet, to);
             return true;
         }
         let mut stream = self.spare.pop().unwrap_or_default();
@@ -95,21 +93,12 @@ impl Flights {
             return true;
         }
         let begun = self.begun(packet, &header, Kind::Clear);
-        ledger.handshake_begun(begun.kind.protocol());
-        let flight = Flight {
-            begun,
-            keys: None,
-            second: None,
-            server: None,
-            unread: None,
-            stream,
-            base,
-            samples: [clear.sample(), 0, 0, 0],
-        };
+        to.ledger.handshake_begun(begun.kind.protocol());
+        let flight = Flight { base, ..Flight::new(begun, stream, clear.sample()) };
         if step == Step::More {
-            self.keep(flight, ledger, out);
+            self.keep(flight, to);
         } else {
-            self.conclude(flight, step, origin(packet), now, ledger, out);
+            self.conclude(flight, step, origin(packet), now, to);
         }
         true
     }

@@ -1,12 +1,12 @@
 //! The client's hello in its stream of handshake octets: how far it has come, what it says.
 
-use super::Begun;
+use super::{Begun, To};
 use crate::detect::Origin;
 use crate::inspect::quic::{CryptoFrames, Dialect, Initial, google};
 use crate::inspect::tls::{self, ClientHello};
 use crate::inspect::{Reassembly, Signal};
 use crate::pipeline::handshake::{Handshake, Told, outcome};
-use crate::visibility::{HandshakeOutcome, HandshakeProtocol, Ledger};
+use crate::visibility::{HandshakeOutcome, HandshakeProtocol};
 
 /// How its hello can be read.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -132,12 +132,11 @@ pub(super) fn report(
     begun: &Begun,
     (outcome, told): (HandshakeOutcome, Told<'_>),
     origin: Origin,
-    ledger: &Ledger,
-    out: &mut impl FnMut(&Handshake<'_>),
+    to: &mut To<'_, impl FnMut(&Handshake<'_>)>,
 ) {
     let protocol = begun.kind.protocol();
-    ledger.handshake(protocol, outcome);
-    out(&Handshake {
+    to.ledger.handshake(protocol, outcome);
+    (to.out)(&Handshake {
         protocol,
         outcome,
         signal: begun.kind.signal(),

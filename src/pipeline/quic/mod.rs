@@ -18,6 +18,7 @@
 mod budget;
 mod clear;
 mod hello;
+mod initial;
 mod settled;
 mod unread;
 
@@ -30,17 +31,15 @@ use crate::detect::Origin;
 use crate::flow::{FlowHasher, Removed, Slot, Table};
 use crate::inspect::Reassembly;
 use crate::inspect::quic::packet::ConnectionId;
-use crate::inspect::quic::{
-    CryptoFrames, Initial, Invariant, Keys, LongPacket, Packets, Schedules, Version,
-};
+use crate::inspect::quic::{Invariant, Keys, Schedules, Version};
 use crate::net::{FlowKey, Path, TenantId};
 use crate::time::Timestamp;
 use crate::visibility::{HandshakeOutcome, HandshakeProtocol, Ledger};
 
 use budget::Budget;
-use hello::{Kind, Step, feed, report, tell};
+use hello::{Kind, Step, report, tell};
 use settled::{Entry, Settled};
-use unread::{Prior, Unread, from_well_known_port};
+use unread::Unread;
 
 /// What [`Flights`] may use.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -112,6 +111,33 @@ struct Flight {
     samples: [u32; 4],
 }
 
+/// Where ends of handshakes are counted and told.
+struct To<'a, F> {
+    ledger: &'a Ledger,
+    out: F,
+}
+
+impl Flight {
+    /// Of which only the packet with this sample is known.
+    const fn new(begun: Begun, stream: Reassembly, sample: u32) -> Self {
+        Self {
+            begun,
+            keys: None,
+            second: None,
+            server: None,
+            unread: None,
+            stream,
+            base: 0,
+            samples: [sample, 0, 0, 0],
+        }
+    }
+
+    fn remember(&mut self, sample: u32) {
+        self.samples.rotate_right(1);
+        self.samples[0] = sample;
+    }
+}
+
 impl Flights {
     /// How long a hello may take from its first packet to its last.
     pub const LIFETIME: Duration = Duration::from_secs(10);
@@ -165,19 +191,20 @@ impl Flights {
         out: &mut impl FnMut(&Handshake<'_>),
     ) -> bool {
         self.now = now;
+        let to = &mut To { ledger, out };
         match packet.payload {
             [0x80..=0xff, a, b, c, d, ..] => {
                 let version = Version(u32::from_be_bytes([*a, *b, *c, *d]));
                 if version.scheme().is_some() {
-                    self.packets(packet, ledger, out)
+                    self.packets(packet, to)
                 } else if version.is_plausible() {
-                    self.unsupported(packet, ledger, out)
+                    self.unsupported(packet, to)
                 } else {
-                    self.clear(packet, ledger, out)
+                    self.clear(packet, to)
                 }
             }
             // Google's public header, with a version after eight octets of connection ID.
-            [_, _, _, _, _, _, _, _, _, b'Q', b'0', ..] => self.clear(packet, ledger, out),
+            [_, _, _, _, _, _, _, _, _, b'Q', b'0', ..] => self.clear(packet, to),
             _ => false,
         }
     }
@@ -190,15 +217,17 @@ impl Flights {
         out: &mut impl FnMut(&Handshake<'_>),
     ) {
         self.now = now;
+        let to = &mut To { ledger, out };
         while let Some(removed) = self.unfinished.expired(now.minus(Self::LIFETIME)) {
-            self.abandon(removed, HandshakeOutcome::Timeout, None, ledger, out);
+            self.abandon(removed, HandshakeOutcome::Timeout, None, to);
         }
     }
 
     /// The input has ended: so does everything else.
     pub fn finish(&mut self, ledger: &Ledger, out: &mut impl FnMut(&Handshake<'_>)) {
+        let to = &mut To { ledger, out };
         while let Some(removed) = self.unfinished.pop_oldest() {
-            self.abandon(removed, HandshakeOutcome::Timeout, None, ledger, out);
+            self.abandon(removed, HandshakeOutcome::Timeout, None, to);
         }
     }
 
@@ -228,282 +257,41 @@ impl Flights {
         self.unfinished.evicted()
     }
 
-    /// The long header packets of a datagram.
-    fn packets(
-        &mut self,
-        packet: &Packet<'_>,
-        ledger: &Ledger,
-        out: &mut impl FnMut(&Handshake<'_>),
-    ) -> bool {
-        let mut first = true;
-        // Retry and negotiation are known by what the client does next.
-        for long in Packets::new(packet.payload, packet.is_cut()) {
-            match long {
-                Ok(LongPacket::Initial(initial)) => self.initial(packet, &initial, ledger, out),
-                Err(_) if first => self.broken(packet, ledger, out),
-                Ok(_) | Err(_) => {}
-            }
-            first = false;
-        }
-        true
-    }
-
-    fn initial(
-        &mut self,
-        packet: &Packet<'_>,
-        initial: &Initial<'_>,
-        ledger: &Ledger,
-        out: &mut impl FnMut(&Handshake<'_>),
-    ) {
-        let place = self.place(packet);
-        if let Some(slot) = self.unfinished.find(place.hash, &place.key) {
-            return self.resume(slot, packet, initial, ledger, out);
-        }
-        let header = &initial.header;
-        let now = self.now;
-        let (dcid, scid) = (self.short(header.dcid), self.short(header.scid));
-        let mut prior = Prior::Nothing;
-        if let Some(entry) = self.settled.find(place.tag, now) {
-            if !entry.client_known {
-                // What did not open once is not tried again.
-                if entry.client_is_low == place.from_low && entry.dcid == dcid
-                    || dcid != 0 && entry.alias == dcid
-                {
-                    return;
-                }
-                prior = Prior::Settled;
-            } else if entry.client_is_low != place.from_low {
-                entry.server = scid;
-                return;
-            } else if dcid == entry.dcid || dcid == entry.alias {
-                if entry.is_copy(initial.sample()) {
-                    ledger.copies.add(1);
-                }
-                return;
-            } else if scid != 0 && scid == entry.scid
-                || dcid == entry.server
-                || header.version != entry.version
-            {
-                // The same client went on: with the server's ID, after a Retry, or with another
-                // version after negotiation.
-                entry.alias = dcid;
-                return;
-            } else {
-                prior = Prior::Settled;
-            }
-        }
-        let dcid_tag = dcid_tag(&self.hasher, packet.path.tenant, header.dcid);
-        if let Some((hash, key)) = self.by_dcid.get(&dcid_tag)
-            && let Some(slot) = self.unfinished.find(*hash, key)
-        {
-            return self.resume(slot, packet, initial, ledger, out);
-        }
-        if let Some(entry) = self.settled.find(dcid_tag, now)
-            && entry.client_known
-        {
-            // The client's address changed, or the mirror shows both sides of a translator.
-            if entry.is_copy(initial.sample()) {
-                ledger.copies.add(1);
-            }
-            let moved = Entry { client_is_low: place.from_low, ..*entry };
-            self.settled.insert(place.tag, now, moved);
-            return;
-        }
-        self.begin(packet, initial, prior, ledger, out);
-    }
-
-    /// The first packet of a connection, as far as is known.
-    fn begin(
-        &mut self,
-        packet: &Packet<'_>,
-        initial: &Initial<'_>,
-        prior: Prior,
-        ledger: &Ledger,
-        out: &mut impl FnMut(&Handshake<'_>),
-    ) {
-        let begun = self.begun(packet, &initial.header, Kind::Initial(initial.scheme.dialect));
-        if !initial.may_be_first() {
-            // The server's, whose DCID is the client's own and may be short or empty; or a second
-            // flight with the server's short one.
-            let outcome = if from_well_known_port(&packet.path.reversed()) {
-                HandshakeOutcome::Gap
-            } else {
-                HandshakeOutcome::OneWay
-            };
-            return self.unopened(&begun, outcome, prior, (packet, initial), ledger, out);
-        }
-        if !self.budget.take(self.now) {
-            ledger.derivations_refused.add(1);
-            if matches!(prior, Prior::Nothing) {
-                self.unread(&begun, HandshakeOutcome::Evicted, packet, ledger, out);
-            }
-            return;
-        }
-        let keys = self.schedules.client(initial.scheme.salt, initial.header.dcid);
-        let Ok(payload) = keys.open(initial, &mut self.scratch) else {
-            let outcome = if initial.cut {
-                HandshakeOutcome::Truncated
-            } else if from_well_known_port(&packet.path) {
-                HandshakeOutcome::OneWay
-            } else {
-                HandshakeOutcome::Undecryptable
-            };
-            return self.unopened(&begun, outcome, prior, (packet, initial), ledger, out);
-        };
-        let frames = CryptoFrames::new(payload, initial.scheme.dialect, initial.cut);
-        let mut stream = self.spare.pop().unwrap_or_default();
-        let step = feed(&mut stream, frames, initial, begun.kind);
-        let server = match prior {
-            Prior::Unread(slot) => self.take_over(slot, packet, begun.kind, ledger),
-            Prior::Nothing | Prior::Settled => None,
-        };
-        if server.is_none() {
-            ledger.handshake_begun(begun.kind.protocol());
-        }
-        let flight = Flight {
-            begun,
-            keys: Some(keys),
-            second: None,
-            server: server.flatten(),
-            unread: None,
-            stream,
-            base: 0,
-            samples: [initial.sample(), 0, 0, 0],
-        };
-        if step == Step::More {
-            self.keep(flight, ledger, out);
-        } else {
-            self.conclude(flight, step, origin(packet), self.now, ledger, out);
-        }
-    }
-
-    /// Another packet of a connection whose hello is not whole.
-    fn resume(
-        &mut self,
-        slot: Slot,
-        packet: &Packet<'_>,
-        initial: &Initial<'_>,
-        ledger: &Ledger,
-        out: &mut impl FnMut(&Handshake<'_>),
-    ) {
-        let Some(flight) = self.unfinished.get_mut(slot) else { return };
-        if flight.unread.is_some() {
-            return self.reconsider(slot, packet, initial, ledger, out);
-        }
-        let header = &initial.header;
-        if packet.path.source == flight.begun.path.destination {
-            flight.server = Some(ConnectionId::new(header.scid));
-            return;
-        }
-        if flight.samples.contains(&initial.sample()) {
-            ledger.copies.add(1);
-            return;
-        }
-        let dcid = ConnectionId::new(header.dcid);
-        let same_version = header.version == flight.begun.version;
-        let scratch = &mut self.scratch;
-        let mut own_keys = None;
-        let opened = match (&flight.keys, &flight.second) {
-            (Some(keys), _) if same_version && dcid == flight.begun.dcid => {
-                keys.open(initial, scratch)
-            }
-            (_, Some((second, Some(keys)))) if same_version && dcid == *second => {
-                keys.open(initial, scratch)
-            }
-            (Some(keys), _)
-                if same_version
-                    && (flight.server == Some(dcid) || keys.open(initial, scratch).is_ok()) =>
-            {
-                // The second flight, with the server's ID.
-                flight.second = Some((dcid, None));
-                keys.open(initial, scratch)
-            }
-            _ if !self.budget.take(self.now) => {
-                ledger.derivations_refused.add(1);
-                return;
-            }
-            _ => {
-                let keys = self.schedules.client(initial.scheme.salt, header.dcid);
-                let opened = keys.open(initial, scratch);
-                own_keys = Some(keys);
-                opened
-            }
-        };
-        let Ok(payload) = opened else { return };
-        let dialect = initial.scheme.dialect;
-        let frames = CryptoFrames::new(payload, dialect, initial.cut);
-        if own_keys.is_some() && same_version && ConnectionId::new(header.scid) != flight.begun.scid
-        {
-            // Another connection of the same two ends; the flow is its from now on.
-            if let Some(removed) = self.unfinished.remove(slot) {
-                self.abandon(removed, HandshakeOutcome::Timeout, Some(self.now), ledger, out);
-            }
-            return self.initial(packet, initial, ledger, out);
-        }
-        if !same_version {
-            // After version negotiation the client begins anew, and so does its hello.
-            let tenant = flight.begun.path.tenant;
-            let old = dcid_tag(&self.hasher, tenant, flight.begun.dcid.octets());
-            flight.begun.version = header.version;
-            let (before, kind) = (flight.begun.kind.protocol(), Kind::Initial(dialect));
-            if before != kind.protocol() {
-                // One connection, but a handshake of each protocol.
-                ledger.handshake(before, HandshakeOutcome::UnsupportedVersion);
-                ledger.handshake_begun(kind.protocol());
-            }
-            flight.begun.kind = kind;
-            flight.begun.dcid = dcid;
-            flight.keys = own_keys;
-            flight.second = None;
-            flight.stream.clear();
-            if let Some(place) = self.by_dcid.remove(&old) {
-                self.by_dcid.insert(dcid_tag(&self.hasher, tenant, header.dcid), place);
-            }
-        } else if own_keys.is_some() {
-            flight.second = Some((dcid, own_keys));
-        }
-        flight.samples.rotate_right(1);
-        flight.samples[0] = initial.sample();
-        let kind = flight.begun.kind;
-        let before = flight.stream.footprint();
-        let step = feed(&mut flight.stream, frames, initial, kind);
-        let after = flight.stream.footprint();
-        self.unfinished.charge(before, after);
-        self.step(slot, step, packet, ledger, out);
-    }
-
     /// Acts on how far a kept hello has come.
     fn step(
         &mut self,
         slot: Slot,
         step: Step,
         packet: &Packet<'_>,
-        ledger: &Ledger,
-        out: &mut impl FnMut(&Handshake<'_>),
+        to: &mut To<'_, impl FnMut(&Handshake<'_>)>,
     ) {
         if step == Step::More {
             return;
         }
-        if let Some(removed) = self.unfinished.remove(slot) {
-            self.unfinished.charge(removed.value.stream.footprint(), 0);
-            self.by_dcid.remove(&self.begun_tag(&removed.value.begun));
-            let now = self.now;
-            let moved = packet.path != removed.value.begun.path;
-            let tag = self.begun_tag(&removed.value.begun);
-            let place = self.place(packet);
-            self.conclude(removed.value, step, origin(packet), now, ledger, out);
-            if moved && let Some(entry) = self.settled.find(tag, now) {
-                let moved = Entry { client_is_low: place.from_low, ..*entry };
-                self.settled.insert(place.tag, now, moved);
-            }
+        let Some(Removed { value: flight, .. }) = self.unfinished.remove(slot) else { return };
+        self.unfinished.charge(flight.stream.footprint(), 0);
+        let tag = self.begun_tag(&flight.begun);
+        self.by_dcid.remove(&tag);
+        let moved = packet.path != flight.begun.path;
+        self.conclude(flight, step, origin(packet), self.now, to);
+        if moved && let Some(entry) = self.settled.find(tag, self.now) {
+            let entry = *entry;
+            self.follow(entry, &self.place(packet));
         }
     }
 
+    /// The client's address changed, or the mirror shows both sides of a translator: a connection
+    /// that is settled is found at this place too.
+    fn follow(&mut self, entry: Entry, place: &Place) {
+        let entry = Entry { client_is_low: place.from_low, ..entry };
+        self.settled.insert(place.tag, self.now, entry);
+    }
+
     /// Keeps a hello of which something is missing.
-    fn keep(&mut self, flight: Flight, ledger: &Ledger, out: &mut impl FnMut(&Handshake<'_>)) {
+    fn keep(&mut self, flight: Flight, to: &mut To<'_, impl FnMut(&Handshake<'_>)>) {
         let now = self.now;
         while let Some(removed) = self.unfinished.overfull() {
-            self.abandon(removed, HandshakeOutcome::Evicted, Some(now), ledger, out);
+            self.abandon(removed, HandshakeOutcome::Evicted, Some(now), to);
         }
         let (key, _) = flight.begun.path.key();
         let hash = self.hasher.path(&flight.begun.path);
@@ -521,8 +309,7 @@ impl Flights {
         removed: Removed<Flight>,
         why: HandshakeOutcome,
         at: Option<Timestamp>,
-        ledger: &Ledger,
-        out: &mut impl FnMut(&Handshake<'_>),
+        to: &mut To<'_, impl FnMut(&Handshake<'_>)>,
     ) {
         let flight = removed.value;
         self.unfinished.charge(flight.stream.footprint(), 0);
@@ -538,7 +325,7 @@ impl Flights {
         let Seen { source, number, .. } = flight.begun.seen;
         let at = at.unwrap_or_else(|| flight.begun.seen.at.plus(Self::LIFETIME));
         let origin = Origin { at, source, number };
-        self.conclude(flight, Step::Broken(outcome), origin, at, ledger, out);
+        self.conclude(flight, Step::Broken(outcome), origin, at, to);
     }
 
     /// The end of a flight: its hello is read, and the connection settled.
@@ -548,11 +335,10 @@ impl Flights {
         step: Step,
         origin: Origin,
         now: Timestamp,
-        ledger: &Ledger,
-        out: &mut impl FnMut(&Handshake<'_>),
+        to: &mut To<'_, impl FnMut(&Handshake<'_>)>,
     ) {
         let told = tell(&flight.stream, flight.begun.kind, step);
-        report(&flight.begun, told, origin, ledger, out);
+        report(&flight.begun, told, origin, to);
         let entry = Entry {
             alias: flight.second.as_ref().map_or(0, |(cid, _)| self.short(cid.octets())),
             server: flight.server.map_or(0, |cid| self.short(cid.octets())),
@@ -593,6 +379,12 @@ impl Flights {
             scid: ConnectionId::new(header.scid),
             identity: self.hasher.word(identity, u64::from(path.tenant.0)),
         }
+    }
+
+    /// Is the packet's flow that of a connection that began before?
+    fn is_known(&mut self, packet: &Packet<'_>) -> bool {
+        let Place { hash, key, tag, .. } = self.place(packet);
+        self.unfinished.find(hash, &key).is_some() || self.settled.find(tag, self.now).is_some()
     }
 
     /// Where a packet's flow is kept.

@@ -1,13 +1,14 @@
 //! Packets that tell nothing but that a connection began, and flows that wait for one that opens.
 
 use super::hello::{Kind, report};
+use super::initial::Arrival;
 use super::settled::Entry;
-use super::{Begun, Flight, Flights, Place, origin};
+use super::{Begun, Flight, Flights, Place, To, origin};
 use crate::decode::Packet;
 use crate::flow::Slot;
 use crate::inspect::Reassembly;
 use crate::inspect::quic::packet::ConnectionId;
-use crate::inspect::quic::{Initial, Invariant, LongPacket, Packets, Version};
+use crate::inspect::quic::{Invariant, LongPacket, Packets, Version};
 use crate::net::Path;
 use crate::pipeline::handshake::{Handshake, Told};
 use crate::visibility::{HandshakeOutcome, Ledger};
@@ -37,8 +38,7 @@ impl Flights {
     pub(super) fn unsupported(
         &mut self,
         packet: &Packet<'_>,
-        ledger: &Ledger,
-        out: &mut impl FnMut(&Handshake<'_>),
+        to: &mut To<'_, impl FnMut(&Handshake<'_>)>,
     ) -> bool {
         let Some(Ok(LongPacket::Unsupported(header))) =
             Packets::new(packet.payload, packet.is_cut()).next()
@@ -48,25 +48,12 @@ impl Flights {
         if !header.may_be_first(packet.payload_wire_len) {
             return false;
         }
-        let place = self.place(packet);
-        if self.unfinished.find(place.hash, &place.key).is_some()
-            || self.settled.find(place.tag, self.now).is_some()
-        {
+        if self.is_known(packet) {
             return true;
         }
         let begun = self.begun(packet, &header, Kind::Unsupported);
-        ledger.handshake_begun(begun.kind.protocol());
-        let flight = Flight {
-            begun,
-            keys: None,
-            second: None,
-            server: None,
-            unread: None,
-            stream: Reassembly::default(),
-            base: 0,
-            samples: [0; 4],
-        };
-        self.keep(flight, ledger, out);
+        to.ledger.handshake_begun(begun.kind.protocol());
+        self.keep(Flight::new(begun, Reassembly::default(), 0), to);
         true
     }
 
@@ -74,13 +61,9 @@ impl Flights {
     pub(super) fn broken(
         &mut self,
         packet: &Packet<'_>,
-        ledger: &Ledger,
-        out: &mut impl FnMut(&Handshake<'_>),
+        to: &mut To<'_, impl FnMut(&Handshake<'_>)>,
     ) {
-        let place = self.place(packet);
-        if self.unfinished.find(place.hash, &place.key).is_some()
-            || self.settled.find(place.tag, self.now).is_some()
-        {
+        if self.is_known(packet) {
             return;
         }
         let version = match packet.payload {
@@ -92,7 +75,7 @@ impl Flights {
         let begun = self.begun(packet, &header, Kind::Initial(scheme.dialect));
         let outcome =
             if packet.is_cut() { HandshakeOutcome::Truncated } else { HandshakeOutcome::Malformed };
-        self.unread(&begun, outcome, packet, ledger, out);
+        self.unread(&begun, outcome, packet, to);
     }
 
     /// A connection that begins and ends with one packet, which told nothing.
@@ -101,12 +84,11 @@ impl Flights {
         begun: &Begun,
         outcome: HandshakeOutcome,
         packet: &Packet<'_>,
-        ledger: &Ledger,
-        out: &mut impl FnMut(&Handshake<'_>),
+        to: &mut To<'_, impl FnMut(&Handshake<'_>)>,
     ) {
-        ledger.handshake_begun(begun.kind.protocol());
+        to.ledger.handshake_begun(begun.kind.protocol());
         self.settle(begun, Entry::default(), self.now);
-        report(begun, (outcome, Told::Nothing), origin(packet), ledger, out);
+        report(begun, (outcome, Told::Nothing), origin(packet), to);
     }
 
     /// The first packet that opens of a flow that waited for one. The handshake that began with
@@ -116,11 +98,10 @@ impl Flights {
     pub(super) fn take_over(
         &mut self,
         slot: Slot,
-        packet: &Packet<'_>,
+        from_low: bool,
         kind: Kind,
         ledger: &Ledger,
     ) -> Option<Option<ConnectionId>> {
-        let from_low = self.place(packet).from_low;
         let Flight { begun, unread, stream, .. } = self.unfinished.remove(slot)?.value;
         self.unfinished.charge(stream.footprint(), 0);
         self.give_back(stream);
@@ -138,31 +119,23 @@ impl Flights {
         begun: &Begun,
         outcome: HandshakeOutcome,
         prior: Prior,
-        (packet, initial): (&Packet<'_>, &Initial<'_>),
-        ledger: &Ledger,
-        out: &mut impl FnMut(&Handshake<'_>),
+        arrival: &Arrival<'_>,
+        to: &mut To<'_, impl FnMut(&Handshake<'_>)>,
     ) {
-        let Place { from_low, tag, .. } = self.place(packet);
+        let &Arrival { packet, initial, place: Place { from_low, tag, .. } } = arrival;
         match prior {
             // The others of a connection whose packets are cut are cut too.
             Prior::Nothing if outcome == HandshakeOutcome::Truncated => {
-                self.unread(begun, outcome, packet, ledger, out);
+                self.unread(begun, outcome, packet, to);
             }
             Prior::Nothing => {
                 let from_server = outcome == HandshakeOutcome::OneWay;
                 let path = if from_server { begun.path.reversed() } else { begun.path };
-                ledger.handshake_begun(begun.kind.protocol());
-                let flight = Flight {
-                    begun: Begun { path, ..*begun },
-                    keys: None,
-                    second: None,
-                    server: None,
-                    unread: Some(Unread { outcome, from_low }),
-                    stream: Reassembly::default(),
-                    base: 0,
-                    samples: [initial.sample(), 0, 0, 0],
-                };
-                self.keep(flight, ledger, out);
+                to.ledger.handshake_begun(begun.kind.protocol());
+                let begun = Begun { path, ..*begun };
+                let unread = Some(Unread { outcome, from_low });
+                let flight = Flight::new(begun, Reassembly::default(), initial.sample());
+                self.keep(Flight { unread, ..flight }, to);
             }
             Prior::Settled => {
                 let alias = self.short(initial.header.dcid);
@@ -191,26 +164,23 @@ impl Flights {
     pub(super) fn reconsider(
         &mut self,
         slot: Slot,
-        packet: &Packet<'_>,
-        initial: &Initial<'_>,
-        ledger: &Ledger,
-        out: &mut impl FnMut(&Handshake<'_>),
+        arrival: &Arrival<'_>,
+        to: &mut To<'_, impl FnMut(&Handshake<'_>)>,
     ) {
-        let from_low = self.place(packet).from_low;
+        let &Arrival { initial, place: Place { from_low, .. }, .. } = arrival;
         let Some(flight) = self.unfinished.get_mut(slot) else { return };
         if flight.samples.contains(&initial.sample()) {
-            ledger.copies.add(1);
+            to.ledger.copies.add(1);
             return;
         }
-        flight.samples.rotate_right(1);
-        flight.samples[0] = initial.sample();
+        flight.remember(initial.sample());
         let dcid = ConnectionId::new(initial.header.dcid);
         let same_side = flight.unread.is_some_and(|unread| unread.from_low == from_low);
         let tried = same_side && flight.begun.dcid == dcid
             || flight.second.as_ref().is_some_and(|(second, _)| *second == dcid);
         // What did not open once is not tried again.
         if !tried {
-            self.begin(packet, initial, Prior::Unread(slot), ledger, out);
+            self.begin(arrival, Prior::Unread(slot), to);
         }
     }
 }

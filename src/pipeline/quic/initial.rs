@@ -1,0 +1,251 @@
+//! Initial packets: which connection each belongs to, and with which keys it opens.
+
+use super::hello::{Kind, Step, feed};
+use super::unread::{Prior, from_well_known_port};
+use super::{Flight, Flights, Place, To, dcid_tag, origin};
+use crate::decode::Packet;
+use crate::flow::Slot;
+use crate::inspect::quic::packet::ConnectionId;
+use crate::inspect::quic::{CryptoFrames, Initial, LongPacket, Packets};
+use crate::pipeline::handshake::Handshake;
+use crate::visibility::HandshakeOutcome;
+
+/// An Initial, the packet it came in, and where the flow of that is kept.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Arrival<'a> {
+    pub(super) packet: &'a Packet<'a>,
+    pub(super) initial: &'a Initial<'a>,
+    pub(super) place: Place,
+}
+
+impl Flights {
+    /// The long header packets of a datagram.
+    pub(super) fn packets(
+        &mut self,
+        packet: &Packet<'_>,
+        to: &mut To<'_, impl FnMut(&Handshake<'_>)>,
+    ) -> bool {
+        let mut first = true;
+        // Retry and negotiation are known by what the client does next.
+        for long in Packets::new(packet.payload, packet.is_cut()) {
+            match long {
+                Ok(LongPacket::Initial(initial)) => {
+                    let place = self.place(packet);
+                    self.initial(&Arrival { packet, initial: &initial, place }, to);
+                }
+                Err(_) if first => self.broken(packet, to),
+                Ok(_) | Err(_) => {}
+            }
+            first = false;
+        }
+        true
+    }
+
+    fn initial(&mut self, arrival: &Arrival<'_>, to: &mut To<'_, impl FnMut(&Handshake<'_>)>) {
+        let Arrival { packet, initial, place } = arrival;
+        if let Some(slot) = self.unfinished.find(place.hash, &place.key) {
+            return self.resume(slot, arrival, to);
+        }
+        let header = &initial.header;
+        let now = self.now;
+        let (dcid, scid) = (self.short(header.dcid), self.short(header.scid));
+        let mut prior = Prior::Nothing;
+        if let Some(entry) = self.settled.find(place.tag, now) {
+            if !entry.client_known {
+                // What did not open once is not tried again.
+                if entry.client_is_low == place.from_low && entry.dcid == dcid
+                    || dcid != 0 && entry.alias == dcid
+                {
+                    return;
+                }
+                prior = Prior::Settled;
+            } else if entry.client_is_low != place.from_low {
+                entry.server = scid;
+                return;
+            } else if dcid == entry.dcid || dcid == entry.alias {
+                if entry.is_copy(initial.sample()) {
+                    to.ledger.copies.add(1);
+                }
+                return;
+            } else if scid != 0 && scid == entry.scid
+                || dcid == entry.server
+                || header.version != entry.version
+            {
+                // The same client went on: with the server's ID, after a Retry, or with another
+                // version after negotiation.
+                entry.alias = dcid;
+                return;
+            } else {
+                prior = Prior::Settled;
+            }
+        }
+        let dcid_tag = dcid_tag(&self.hasher, packet.path.tenant, header.dcid);
+        if let Some((hash, key)) = self.by_dcid.get(&dcid_tag)
+            && let Some(slot) = self.unfinished.find(*hash, key)
+        {
+            return self.resume(slot, arrival, to);
+        }
+        if let Some(entry) = self.settled.find(dcid_tag, now)
+            && entry.client_known
+        {
+            if entry.is_copy(initial.sample()) {
+                to.ledger.copies.add(1);
+            }
+            let entry = *entry;
+            return self.follow(entry, place);
+        }
+        self.begin(arrival, prior, to);
+    }
+
+    /// The first packet of a connection, as far as is known.
+    pub(super) fn begin(
+        &mut self,
+        arrival: &Arrival<'_>,
+        prior: Prior,
+        to: &mut To<'_, impl FnMut(&Handshake<'_>)>,
+    ) {
+        let Arrival { packet, initial, place } = arrival;
+        let begun = self.begun(packet, &initial.header, Kind::Initial(initial.scheme.dialect));
+        if !initial.may_be_first() {
+            // The server's, whose DCID is the client's own and may be short or empty; or a second
+            // flight with the server's short one.
+            let outcome = if from_well_known_port(&packet.path.reversed()) {
+                HandshakeOutcome::Gap
+            } else {
+                HandshakeOutcome::OneWay
+            };
+            return self.unopened(&begun, outcome, prior, arrival, to);
+        }
+        if !self.budget.take(self.now) {
+            to.ledger.derivations_refused.add(1);
+            if matches!(prior, Prior::Nothing) {
+                self.unread(&begun, HandshakeOutcome::Evicted, packet, to);
+            }
+            return;
+        }
+        let keys = self.schedules.client(initial.scheme.salt, initial.header.dcid);
+        let Ok(payload) = keys.open(initial, &mut self.scratch) else {
+            let outcome = if initial.cut {
+                HandshakeOutcome::Truncated
+            } else if from_well_known_port(&packet.path) {
+                HandshakeOutcome::OneWay
+            } else {
+                HandshakeOutcome::Undecryptable
+            };
+            return self.unopened(&begun, outcome, prior, arrival, to);
+        };
+        let frames = CryptoFrames::new(payload, initial.scheme.dialect, initial.cut);
+        let mut stream = self.spare.pop().unwrap_or_default();
+        let step = feed(&mut stream, frames, initial, begun.kind);
+        let server = match prior {
+            Prior::Unread(slot) => self.take_over(slot, place.from_low, begun.kind, to.ledger),
+            Prior::Nothing | Prior::Settled => None,
+        };
+        if server.is_none() {
+            to.ledger.handshake_begun(begun.kind.protocol());
+        }
+        let flight = Flight {
+            keys: Some(keys),
+            server: server.flatten(),
+            ..Flight::new(begun, stream, initial.sample())
+        };
+        if step == Step::More {
+            self.keep(flight, to);
+        } else {
+            self.conclude(flight, step, origin(packet), self.now, to);
+        }
+    }
+
+    /// Another packet of a connection whose hello is not whole.
+    fn resume(
+        &mut self,
+        slot: Slot,
+        arrival: &Arrival<'_>,
+        to: &mut To<'_, impl FnMut(&Handshake<'_>)>,
+    ) {
+        let Some(flight) = self.unfinished.get_mut(slot) else { return };
+        if flight.unread.is_some() {
+            return self.reconsider(slot, arrival, to);
+        }
+        let Arrival { packet, initial, .. } = arrival;
+        let header = &initial.header;
+        if packet.path.source == flight.begun.path.destination {
+            flight.server = Some(ConnectionId::new(header.scid));
+            return;
+        }
+        if flight.samples.contains(&initial.sample()) {
+            to.ledger.copies.add(1);
+            return;
+        }
+        let dcid = ConnectionId::new(header.dcid);
+        let same_version = header.version == flight.begun.version;
+        let scratch = &mut self.scratch;
+        let mut own_keys = None;
+        let opened = match (&flight.keys, &flight.second) {
+            (Some(keys), _) if same_version && dcid == flight.begun.dcid => {
+                keys.open(initial, scratch)
+            }
+            (_, Some((second, Some(keys)))) if same_version && dcid == *second => {
+                keys.open(initial, scratch)
+            }
+            (Some(keys), _)
+                if same_version
+                    && (flight.server == Some(dcid) || keys.open(initial, scratch).is_ok()) =>
+            {
+                // The second flight, with the server's ID.
+                flight.second = Some((dcid, None));
+                keys.open(initial, scratch)
+            }
+            _ if !self.budget.take(self.now) => {
+                to.ledger.derivations_refused.add(1);
+                return;
+            }
+            _ => {
+                let keys = self.schedules.client(initial.scheme.salt, header.dcid);
+                let opened = keys.open(initial, scratch);
+                own_keys = Some(keys);
+                opened
+            }
+        };
+        let Ok(payload) = opened else { return };
+        let dialect = initial.scheme.dialect;
+        let frames = CryptoFrames::new(payload, dialect, initial.cut);
+        if own_keys.is_some() && same_version && ConnectionId::new(header.scid) != flight.begun.scid
+        {
+            // Another connection of the same two ends; the flow is its from now on.
+            if let Some(removed) = self.unfinished.remove(slot) {
+                self.abandon(removed, HandshakeOutcome::Timeout, Some(self.now), to);
+            }
+            return self.initial(arrival, to);
+        }
+        if !same_version {
+            // After version negotiation the client begins anew, and so does its hello.
+            let tenant = flight.begun.path.tenant;
+            let old = dcid_tag(&self.hasher, tenant, flight.begun.dcid.octets());
+            flight.begun.version = header.version;
+            let (before, kind) = (flight.begun.kind.protocol(), Kind::Initial(dialect));
+            if before != kind.protocol() {
+                // One connection, but a handshake of each protocol.
+                to.ledger.handshake(before, HandshakeOutcome::UnsupportedVersion);
+                to.ledger.handshake_begun(kind.protocol());
+            }
+            flight.begun.kind = kind;
+            flight.begun.dcid = dcid;
+            flight.keys = own_keys;
+            flight.second = None;
+            flight.stream.clear();
+            if let Some(place) = self.by_dcid.remove(&old) {
+                self.by_dcid.insert(dcid_tag(&self.hasher, tenant, header.dcid), place);
+            }
+        } else if own_keys.is_some() {
+            flight.second = Some((dcid, own_keys));
+        }
+        flight.remember(initial.sample());
+        let kind = flight.begun.kind;
+        let before = flight.stream.footprint();
+        let step = feed(&mut flight.stream, frames, initial, kind);
+        let after = flight.stream.footprint();
+        self.unfinished.charge(before, after);
+        self.step(slot, step, packet, to);
+    }
+}
