@@ -13,6 +13,8 @@ use vendorwatch::net::Addr;
 use vendorwatch::signature::{Class, Purpose, Strength};
 use vendorwatch::time::Timestamp;
 
+use crate::support::process::Running;
+
 /// Where a child finds the path of its database.
 const DATABASE: &str = "VENDORWATCH_TEST_INVENTORY";
 
@@ -94,10 +96,9 @@ fn what_was_flushed_survives_a_kill_in_the_middle_of_the_next_write() {
     for round in 1..=3 {
         let program = std::env::current_exe().unwrap();
         let test = "inventory::child_that_writes_for_ever";
-        let mut child = child(&program, test, &path).spawn().unwrap();
-        let last = said(&mut child, "written").take(8 * round).last().unwrap();
-        child.kill().unwrap();
-        child.wait().unwrap();
+        let mut child = Running(child(&program, test, &path).spawn().unwrap());
+        let last = said(&mut child.0, "written").take(8 * round).last().unwrap();
+        drop(child);
         told = told.max(last);
 
         // Opening checks the file, and the lock of the dead is free.

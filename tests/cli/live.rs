@@ -3,18 +3,19 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
 use super::{Run, vendorwatch};
+use crate::support::process::Running;
 
 /// Long enough for the busiest machine; nobody waits for it who is not failing.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A daemon that is killed with the test.
 struct Daemon {
-    child: Child,
+    process: Running,
     log: Receiver<String>,
     address: String,
 }
@@ -38,7 +39,7 @@ impl Daemon {
                 }
             }
         });
-        let mut daemon = Self { child, log, address: String::new() };
+        let mut daemon = Self { process: Running(child), log, address: String::new() };
         let line = daemon.wait_for("listening");
         let (_, address) = line.split_once("address=").unwrap();
         address.trim().clone_into(&mut daemon.address);
@@ -70,20 +71,11 @@ impl Daemon {
     }
 
     fn signal(&self, name: &str) {
-        let id = self.child.id().to_string();
-        assert!(Command::new("kill").args(["-s", name, &id]).status().unwrap().success());
+        self.process.signal(name);
     }
 
     fn end(mut self) -> Option<i32> {
-        self.child.wait().unwrap().code()
-    }
-}
-
-impl Drop for Daemon {
-    fn drop(&mut self) {
-        // It has usually ended.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        self.process.0.wait().unwrap().code()
     }
 }
 
@@ -277,20 +269,19 @@ fn the_service_manager_hears_of_every_step() {
             seen.push('\n');
         }
     };
-    let mut child = Command::new(env!("CARGO_BIN_EXE_vendorwatch"))
+    let mut command = Command::new(env!("CARGO_BIN_EXE_vendorwatch"));
+    command
         .args(["run", "-i", "lo", "--web.listen-address=127.0.0.1:0", "-q"])
         .env("NOTIFY_SOCKET", &path)
-        .env("WATCHDOG_USEC", "1000000")
-        .spawn()
-        .unwrap();
+        .env("WATCHDOG_USEC", "1000000");
+    let mut process = Running(command.spawn().unwrap());
     wait_for(&["READY=1", "STATUS="]);
     wait_for(&["WATCHDOG=1"]);
-    let id = child.id().to_string();
-    assert!(Command::new("kill").args(["-s", "HUP", &id]).status().unwrap().success());
+    process.signal("HUP");
     wait_for(&["RELOADING=1", "MONOTONIC_USEC=", "READY=1"]);
-    assert!(Command::new("kill").args(["-s", "TERM", &id]).status().unwrap().success());
+    process.signal("TERM");
     wait_for(&["STOPPING=1"]);
-    assert!(child.wait().unwrap().success());
+    assert!(process.0.wait().unwrap().success());
 }
 
 #[test]

@@ -3,12 +3,14 @@
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::process::{Command, ExitStatus, Output, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tempfile::TempDir;
+
+use crate::support::process::Running;
 
 /// How long anything may take that is waited for. Far more than it needs, so that a busy machine
 /// fails no test; a test that fails waits this long once.
@@ -107,7 +109,7 @@ impl Lab {
             .stderr(out)
             .spawn()
             .unwrap_or_else(|error| panic!("{program}: {error}"));
-        Process { child, log }
+        Process { running: Running(child), log }
     }
 
     /// Sends every frame of an Ethernet capture, at its own pace or at a given rate.
@@ -183,7 +185,7 @@ fn ip(args: &[&str]) {
 
 /// A process that ends with its value.
 pub(super) struct Process {
-    child: Child,
+    running: Running,
     log: PathBuf,
 }
 
@@ -195,28 +197,18 @@ impl Process {
 
     /// Panics with its log when it has ended.
     pub(super) fn must_live(&mut self) {
-        if let Some(status) = self.child.try_wait().unwrap() {
+        if let Some(status) = self.running.0.try_wait().unwrap() {
             panic!("ended with {status}:\n{}", self.log());
         }
     }
 
     pub(super) fn signal(&self, signal: &str) {
-        let pid = self.child.id().to_string();
-        let status = Command::new("kill").args([signal, &pid]).status().unwrap();
-        assert!(status.success(), "kill {signal} {pid}");
+        self.running.signal(signal);
     }
 
     /// Sends a signal and waits for the end.
     pub(super) fn end(mut self, signal: &str) -> ExitStatus {
         self.signal(signal);
-        wait_for("the process to end", || self.child.try_wait().unwrap())
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        // It may have ended already.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        wait_for("the process to end", || self.running.0.try_wait().unwrap())
     }
 }

@@ -148,7 +148,7 @@ fn a_new_vendor_is_alerted_once_and_not_again_after_a_crash() {
     });
 
     // A crash: nothing is flushed that is not on the disk already.
-    sensor.process().signal("-KILL");
+    sensor.process().signal("KILL");
     drop(sensor);
     let mut sensor = Sensor::start(&lab, &[]);
     let new_before = sensor.sum("vendorwatch_findings_new_total");
@@ -239,7 +239,7 @@ fn reloading_under_traffic_loses_no_packet_and_a_broken_file_is_refused() {
     });
 
     fs::write(&broken, good).unwrap();
-    sensor.process().signal("-HUP");
+    sensor.process().signal("HUP");
     wait_for("the repaired set to be taken", || (successful() > 0.5).then_some(()));
 }
 

@@ -82,7 +82,7 @@ impl<'a> Sensor<'a> {
     }
 
     pub(super) fn stop(self) -> ExitStatus {
-        self.process.end("-TERM")
+        self.process.end("TERM")
     }
 }
 
