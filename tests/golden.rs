@@ -2,10 +2,10 @@
 //! again; read the difference before you commit it.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
-use crate::support::repository;
+use crate::support::own_captures;
 
 /// The ending of each golden file, and the arguments that make it.
 const GOLDEN: &[(&str, &[&str])] = &[
@@ -13,16 +13,6 @@ const GOLDEN: &[(&str, &[&str])] = &[
     ("endpoints.csv", &["--format", "csv"]),
     ("clients.csv", &["--format", "csv", "--by", "client"]),
 ];
-
-fn captures() -> Vec<PathBuf> {
-    let mut captures: Vec<_> = fs::read_dir(repository("tests/pcap"))
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .filter(|path| path.extension().is_some_and(|ext| ext == "pcap"))
-        .collect();
-    captures.sort();
-    captures
-}
 
 fn read(args: &[&str], capture: &Path) -> String {
     let output = Command::new(env!("CARGO_BIN_EXE_vendorwatch"))
@@ -38,9 +28,7 @@ fn read(args: &[&str], capture: &Path) -> String {
 
 #[test]
 fn golden_outputs_of_own_captures() {
-    let captures = captures();
-    assert!(captures.len() >= 4, "the repository holds its captures: {captures:?}");
-    for capture in captures {
+    for capture in own_captures() {
         for (ending, args) in GOLDEN {
             let said = read(args, &capture);
             let path = capture.with_extension(ending);

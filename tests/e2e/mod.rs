@@ -14,22 +14,10 @@ use std::process::Command;
 use lab::{Lab, wait_for};
 use sensor::{Prometheus, Sensor, read};
 
-use crate::support::{repository, shared};
+use crate::support::{own_captures, repository, shared};
 
 /// The labels of a detection.
 const LABELS: [&str; 5] = ["vendor", "purpose", "strength", "signal", "network"];
-
-/// The repository's own captures, all of them Ethernet.
-fn own_captures() -> Vec<PathBuf> {
-    let mut captures: Vec<_> = fs::read_dir(repository("tests/pcap"))
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .filter(|path| path.extension().is_some_and(|ext| ext == "pcap"))
-        .collect();
-    captures.sort();
-    assert!(!captures.is_empty());
-    captures
-}
 
 /// Real captures with listed vendors' traffic whose frames fit the link, where they are found.
 fn vendor_captures() -> Vec<PathBuf> {

@@ -15,18 +15,14 @@ use vendorwatch::time::Timestamp;
 use vendorwatch::visibility::{HandshakeProtocol, Ledger};
 
 use crate::support::talk::{Heard, assert_conserved};
-use crate::support::{repository, shared};
+use crate::support::{captures_in, repository, shared};
 
 fn captures() -> Vec<PathBuf> {
     ["corpus/dev", "corpus/vendors"]
         .into_iter()
         .filter_map(shared)
         .chain([repository("tests/pcap")])
-        .flat_map(|folder| fs::read_dir(folder).unwrap())
-        .map(|entry| entry.unwrap().path())
-        .filter(|path| {
-            path.extension().is_some_and(|ext| ext.to_string_lossy().starts_with("pcap"))
-        })
+        .flat_map(|folder| captures_in(&folder))
         .collect()
 }
 

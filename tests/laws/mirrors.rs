@@ -5,7 +5,6 @@
 //! interface or by two; at once or a little later.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::{Arc, LazyLock};
 
 use proptest::prelude::*;
@@ -20,7 +19,7 @@ use vendorwatch::visibility::{
 };
 
 use super::captures::{Kept, frames};
-use crate::support::repository;
+use crate::support::own_captures;
 use crate::support::talk::assert_conserved;
 
 static SHIPPED: LazyLock<Arc<Set>> =
@@ -202,23 +201,14 @@ fn count(capture: &[Kept], mirror: Option<Mirror>) -> (Counts, u64) {
     (counts, copies + tally.copies)
 }
 
-fn own_captures() -> Vec<(PathBuf, Vec<Kept>)> {
-    let mut paths: Vec<PathBuf> = std::fs::read_dir(repository("tests/pcap"))
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .filter(|path| path.extension().is_some_and(|ext| ext == "pcap"))
-        .collect();
-    paths.sort();
-    paths.into_iter().map(|path| (path.clone(), frames(&path))).collect()
-}
-
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
 
     /// Real conversations of every protocol, and every frame of them twice.
     #[test]
     fn a_second_delivery_changes_no_count(mirror in mirrors()) {
-        for (path, capture) in own_captures() {
+        for path in own_captures() {
+            let capture = frames(&path);
             let (once, before) = count(&capture, None);
             let (twice, copies) = count(&capture, Some(mirror));
             prop_assert_eq!(once, twice, "{}", path.display());

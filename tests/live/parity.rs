@@ -21,7 +21,7 @@ use vendorwatch::visibility::Ledger;
 use super::lab::{Kept, Lab, Sender, ip, open, take};
 use super::packets;
 use crate::support::talk::{ACK, Ends, SYN, client_hello, dns, server_hello};
-use crate::support::{repository, shared, wire};
+use crate::support::{captures_in, repository, shared, wire};
 
 /// All that there are, compared with a file.
 const BACKENDS: &[Backend] = &[
@@ -284,14 +284,8 @@ fn the_same_names_by_file_libpcap_ring_socket_filter_and_driver() {
         ip(&["link", "set", end, "mtu", "9000"]);
     }
     let sender = Sender::on("wire");
-    let mut captures = Vec::new();
-    for folder in [Some(repository("tests/pcap")), shared("corpus/dev")].into_iter().flatten() {
-        captures.extend(std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()));
-    }
-    captures.retain(|path| {
-        path.extension().is_some_and(|extension| extension == "pcap" || extension == "pcapng")
-    });
-    captures.sort();
+    let folders = [Some(repository("tests/pcap")), shared("corpus/dev")].into_iter().flatten();
+    let captures: Vec<_> = folders.flat_map(|folder| captures_in(&folder)).collect();
     let (mut compared, mut names, mut left, mut all) = (0, 0, 0, 0);
     for capture in &captures {
         let Some((frames, expected)) = from_file(capture) else { continue };
