@@ -5,13 +5,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
-use std::io::{self, BufRead, BufReader, BufWriter, Read, Write};
-use std::path::{Path, PathBuf};
+use std::io::{BufWriter, Write};
+use std::path::PathBuf;
 
 use anyhow::{Context, anyhow};
 
 use super::super::Failure;
-use super::{SourceArgs, progress_bar};
+use super::SourceArgs;
+use super::lines::{Line, each_line, open};
 use crate::signature::exchange::document::{self, Kind};
 use crate::signature::exchange::list::{self, Syntax};
 use crate::signature::exchange::{Skipped, Taken};
@@ -157,28 +158,11 @@ impl Found {
 }
 
 fn lines(args: &Args, syntax: Syntax, found: &mut Found) -> Result<(), Failure> {
-    let (reader, size) = open(&args.input)?;
-    let bar = progress_bar(size);
-    let mut reader = BufReader::with_capacity(1 << 16, reader);
-    let name = args.input.display().to_string();
-    let mut line = Vec::new();
-    let (mut number, mut read) = (0_u64, 0_u64);
-    loop {
-        line.clear();
-        let taken = reader.by_ref().take(MAX_LINE).read_until(b'\n', &mut line);
-        let octets = taken.with_context(|| format!("cannot read {name}"))?;
-        if octets == 0 {
-            break;
-        }
-        number += 1;
-        read += octets as u64;
-        if number % 4096 == 0 {
-            bar.set_position(read);
-        }
-        list::line(syntax, &line, &mut |taken| found.take(|| format!("{name}:{number}"), taken));
-    }
-    bar.finish_and_clear();
-    Ok(())
+    let name = args.input.display();
+    each_line(&args.input, |Line { number, octets, .. }| {
+        list::line(syntax, octets, &mut |taken| found.take(|| format!("{name}:{number}"), taken));
+        Ok(())
+    })
 }
 
 fn whole(args: &Args, kind: Kind, found: &mut Found) -> Result<(), Failure> {
@@ -192,16 +176,6 @@ fn whole(args: &Args, kind: Kind, found: &mut Found) -> Result<(), Failure> {
         found.take(|| format!("{name}: {place}"), taken);
     })
     .map_err(|error| anyhow!("{name}: {error}").into())
-}
-
-/// The input and its size, where it has one.
-fn open(path: &Path) -> Result<(Box<dyn Read>, Option<u64>), Failure> {
-    if path == Path::new("-") {
-        return Ok((Box::new(io::stdin().lock()), None));
-    }
-    let file = File::open(path).with_context(|| format!("cannot open {}", path.display()))?;
-    let size = file.metadata().ok().map(|metadata| metadata.len());
-    Ok((Box::new(file), size))
 }
 
 /// The signature file first, then the lists that it speaks of.
@@ -332,7 +306,5 @@ fn strength(word: &str) -> Result<Strength, String> {
     Strength::from_label(word).ok_or_else(|| format!("one of {}", Strength::LABELS.join(", ")))
 }
 
-/// Octets of a line that are read as one: more than any name with its comment has.
-const MAX_LINE: u64 = 65_536;
 /// Where numbers of files outside the repository begin.
 const OWN_NUMBERS: u32 = 1_900_000;

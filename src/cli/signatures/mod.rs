@@ -4,13 +4,10 @@ mod check;
 mod diff;
 mod export;
 mod import;
+mod lines;
 mod list;
 mod pack;
 mod show;
-
-use std::io::{self, IsTerminal};
-
-use indicatif::{ProgressBar, ProgressStyle};
 
 use super::Failure;
 use super::config::FileArg;
@@ -77,17 +74,4 @@ impl SourceArgs {
 /// Signatures that cannot be used are a matter of exit code 2, whatever the reason.
 pub(super) fn refusal(error: LoadError) -> Failure {
     Failure::usage(error)
-}
-
-/// A bar for a person who waits; nothing where nobody does.
-fn progress_bar(size: Option<u64>) -> ProgressBar {
-    if !io::stderr().is_terminal() {
-        return ProgressBar::hidden();
-    }
-    let bar = size.map_or_else(ProgressBar::no_length, ProgressBar::new);
-    let template = "{bar:30} {bytes}/{total_bytes} {bytes_per_sec} {eta}";
-    if let Ok(style) = ProgressStyle::with_template(template) {
-        bar.set_style(style);
-    }
-    bar
 }

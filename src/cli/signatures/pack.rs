@@ -1,8 +1,8 @@
 //! `signatures pack`: a directory of signature files and lists becomes one file that is signed.
 
 use std::collections::HashSet;
-use std::fs::{self, File};
-use std::io::{self, BufRead, BufReader, Read};
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -10,7 +10,8 @@ use anyhow::{Context, bail};
 use minisign::{PublicKey, SecretKeyBox};
 
 use super::super::Failure;
-use super::{SourceArgs, progress_bar, refusal};
+use super::lines::{Line, each_line};
+use super::{SourceArgs, refusal};
 use crate::config::signatures::{LoadError, Sources};
 use crate::signature::exchange::{Taken, admit};
 use crate::signature::pack::{self, Builder, FileText, List, Manifest};
@@ -135,26 +136,11 @@ fn read_list(
     builder: &mut Builder,
     show: usize,
 ) -> Result<usize, Failure> {
-    let file = File::open(path).with_context(|| format!("cannot open {}", path.display()))?;
-    let bar = progress_bar(file.metadata().ok().map(|metadata| metadata.len()));
-    let mut reader = BufReader::with_capacity(1 << 16, file);
-    let mut line = Vec::new();
-    let (mut at, mut read, mut skipped) = (0_usize, 0_u64, 0);
-    loop {
-        line.clear();
-        let taken = reader.by_ref().take(MAX_LINE).read_until(b'\n', &mut line);
-        let octets = taken.with_context(|| format!("cannot read {}", path.display()))?;
-        if octets == 0 {
-            break;
-        }
-        at += 1;
-        read += octets as u64;
-        if at % 4096 == 0 {
-            bar.set_position(read);
-        }
-        let text = line.trim_ascii();
+    let mut skipped = 0;
+    each_line(path, |Line { number: at, octets, bar }| {
+        let text = octets.trim_ascii();
         if text.is_empty() || text.starts_with(b"#") {
-            continue;
+            return Ok(());
         }
         let taken = core::str::from_utf8(text)
             .map_err(|error| error.to_string())
@@ -171,8 +157,8 @@ fn read_list(
                 }
             }
         }
-    }
-    bar.finish_and_clear();
+        Ok(())
+    })?;
     Ok(skipped)
 }
 
@@ -225,6 +211,3 @@ fn write_whole(path: &Path, octets: &[u8]) -> anyhow::Result<()> {
     fs::write(&beside, octets).with_context(cannot)?;
     fs::rename(&beside, path).with_context(cannot)
 }
-
-/// Octets of a line that are read as one.
-const MAX_LINE: u64 = 65_536;
