@@ -79,6 +79,11 @@ pub(crate) fn client_hello(
     filler: usize,
     record: usize,
 ) -> Vec<u8> {
+    records(&client_hello_message(name, random, filler), record)
+}
+
+/// The message alone, as QUIC carries it.
+pub(crate) fn client_hello_message(name: Option<&str>, random: u8, filler: usize) -> Vec<u8> {
     let mut extensions = extension(0x7777, &vec![0x55; filler]);
     if let Some(name) = name {
         let list = vector16(&[&[0][..], &vector16(name.as_bytes())].concat());
@@ -89,7 +94,7 @@ pub(crate) fn client_hello(
     body.extend([random; 32]);
     body.extend([0, 0, 2, 0x13, 0x01, 1, 0]);
     body.extend(vector16(&extensions));
-    records(1, &body, record)
+    message(1, &body)
 }
 
 /// A ServerHello that chooses TLS 1.3, or asks for another ClientHello.
@@ -98,12 +103,15 @@ pub(crate) fn server_hello(random: u8) -> Vec<u8> {
     body.extend([random; 32]);
     body.extend([0, 0x13, 0x01, 0]);
     body.extend(vector16(&extension(43, &[3, 4])));
-    records(2, &body, 1 << 14)
+    records(&message(2, &body), 1 << 14)
 }
 
-fn records(kind: u8, body: &[u8], record: usize) -> Vec<u8> {
+fn message(kind: u8, body: &[u8]) -> Vec<u8> {
     let len = u32::try_from(body.len()).unwrap().to_be_bytes();
-    let message = [&[kind, len[1], len[2], len[3]], body].concat();
+    [&[kind, len[1], len[2], len[3]], body].concat()
+}
+
+fn records(message: &[u8], record: usize) -> Vec<u8> {
     message.chunks(record).flat_map(|part| [&[22, 3, 1][..], &vector16(part)].concat()).collect()
 }
 

@@ -2,23 +2,12 @@
 
 use vendorwatch::inspect::quic::{Salt, Schedules};
 
+use crate::traffic::talk::client_hello_message;
+
 /// A ClientHello message for `www.example.com` of `len` octets.
 pub(crate) fn hello(len: usize) -> Vec<u8> {
-    let name = b"\x00\x00\x00\x14\x00\x12\x00\x00\x0fwww.example.com";
-    let padding = len - 4 - 41 - 2 - 4 - name.len();
-    let mut extensions = vec![0, 21];
-    extensions.extend(u16::try_from(padding).unwrap().to_be_bytes());
-    extensions.extend(vec![0; padding]);
-    extensions.extend(name);
-    let mut body = vec![3, 3];
-    body.extend([7; 32]);
-    body.extend([0, 0, 2, 0x13, 0x01, 1, 0]);
-    body.extend(u16::try_from(extensions.len()).unwrap().to_be_bytes());
-    body.extend(extensions);
-    let mut message = vec![1];
-    message.extend(&u32::try_from(body.len()).unwrap().to_be_bytes()[1..]);
-    message.extend(body);
-    message
+    let of = |filler| client_hello_message(Some("www.example.com"), 7, filler);
+    of(len - of(0).len())
 }
 
 /// A client's Initial of 1,200 octets with a piece of `message`.

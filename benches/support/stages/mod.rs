@@ -28,63 +28,31 @@ impl<F: FnMut()> Body for F {
     }
 }
 
+const fn stage(name: &'static str, operations: u64, make: fn() -> Box<dyn Body>) -> Stage {
+    Stage { name, operations, make }
+}
+
 /// In the order of the way that a packet takes.
 pub(crate) const STAGES: [Stage; 21] = [
-    Stage { name: "decode, an ordinary frame", operations: parts::FRAMES, make: parts::ordinary },
-    Stage { name: "decode, a frame in VXLAN", operations: parts::FRAMES, make: parts::tunnelled },
-    Stage { name: "flow, hash and filter", operations: parts::FRAMES, make: parts::filter },
-    Stage {
-        name: "flow, two segments out of order",
-        operations: parts::MESSAGES,
-        make: parts::segments,
-    },
-    Stage { name: "dns, a question's name", operations: parts::MESSAGES, make: parts::question },
-    Stage { name: "dns, an answer's addresses", operations: parts::MESSAGES, make: parts::answer },
-    Stage { name: "tls, a ClientHello", operations: parts::MESSAGES, make: parts::classic },
-    Stage {
-        name: "tls, a hybrid ClientHello in two",
-        operations: parts::MESSAGES,
-        make: parts::hybrid,
-    },
-    Stage { name: "quic, key schedule", operations: parts::MESSAGES, make: parts::schedule },
-    Stage { name: "quic, open 1,200 octets", operations: parts::MESSAGES, make: parts::open },
-    Stage {
-        name: "quic, a hello in one Initial",
-        operations: parts::CONNECTIONS,
-        make: parts::flight_of_one,
-    },
-    Stage { name: "quic, first of two", operations: parts::CONNECTIONS, make: parts::flight_first },
-    Stage {
-        name: "quic, second of two",
-        operations: parts::CONNECTIONS,
-        make: parts::flight_second,
-    },
-    Stage {
-        name: "quic, the server's and the next flight",
-        operations: parts::CONNECTIONS,
-        make: parts::flight_settled,
-    },
-    Stage { name: "match, a listed name", operations: parts::NAMES, make: parts::listed },
-    Stage { name: "match, another name", operations: parts::NAMES, make: parts::other },
-    Stage {
-        name: "correlate, an answer known",
-        operations: records::BATCH,
-        make: records::known_answers,
-    },
-    Stage {
-        name: "correlate, an answer to full tables",
-        operations: records::BATCH,
-        make: records::new_answers,
-    },
-    Stage {
-        name: "correlate, a connection",
-        operations: records::BATCH,
-        make: records::connections,
-    },
-    Stage { name: "correlate, a detection", operations: records::BATCH, make: records::detections },
-    Stage {
-        name: "core, a packet of mixed traffic",
-        operations: whole::PACKETS,
-        make: whole::mixed,
-    },
+    stage("decode, an ordinary frame", parts::FRAMES, parts::ordinary),
+    stage("decode, a frame in VXLAN", parts::FRAMES, parts::tunnelled),
+    stage("flow, hash and filter", parts::FRAMES, parts::filter),
+    stage("flow, two segments out of order", parts::MESSAGES, parts::segments),
+    stage("dns, a question's name", parts::MESSAGES, parts::question),
+    stage("dns, an answer's addresses", parts::MESSAGES, parts::answer),
+    stage("tls, a ClientHello", parts::MESSAGES, parts::classic),
+    stage("tls, a hybrid ClientHello in two", parts::MESSAGES, parts::hybrid),
+    stage("quic, key schedule", parts::MESSAGES, parts::schedule),
+    stage("quic, open 1,200 octets", parts::MESSAGES, parts::open),
+    stage("quic, a hello in one Initial", parts::CONNECTIONS, parts::flight_of_one),
+    stage("quic, first of two", parts::CONNECTIONS, parts::flight_first),
+    stage("quic, second of two", parts::CONNECTIONS, parts::flight_second),
+    stage("quic, the server's and the next flight", parts::CONNECTIONS, parts::flight_settled),
+    stage("match, a listed name", parts::NAMES, parts::listed),
+    stage("match, another name", parts::NAMES, parts::other),
+    stage("correlate, an answer known", records::BATCH, records::known_answers),
+    stage("correlate, an answer to full tables", records::BATCH, records::new_answers),
+    stage("correlate, a connection", records::BATCH, records::connections),
+    stage("correlate, a detection", records::BATCH, records::detections),
+    stage("core, a packet of mixed traffic", whole::PACKETS, whole::mixed),
 ];
