@@ -1,13 +1,12 @@
 //! Inspectors of a client's stream: however it is cut, they say the same.
 
+use core::fmt::Debug;
+
 use crate::inspect::http::{Http1, Http2};
 use crate::inspect::proxy::{Header, Socks};
 use crate::inspect::starttls::Starttls;
 use crate::inspect::stream::{Choice, Observation, Probe, Progress, Stream};
 use crate::inspect::{Signal, http};
-
-/// The steps in which a stream comes that must make no difference.
-const STEPS: [usize; 4] = [1, 2, 7, 100];
 
 /// What was named, and how.
 type Named = Vec<(Signal, Vec<u8>)>;
@@ -21,6 +20,15 @@ pub(super) enum Ended {
     Next { at: usize },
     /// It wanted no more.
     Done,
+}
+
+/// What `read` makes of `len` octets, which is the same in whatever steps they come.
+pub(super) fn however_cut<T: Debug + PartialEq>(len: usize, read: impl Fn(usize) -> T) -> T {
+    let whole = read(len.max(1));
+    for step in [1, 2, 7, 100] {
+        assert_eq!(read(step), whole, "in steps of {step}");
+    }
+    whole
 }
 
 /// Feeds an inspector as the pipeline does: octets come in steps, and it is asked again when
@@ -71,57 +79,42 @@ fn note(named: &mut Named, observation: &Observation<'_>) {
 pub fn stream(octets: &[u8]) {
     // Lines beyond the limit are given up where they are when it is passed.
     let octets = &octets[..octets.len().min(Starttls::MAX_LINE)];
-    let whole = names(octets, octets.len().max(1));
-    for step in STEPS {
-        assert_eq!(names(octets, step), whole, "in steps of {step}");
-    }
+    however_cut(octets.len(), |step| names(octets, step));
 }
 
-/// What a stream that comes in steps names.
-fn names(octets: &[u8], step: usize) -> Named {
+/// What a stream that comes in steps names, and the streams in it.
+fn names(mut octets: &[u8], step: usize) -> Named {
     let mut named = Vec::new();
-    let mut reading: Option<Stream> = None;
-    let (mut start, mut end, mut wanted) = (0, 0, 0);
-    while end < octets.len() {
-        end = (end + step).min(octets.len());
-        while end > start && end - start >= wanted {
-            let rest = &octets[start..end];
-            let Some(stream) = &mut reading else {
-                match Stream::probe(rest, 443) {
-                    Choice::Stream(stream) => reading = Some(stream),
-                    Choice::Unsure => wanted = rest.len() + 1,
-                    Choice::NotOurs => return named,
-                }
-                continue;
+    loop {
+        let mut reading = None;
+        let ended = drive(octets, step, |rest| {
+            let stream: &mut Stream = match &mut reading {
+                Some(stream) => stream,
+                None => match Stream::probe(rest, 443) {
+                    Choice::Stream(stream) => reading.insert(stream),
+                    Choice::Unsure => return Progress::More { consumed: 0, need: rest.len() + 1 },
+                    Choice::NotOurs => return Progress::Done,
+                },
             };
-            match stream.push(rest, &mut |seen| note(&mut named, &seen)) {
-                Progress::More { consumed, need } => {
-                    assert!(consumed <= rest.len() && need > 0);
-                    start += consumed;
-                    wanted = need;
-                    assert!(consumed > 0 || end - start < need, "no progress");
-                }
-                Progress::Next { consumed } => {
-                    assert!(consumed <= rest.len());
-                    start += consumed;
-                    wanted = 0;
-                    reading = None;
-                }
-                Progress::Done => return named,
+            stream.push(rest, &mut |seen| note(&mut named, &seen))
+        });
+        match (ended, reading) {
+            (Ended::Next { at }, _) => octets = &octets[at..],
+            (Ended::Open { rest }, Some(mut stream)) => {
+                let rest = &octets[octets.len() - rest..];
+                stream.end(rest, &mut |seen| note(&mut named, &seen));
+                return named;
             }
+            (Ended::Open { .. } | Ended::Done, _) => return named,
         }
     }
-    if let Some(mut stream) = reading {
-        stream.end(&octets[start..], &mut |seen| note(&mut named, &seen));
-    }
-    named
 }
 
 /// A stream of HTTP/1 requests from its first octet on: the same names and the same end however it
 /// is cut, and no more kept than one request's names.
 pub fn http1(octets: &[u8]) {
     let octets = &octets[..octets.len().min(Http1::MAX_LINE)];
-    let read = |step: usize| {
+    however_cut(octets.len(), |step| {
         let (mut http, mut named) = (Http1::default(), Vec::new());
         let ended = drive(octets, step, |rest| {
             let progress = http.push(rest, &mut |seen| note(&mut named, &seen));
@@ -132,21 +125,14 @@ pub fn http1(octets: &[u8]) {
             http.end(&octets[octets.len() - rest..], &mut |seen| note(&mut named, &seen));
         }
         (ended, named)
-    };
-    let whole = read(octets.len().max(1));
-    for step in STEPS {
-        assert_eq!(read(step), whole, "in steps of {step}");
-    }
+    });
 }
 
 /// HTTP/2 frames behind a preface: the same names however they are cut, and no more memory than
 /// the limits say.
 pub fn http2(octets: &[u8]) {
     let stream = [PREFACE, octets].concat();
-    let whole = authorities(&stream, stream.len());
-    for step in STEPS {
-        assert_eq!(authorities(&stream, step), whole, "in steps of {step}");
-    }
+    however_cut(stream.len(), |step| authorities(&stream, step));
 }
 
 /// A compressed field section, twice on one connection; the first octet says where it is cut into
@@ -178,9 +164,9 @@ fn authorities(stream: &[u8], step: usize) -> Named {
 /// A stream that may turn to TLS: it does so at the same octet however it is cut.
 pub fn starttls(octets: &[u8]) {
     let octets = &octets[..octets.len().min(Starttls::MAX_LINE)];
-    let read = |step: usize| {
+    however_cut(octets.len(), |step| {
         let mut chosen = None;
-        drive(octets, step, |rest| {
+        let ended = drive(octets, step, |rest| {
             if chosen.is_none() {
                 match Starttls::choose(rest) {
                     Ok(starttls) => chosen = Some(starttls),
@@ -191,16 +177,10 @@ pub fn starttls(octets: &[u8]) {
                 }
             }
             chosen.as_mut().map_or(Progress::Done, |starttls| starttls.push(rest))
-        })
-    };
-    let whole = read(octets.len().max(1));
-    for step in STEPS {
-        match (read(step), whole) {
-            // How much of it is unconsumed may differ: nothing is done with it.
-            (Ended::Open { .. }, Ended::Open { .. }) => {}
-            (cut, whole) => assert_eq!(cut, whole, "in steps of {step}"),
-        }
-    }
+        });
+        // How much of it is unconsumed may differ: nothing is done with it.
+        Some(ended).filter(|ended| !matches!(ended, Ended::Open { .. }))
+    });
 }
 
 /// A SOCKS client's octets: once the request is read, more octets change nothing.
