@@ -7,9 +7,8 @@ use std::fs;
 use std::sync::OnceLock;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use prometheus::proto::MetricFamily;
-
 use super::families as f;
+use super::family::Samples;
 
 /// When the process started, as near as the first call.
 pub(super) fn start_seconds() -> f64 {
@@ -19,11 +18,11 @@ pub(super) fn start_seconds() -> f64 {
     })
 }
 
-pub(super) fn families(out: &mut Vec<MetricFamily>) {
+pub(super) fn families(out: &mut Vec<Samples>) {
     let mut add = |family: &'static super::Family, value: f64| {
         let mut samples = family.samples();
         samples.add(&[], value);
-        out.extend(samples.done());
+        out.push(samples);
     };
     add(&f::PROCESS_START, start_seconds());
     if let Some(usage) = fs::read_to_string("/proc/self/stat").ok().and_then(|s| Usage::read(&s)) {
@@ -71,8 +70,8 @@ mod tests {
     fn the_process_knows_itself() {
         let mut out = Vec::new();
         families(&mut out);
-        let names: Vec<_> = out.iter().map(MetricFamily::name).collect();
-        assert_eq!(names.len(), 6, "{names:?}");
+        let families: Vec<_> = out.into_iter().filter_map(Samples::done).collect();
+        assert_eq!(families.len(), 6, "{families:?}");
         let stat = "7 (a) b) S 1 7 7 0 -1 4194560 1 0 0 0 250 50 0 0 20 0 1 0 9 4096 3 18446744";
         let usage = Usage::read(stat).unwrap();
         assert!((usage.virtual_ - 4096.0).abs() < f64::EPSILON);

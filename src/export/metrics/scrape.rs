@@ -5,13 +5,14 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use prometheus::proto::MetricFamily;
 
+use super::family::Samples;
 use super::{Family, Metrics, families as f, process};
 use crate::capture::bpf::SkipReason;
 use crate::config::Policy;
 use crate::signature::Vendor;
 use crate::visibility::{
-    DnsOutcome, DnsTransport, Estimate, HandshakeOutcome, HandshakeProtocol, Ledger, PacketOutcome,
-    Ratio, TableName, TableUse,
+    Counter, DnsOutcome, DnsTransport, Estimate, HandshakeOutcome, HandshakeProtocol, Ledger,
+    PacketOutcome, Ratio, TableName, TableUse,
 };
 
 /// One scrape.
@@ -29,10 +30,10 @@ impl Scrape<'_> {
         self.load(&mut out);
         self.sinks(&mut out);
         process::families(&mut out);
-        out
+        out.into_iter().filter_map(Samples::done).collect()
     }
 
-    fn policy_families(&self, out: &mut Vec<MetricFamily>) {
+    fn policy_families(&self, out: &mut Vec<Samples>) {
         let mut vendors = f::VENDOR_INFO.samples();
         let mut listings = f::LISTING_INFO.samples();
         let mut indicators = f::INDICATORS.samples();
@@ -81,14 +82,12 @@ impl Scrape<'_> {
         when.add(&[], self.policy.loaded.as_secs_f64());
         let mut build = f::BUILD_INFO.samples();
         build.add(&[env!("CARGO_PKG_VERSION"), crate::cli::REVISION, self.metrics.backend], 1.0);
-        out.extend(
-            [vendors, listings, indicators, due, exceptions, signatures, successful, when, build]
-                .into_iter()
-                .filter_map(super::family::Samples::done),
-        );
+        out.extend([
+            vendors, listings, indicators, due, exceptions, signatures, successful, when, build,
+        ]);
     }
 
-    fn capture(&self, out: &mut Vec<MetricFamily>) {
+    fn capture(&self, out: &mut Vec<Samples>) {
         let mut packets = f::CAPTURE_PACKETS.samples();
         let mut bytes = f::CAPTURE_BYTES.samples();
         let mut skipped_packets = f::CAPTURE_SKIPPED_PACKETS.samples();
@@ -129,16 +128,15 @@ impl Scrape<'_> {
             );
             let latest = workers().map(|cells| cells.last_packet()).max().unwrap_or_default();
             last.add(&labels, latest.as_secs_f64());
-            let of_packets: u64 = workers().map(|cells| cells.ledger.copies.value()).sum();
+            let counted = |counter: fn(&Ledger) -> &Counter| -> u64 {
+                workers().map(|cells| counter(&cells.ledger).value()).sum()
+            };
             let of_events = self.metrics.copies.get(number).map_or(0, |n| n.load(Relaxed));
-            copies.count(&labels, of_packets + of_events);
+            copies.count(&labels, counted(|ledger| &ledger.copies) + of_events);
             let split_flows = self.metrics.split_flows.get(number);
             split.count(&labels, split_flows.map_or(0, |n| n.load(Relaxed)));
-            clamped.count(&labels, workers().map(|cells| cells.ledger.time_clamped.value()).sum());
-            refused.count(
-                &labels,
-                workers().map(|cells| cells.ledger.derivations_refused.value()).sum(),
-            );
+            clamped.count(&labels, counted(|ledger| &ledger.time_clamped));
+            refused.count(&labels, counted(|ledger| &ledger.derivations_refused));
             let sampled = || workers().map(|cells| &cells.ledger.estimate);
             let ratios = [Estimate::one_way_ratio(sampled()), Estimate::lost_ratio(sampled())];
             for ((values, errors), ratio) in estimates.iter_mut().zip(ratios) {
@@ -149,49 +147,45 @@ impl Scrape<'_> {
             }
         }
         let [(one_way, one_way_error), (lost, lost_error)] = estimates;
-        out.extend(
-            [
-                packets,
-                bytes,
-                skipped_packets,
-                skipped_bytes,
-                dropped,
-                freezes,
-                outages,
-                up,
-                last,
-                copies,
-                split,
-                clamped,
-                refused,
-                one_way,
-                one_way_error,
-                lost,
-                lost_error,
-            ]
-            .into_iter()
-            .filter_map(super::family::Samples::done),
-        );
+        out.extend([
+            packets,
+            bytes,
+            skipped_packets,
+            skipped_bytes,
+            dropped,
+            freezes,
+            outages,
+            up,
+            last,
+            copies,
+            split,
+            clamped,
+            refused,
+            one_way,
+            one_way_error,
+            lost,
+            lost_error,
+        ]);
     }
 
-    fn visibility(&self, out: &mut Vec<MetricFamily>) {
-        let sum = |read: &dyn Fn(&Ledger) -> u64| -> u64 {
-            self.metrics.workers.iter().map(|cells| read(&cells.ledger)).sum()
+    fn visibility(&self, out: &mut Vec<Samples>) {
+        let sum = |counter: &dyn Fn(&Ledger) -> &Counter| -> u64 {
+            self.metrics.workers.iter().map(|cells| counter(&cells.ledger).value()).sum()
         };
         let mut packets = f::PACKETS.samples();
         for outcome in PacketOutcome::ALL {
-            let count = sum(&|ledger| ledger.packets[outcome as usize].value());
+            let count = sum(&|ledger| &ledger.packets[outcome as usize]);
             packets.count(&[outcome.label()], count);
         }
         let mut waiting = f::FRAGMENTS_WAITING.samples();
-        waiting.count(&[], sum(&|ledger| ledger.fragments_waiting.value()));
+        waiting.count(&[], sum(&|ledger| &ledger.fragments_waiting));
         let mut begun = f::HANDSHAKES_BEGUN.samples();
         let mut ended = f::HANDSHAKES.samples();
         for protocol in HandshakeProtocol::ALL {
             let label = protocol.label();
-            begun.count(&[label], sum(&|l| l.handshakes_begun[protocol as usize].value()));
+            begun.count(&[label], sum(&|l| &l.handshakes_begun[protocol as usize]));
             for outcome in HandshakeOutcome::ALL {
-                let count = sum(&|l| l.handshakes[protocol as usize][outcome as usize].value());
+                let count = sum(&|l| &l.handshakes[protocol as usize][outcome as usize]);
                 ended.count(&[label, outcome.label()], count);
             }
         }
@@ -199,20 +193,16 @@ impl Scrape<'_> {
         let mut dns = f::DNS_MESSAGES.samples();
         for transport in DnsTransport::ALL {
             let label = transport.label();
-            dns_begun.count(&[label], sum(&|l| l.dns_begun[transport as usize].value()));
+            dns_begun.count(&[label], sum(&|l| &l.dns_begun[transport as usize]));
             for outcome in DnsOutcome::ALL {
-                let count = sum(&|l| l.dns[transport as usize][outcome as usize].value());
+                let count = sum(&|l| &l.dns[transport as usize][outcome as usize]);
                 dns.count(&[label, outcome.label()], count);
             }
         }
-        out.extend(
-            [packets, waiting, begun, ended, dns_begun, dns]
-                .into_iter()
-                .filter_map(super::family::Samples::done),
-        );
+        out.extend([packets, waiting, begun, ended, dns_begun, dns]);
     }
 
-    fn load(&self, out: &mut Vec<MetricFamily>) {
+    fn load(&self, out: &mut Vec<Samples>) {
         let mut busy = f::WORKER_BUSY.samples();
         let mut packets = f::WORKER_PACKETS.samples();
         let mut fill = f::WORKER_RING_FILL.samples();
@@ -248,14 +238,10 @@ impl Scrape<'_> {
         let mut disordered = f::RECORDS_DISORDERED.samples();
         disordered.count(&["early"], state.counts.early);
         disordered.count(&["late"], state.counts.late);
-        out.extend(
-            [busy, packets, fill, waiting, lost, entries, bytes, evicted, disordered]
-                .into_iter()
-                .filter_map(super::family::Samples::done),
-        );
+        out.extend([busy, packets, fill, waiting, lost, entries, bytes, evicted, disordered]);
     }
 
-    fn sinks(&self, out: &mut Vec<MetricFamily>) {
+    fn sinks(&self, out: &mut Vec<Samples>) {
         let sinks = &self.metrics.sinks;
         let one = |family: &'static Family, value: u64| {
             let mut samples = family.samples();
@@ -265,7 +251,7 @@ impl Scrape<'_> {
         let mut dropped = f::EVENTS_DROPPED.samples();
         dropped.count(&["queue_full"], sinks.events_queue_full.load(Relaxed));
         dropped.count(&["unwritten"], sinks.events_unwritten.load(Relaxed));
-        let mut parts = vec![one(&f::EVENTS, sinks.events.load(Relaxed)), dropped];
+        out.extend([one(&f::EVENTS, sinks.events.load(Relaxed)), dropped]);
         if let Some(stats) = self.metrics.inventory.get() {
             let mut lost = f::INVENTORY_LOST.samples();
             lost.count(&["queue_full"], stats.queue_lost.value());
@@ -274,7 +260,7 @@ impl Scrape<'_> {
             let mut removed = f::INVENTORY_REMOVED.samples();
             removed.count(&["room"], stats.evicted.value());
             removed.count(&["age"], stats.expired.value());
-            parts.extend([
+            out.extend([
                 one(&f::INVENTORY_ROWS, stats.rows.value()),
                 one(&f::INVENTORY_BYTES, stats.bytes.value()),
                 one(&f::INVENTORY_WAITING, stats.pending.value()),
@@ -283,7 +269,6 @@ impl Scrape<'_> {
                 lost,
             ]);
         }
-        out.extend(parts.into_iter().filter_map(super::family::Samples::done));
     }
 }
 
@@ -309,7 +294,6 @@ mod tests {
     use crate::net::NetworkId;
     use crate::signature::Selection;
     use crate::time::Timestamp;
-    use crate::visibility::Counter;
 
     /// The value of the series with these labels.
     fn value(text: &str, series: &str) -> Option<f64> {
