@@ -108,6 +108,24 @@ pub(super) fn receive(source: &mut Live, wanted: usize) -> Vec<Kept> {
     kept
 }
 
+/// Sends frames, not too many at once; what is received is each of them once, whole and in order.
+pub(super) fn pass(sender: &Sender, source: &mut Live, frames: &[Vec<u8>]) -> Vec<Kept> {
+    let mut got = Vec::new();
+    for part in frames.chunks(500) {
+        for frame in part {
+            sender.send(frame);
+        }
+        got.extend(receive(source, part.len()));
+    }
+    assert_eq!(got.len(), frames.len());
+    for (place, (got, sent)) in got.iter().zip(frames).enumerate() {
+        assert_eq!(&got.data, sent, "frame {place}");
+        assert_eq!(got.number, place as u64 + 1);
+    }
+    assert!(got.is_sorted_by_key(|kept| kept.at), "times go forward");
+    got
+}
+
 /// What is there within `patience`.
 pub(super) fn take(source: &mut Live, patience: Duration) -> Vec<Kept> {
     let mut kept = Vec::new();

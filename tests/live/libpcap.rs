@@ -6,8 +6,8 @@ use vendorwatch::capture::live::{Backend, Lacking, Options, open_live};
 use vendorwatch::capture::{CaptureError, Source};
 use vendorwatch::frame::SourceId;
 
-use super::lab::{Lab, Sender, open, receive, take};
-use crate::support::wire;
+use super::lab::{Lab, Sender, open, pass, receive, take};
+use super::packets::{self, End, SERVER};
 
 fn options() -> Options {
     Options {
@@ -21,9 +21,8 @@ fn options() -> Options {
 /// A UDP packet from client `n` to a port, in Ethernet.
 fn udp(n: u16, port: u16) -> Vec<u8> {
     let [high, low] = n.to_be_bytes();
-    let packet = wire::udp(40_000, port, &vec![7; usize::from(n) % 1_400]);
-    let ip = wire::ip([192, 0, high, low].into(), [198, 51, 100, 7].into(), 17, &packet);
-    wire::ethernet(0x0800, &ip)
+    let payload = vec![7; usize::from(n) % 1_400];
+    packets::udp(End([192, 0, high, low], 40_000), End(SERVER.0, port), &payload)
 }
 
 #[test]
@@ -39,19 +38,7 @@ fn every_frame_arrives_once_and_in_order() {
     // A tag that the kernel took out of the octets is put back.
     let untagged = &sent[0];
     sent[1] = [&untagged[..12], &[0x81, 0, 0, 42], &untagged[12..]].concat();
-    let mut got = Vec::new();
-    for part in sent.chunks(500) {
-        for frame in part {
-            sender.send(frame);
-        }
-        got.extend(receive(source, part.len()));
-    }
-    assert_eq!(got.len(), sent.len());
-    for (place, (got, sent)) in got.iter().zip(&sent).enumerate() {
-        assert_eq!(&got.data, sent, "frame {place}");
-        assert_eq!(got.number, place as u64 + 1);
-    }
-    assert!(got.is_sorted_by_key(|kept| kept.at), "times go forward");
+    let got = pass(&sender, source, &sent);
     assert!(got.iter().any(|kept| kept.at % 1_000 != 0), "times are in nanoseconds");
     let counters = source.counters();
     assert_eq!(counters.packets, sent.len() as u64);

@@ -2,11 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use etherparse::PacketBuilder;
 use vendorwatch::capture::Source;
 use vendorwatch::capture::live::Options;
 
-use super::lab::{Lab, Sender, ip, open, receive, take};
+use super::lab::{Lab, Sender, ip, open, pass, receive, take};
+use super::packets::{self, End, SERVER, tagged};
 
 const SMALL: u64 = 4 << 20;
 
@@ -22,24 +22,8 @@ fn options() -> Options {
 /// A UDP packet of client `n` whose payload is `length` octets.
 fn udp(n: u16, length: usize) -> Vec<u8> {
     let [high, low] = n.to_be_bytes();
-    let packet = PacketBuilder::ethernet2([2, 0, 0, 0, 0, 1], [2, 0, 0, 0, 0, 2])
-        .ipv4([192, 0, high, low], [198, 51, 100, 7], 64)
-        .udp(20_000 + n % 1_000, 9_999);
     let payload: Vec<u8> = (0..length).map(|i| u8::try_from(i % 251).unwrap()).collect();
-    let mut frame = Vec::new();
-    packet.write(&mut frame, &payload).unwrap();
-    frame
-}
-
-/// The same frame with 802.1Q tags, the outermost first.
-fn tagged(frame: &[u8], tags: &[(u16, u16)]) -> Vec<u8> {
-    let mut out = frame[..12].to_vec();
-    for (tpid, tci) in tags {
-        out.extend(tpid.to_be_bytes());
-        out.extend(tci.to_be_bytes());
-    }
-    out.extend(&frame[12..]);
-    out
+    packets::udp(End([192, 0, high, low], 20_000 + n % 1_000), End(SERVER.0, 9_999), &payload)
 }
 
 #[test]
@@ -52,21 +36,9 @@ fn every_frame_arrives_once_whole_and_in_order() {
     let sender = Sender::on("wire");
 
     let sent: Vec<_> = (0..5_000_u16).map(|n| udp(n, usize::from(n) % 1_400)).collect();
-    let mut got = Vec::new();
-    for part in sent.chunks(500) {
-        for frame in part {
-            sender.send(frame);
-        }
-        got.extend(receive(source, part.len()));
+    for (got, sent) in pass(&sender, source, &sent).iter().zip(&sent) {
+        assert_eq!((got.wire_len as usize, got.vlan), (sent.len(), None));
     }
-    assert_eq!(got.len(), sent.len());
-    for (place, (got, sent)) in got.iter().zip(&sent).enumerate() {
-        assert_eq!(&got.data, sent, "frame {place}");
-        assert_eq!(got.wire_len as usize, sent.len());
-        assert_eq!(got.number, place as u64 + 1);
-        assert_eq!(got.vlan, None);
-    }
-    assert!(got.is_sorted_by_key(|kept| kept.at), "times go forward");
     let counters = source.counters();
     assert_eq!(counters.packets, sent.len() as u64);
     assert_eq!(counters.bytes, sent.iter().map(|frame| frame.len() as u64).sum::<u64>());
