@@ -12,9 +12,8 @@ use super::dns::COPY;
 use super::emitter::Emitter;
 use super::handshake::{self, Handshake, Told};
 use super::recent::Recent;
-use super::volume::Volumes;
+use super::volume::{self, Volumes};
 use crate::decode::{Packet, Seen};
-use crate::detect::Origin;
 use crate::flow::{Removed, Slot, Table};
 use crate::inspect::dtls::{Fragment, Sender, fragments};
 use crate::inspect::tls::{ClientHello, Dialect};
@@ -340,13 +339,12 @@ fn end(
 ) {
     let protocol = HandshakeProtocol::Dtls;
     to.emitter.ledger.handshake(protocol, outcome);
-    let Seen { at, source, number, .. } = seen;
     let handshake = Handshake {
         protocol,
         outcome,
         signal: Signal::DtlsSni,
         told,
-        origin: Origin { at, source, number },
+        origin: volume::origin(&seen),
         seen,
         path,
         identity,

@@ -1,12 +1,13 @@
 //! Google's versions before Q050, whose first packets are in clear.
 
 use super::hello::{Kind, Step, progress};
-use super::{Flight, Flights, To, origin};
+use super::{Flight, Flights, To};
 use crate::decode::Packet;
 use crate::inspect::Reassembly;
 use crate::inspect::quic::packet::ConnectionId;
 use crate::inspect::quic::{Invariant, google};
 use crate::pipeline::handshake::Handshake;
+use crate::pipeline::volume::origin;
 use crate::visibility::HandshakeOutcome;
 
 impl Flights {
@@ -98,7 +99,7 @@ impl Flights {
         if step == Step::More {
             self.keep(flight, to);
         } else {
-            self.conclude(flight, step, origin(packet), now, to);
+            self.conclude(flight, step, origin(&packet.seen), now, to);
         }
         true
     }

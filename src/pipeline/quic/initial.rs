@@ -2,12 +2,13 @@
 
 use super::hello::{Kind, Step, feed};
 use super::unread::{Prior, from_well_known_port};
-use super::{Flight, Flights, Place, To, dcid_tag, origin};
+use super::{Flight, Flights, Place, To, dcid_tag};
 use crate::decode::Packet;
 use crate::flow::Slot;
 use crate::inspect::quic::packet::ConnectionId;
 use crate::inspect::quic::{CryptoFrames, Initial, LongPacket, Packets};
 use crate::pipeline::handshake::Handshake;
+use crate::pipeline::volume::origin;
 use crate::visibility::HandshakeOutcome;
 
 /// An Initial, the packet it came in, and where the flow of that is kept.
@@ -152,7 +153,7 @@ impl Flights {
         if step == Step::More {
             self.keep(flight, to);
         } else {
-            self.conclude(flight, step, origin(packet), self.now, to);
+            self.conclude(flight, step, origin(&packet.seen), self.now, to);
         }
     }
 

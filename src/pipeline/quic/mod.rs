@@ -26,6 +26,7 @@ use core::time::Duration;
 use std::collections::HashMap;
 
 use super::handshake::Handshake;
+use super::volume::origin;
 use crate::decode::{Packet, Seen};
 use crate::detect::Origin;
 use crate::flow::{FlowHasher, Removed, Slot, Table};
@@ -273,7 +274,7 @@ impl Flights {
         let tag = self.begun_tag(&flight.begun);
         self.by_dcid.remove(&tag);
         let moved = packet.path != flight.begun.path;
-        self.conclude(flight, step, origin(packet), self.now, to);
+        self.conclude(flight, step, origin(&packet.seen), self.now, to);
         if moved && let Some(entry) = self.settled.find(tag, self.now) {
             let entry = *entry;
             self.follow(entry, &self.place(packet));
@@ -322,9 +323,8 @@ impl Flights {
             (HandshakeOutcome::Timeout, _) if flight.stream.has_hole() => HandshakeOutcome::Gap,
             (why, _) => why,
         };
-        let Seen { source, number, .. } = flight.begun.seen;
         let at = at.unwrap_or_else(|| flight.begun.seen.at.plus(Self::LIFETIME));
-        let origin = Origin { at, source, number };
+        let origin = Origin { at, ..origin(&flight.begun.seen) };
         self.conclude(flight, Step::Broken(outcome), origin, at, to);
     }
 
@@ -428,11 +428,6 @@ struct Place {
 /// What a connection is found by whatever its addresses.
 fn dcid_tag(hasher: &FlowHasher, tenant: TenantId, dcid: &[u8]) -> u64 {
     hasher.octets(DCID_DOMAIN | u64::from(tenant.0), dcid)
-}
-
-fn origin(packet: &Packet<'_>) -> Origin {
-    let Seen { at, source, number, .. } = packet.seen;
-    Origin { at, source, number }
 }
 
 /// What hashes of connection IDs begin with; the low bits are the tenant's.

@@ -3,7 +3,7 @@
 use super::hello::{Kind, report};
 use super::initial::Arrival;
 use super::settled::Entry;
-use super::{Begun, Flight, Flights, Place, To, origin};
+use super::{Begun, Flight, Flights, Place, To};
 use crate::decode::Packet;
 use crate::flow::Slot;
 use crate::inspect::Reassembly;
@@ -11,6 +11,7 @@ use crate::inspect::quic::packet::ConnectionId;
 use crate::inspect::quic::{Invariant, LongPacket, Packets, Version};
 use crate::net::Path;
 use crate::pipeline::handshake::{Handshake, Told};
+use crate::pipeline::volume::origin;
 use crate::visibility::{HandshakeOutcome, Ledger};
 
 /// A flow of which nothing was opened yet.
@@ -88,7 +89,7 @@ impl Flights {
     ) {
         to.ledger.handshake_begun(begun.kind.protocol());
         self.settle(begun, Entry::default(), self.now);
-        report(begun, (outcome, Told::Nothing), origin(packet), to);
+        report(begun, (outcome, Told::Nothing), origin(&packet.seen), to);
     }
 
     /// The first packet that opens of a flow that waited for one. The handshake that began with
