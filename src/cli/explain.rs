@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use serde::Serialize;
 
 use super::Failure;
-use super::signatures::SourceArgs;
+use super::signatures::{Format, SourceArgs};
 use crate::name;
 use crate::net::Addr;
 use crate::signature::{Evidence, Excluded, Indicator, Listing, Set, Verdict};
@@ -21,13 +21,6 @@ pub(super) struct Args {
     format: Format,
     #[command(flatten)]
     sources: SourceArgs,
-}
-
-#[derive(Clone, Copy, Debug, Eq, PartialEq, clap::ValueEnum)]
-enum Format {
-    Table,
-    Tsv,
-    Json,
 }
 
 pub(super) fn run(args: &Args) -> Result<(), Failure> {

@@ -7,7 +7,7 @@ use comfy_table::{CellAlignment, Table, presets};
 use serde::Serialize;
 
 use super::super::Failure;
-use super::SourceArgs;
+use super::{Format, SourceArgs};
 use crate::signature::{Indicator, Purpose, Set, Strength, summary};
 
 #[derive(Debug, clap::Args)]
@@ -28,13 +28,6 @@ pub(super) struct Args {
     format: Format,
     #[command(flatten)]
     sources: SourceArgs,
-}
-
-#[derive(Clone, Copy, Debug, Eq, PartialEq, clap::ValueEnum)]
-enum Format {
-    Table,
-    Tsv,
-    Json,
 }
 
 pub(super) fn run(args: &Args) -> Result<(), Failure> {

@@ -51,6 +51,14 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     }
 }
 
+/// How indicators are printed.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, clap::ValueEnum)]
+pub(super) enum Format {
+    Table,
+    Tsv,
+    Json,
+}
+
 /// Where the signatures come from: what the daemon with the same configuration would use.
 #[derive(Debug, clap::Args)]
 pub(super) struct SourceArgs {
