@@ -2,8 +2,8 @@
 //! them again.
 
 use std::fs;
-use std::process::Command;
 
+use crate::support::process::{program, said};
 use crate::support::repository;
 
 /// What prints the file, and where it lies.
@@ -17,16 +17,12 @@ const GENERATED: &[(&[&str], &str)] = &[
 #[test]
 fn generated_files_are_fresh() {
     for (args, path) in GENERATED {
-        let output = Command::new(env!("CARGO_BIN_EXE_vendorwatch")).args(*args).output().unwrap();
-        assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+        let said = said(program().args(*args));
         let file = repository(path);
         if std::env::var_os("VENDORWATCH_BLESS").is_some() {
-            fs::write(&file, &output.stdout).unwrap();
+            fs::write(&file, &said).unwrap();
         }
-        let held = fs::read(&file).unwrap_or_default();
-        assert!(
-            held == output.stdout,
-            "{path} is stale: `make generate`, then read the difference"
-        );
+        let held = fs::read_to_string(&file).unwrap_or_default();
+        assert!(held == said, "{path} is stale: `make generate`, then read the difference");
     }
 }

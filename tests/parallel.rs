@@ -2,19 +2,12 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::Command;
 
+use crate::support::process::{program, said};
 use crate::support::repository;
 
 fn read(words: &[&str], workers: &str, captures: &Path) -> String {
-    let output = Command::new(env!("CARGO_BIN_EXE_vendorwatch"))
-        .args(["read", "--workers", workers])
-        .args(words)
-        .arg(captures)
-        .output()
-        .unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).unwrap()
+    said(program().args(["read", "--workers", workers]).args(words).arg(captures))
 }
 
 fn assert_workers_agree(captures: &Path) {

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use lab::{Lab, wait_for};
-use sensor::{Prometheus, Sensor, read};
+use sensor::{Prometheus, Sensor, inventory, read};
 
 use crate::support::{own_captures, repository, shared};
 
@@ -155,21 +155,6 @@ fn a_new_vendor_is_alerted_once_and_not_again_after_a_crash() {
     for (alert, since) in fired {
         assert_eq!(alerts.get(&alert), Some(&since), "{alert} fires on, and did not fire anew");
     }
-}
-
-/// What `vendorwatch inventory` shows while the daemon runs.
-fn inventory(lab: &Lab) -> Vec<serde_json::Value> {
-    let output = Command::new(env!("CARGO_BIN_EXE_vendorwatch"))
-        .args(["inventory", "--format", "json", "--inventory"])
-        .arg(lab.path("inventory.db"))
-        .output()
-        .unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout)
-        .unwrap()
-        .lines()
-        .map(|line| serde_json::from_str(line).unwrap())
-        .collect()
 }
 
 #[test]

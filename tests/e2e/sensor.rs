@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
-use std::process::ExitStatus;
+use std::process::{Command, ExitStatus};
 
 use serde_json::Value;
 
 use super::lab::{Lab, Process, wait_for};
+use crate::support::process::{program, said};
 use crate::support::repository;
 
 /// A running `vendorwatch run`.
@@ -158,17 +159,18 @@ impl<'a> Prometheus<'a> {
 
 /// What `vendorwatch read --format json` says of captures: one object a line.
 pub(super) fn read(captures: &[&Path]) -> Vec<Value> {
-    let output = std::process::Command::new(env!("CARGO_BIN_EXE_vendorwatch"))
-        .args(["read", "--format", "json"])
-        .args(captures)
-        .output()
-        .unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout)
-        .unwrap()
-        .lines()
-        .map(|line| serde_json::from_str(line).unwrap())
-        .collect()
+    objects(program().args(["read", "--format", "json"]).args(captures))
+}
+
+/// What `vendorwatch inventory` shows while the daemon runs.
+pub(super) fn inventory(lab: &Lab) -> Vec<Value> {
+    let path = lab.path("inventory.db");
+    objects(program().args(["inventory", "--format", "json", "--inventory"]).arg(path))
+}
+
+/// The lines that a command prints.
+fn objects(command: &mut Command) -> Vec<Value> {
+    said(command).lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
 /// Percent-encodes everything but letters and digits.

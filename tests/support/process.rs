@@ -2,6 +2,19 @@
 
 use std::process::{Child, Command};
 
+/// The built program.
+pub(crate) fn program() -> Command {
+    Command::new(env!("CARGO_BIN_EXE_vendorwatch"))
+}
+
+/// What a command prints that must succeed.
+pub(crate) fn said(command: &mut Command) -> String {
+    let output = command.output().unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{command:?}: {stderr}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
 /// A process that is killed with its value.
 #[derive(Debug)]
 pub(crate) struct Running(pub(crate) Child);
