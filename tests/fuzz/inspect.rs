@@ -1,9 +1,9 @@
 //! Seeds made from the standards: hellos over QUIC, DTLS and TCP, and streams.
 
 use rcgen::{CertificateParams, KeyPair, PKCS_ED25519, SanType};
-use vendorwatch::inspect::quic::{Salt, Schedules};
 
 use super::{Seed, named};
+use crate::support::handshake::{crypto, dtls, initial, message, records, vector16};
 
 /// Every entry with its seeds.
 pub(super) fn all() -> Vec<(&'static str, Vec<Seed>)> {
@@ -32,10 +32,10 @@ pub(super) fn all() -> Vec<(&'static str, Vec<Seed>)> {
         (
             "dtls",
             named(vec![
-                ("whole", dtls(&hello[4..], 0, hello.len() - 4)),
+                ("whole", dtls(&hello[4..], 0, 0, hello.len() - 4)),
                 (
                     "fragments",
-                    [dtls(&hello[4..], 150, hello.len() - 154), dtls(&hello[4..], 0, 150)].concat(),
+                    [dtls(&hello[4..], 0, 150, hello.len() - 4), dtls(&hello[4..], 0, 0, 150)].concat(),
                 ),
             ]),
         ),
@@ -89,86 +89,25 @@ pub(super) fn all() -> Vec<(&'static str, Vec<Seed>)> {
             named(vec![
                 ("quic", frame(&datagram)),
                 ("quic-server-and-again", [frame(&datagram), frame(&datagram), frame(&long)].concat()),
-                ("dtls", frame(&dtls(&hello[4..], 0, hello.len() - 4))),
+                ("dtls", frame(&dtls(&hello[4..], 0, 0, hello.len() - 4))),
             ]),
         ),
     ]
 }
 
-pub(super) fn vector16(out: &mut Vec<u8>, octets: &[u8]) {
-    out.extend(u16::try_from(octets.len()).unwrap().to_be_bytes());
-    out.extend(octets);
-}
-
-pub(super) fn u24(n: usize) -> Vec<u8> {
-    u32::try_from(n).unwrap().to_be_bytes()[1..].to_vec()
-}
-
 /// A ClientHello message (RFC 8446 §4.1.2) with padding (RFC 7685) before the name.
 pub(super) fn client_hello(name: &[u8], padding: usize) -> Vec<u8> {
-    let mut entry = vec![0];
-    vector16(&mut entry, name);
-    let mut list = Vec::new();
-    vector16(&mut list, &entry);
+    let entry = [&[0][..], &vector16(name)].concat();
     let mut extensions = vec![0, 21];
-    vector16(&mut extensions, &vec![0; padding]);
+    extensions.extend(vector16(&vec![0; padding]));
     extensions.extend([0, 0]);
-    vector16(&mut extensions, &list);
+    extensions.extend(vector16(&vector16(&entry)));
     let mut body = vec![3, 3];
     body.extend([7; 32]);
     // Read as DTLS too: an empty session id, and for it an empty cookie.
     body.extend([0, 0, 2, 0x13, 0x01, 1, 0]);
-    vector16(&mut body, &extensions);
-    [vec![1], u24(body.len()), body].concat()
-}
-
-/// TLS records (RFC 8446 §5.1) of at most `size` octets.
-pub(super) fn records(message: &[u8], size: usize) -> Vec<u8> {
-    let mut out = Vec::new();
-    for fragment in message.chunks(size) {
-        out.extend([22, 3, 1]);
-        vector16(&mut out, fragment);
-    }
-    out
-}
-
-/// A DTLS record (RFC 6347 §4.1) with one fragment of a ClientHello.
-fn dtls(body: &[u8], offset: usize, len: usize) -> Vec<u8> {
-    let mut fragment = [vec![1], u24(body.len()), vec![0, 0], u24(offset), u24(len)].concat();
-    fragment.extend(&body[offset..offset + len]);
-    let mut out = vec![22, 0xfe, 0xfd, 0, 0, 0, 0, 0, 0, 0, 0];
-    vector16(&mut out, &fragment);
-    out
-}
-
-/// A CRYPTO frame (RFC 9000 §19.6).
-fn crypto(offset: u16, data: &[u8]) -> Vec<u8> {
-    let mut out = vec![6];
-    out.extend((offset | 0x4000).to_be_bytes());
-    out.extend((u16::try_from(data.len()).unwrap() | 0x4000).to_be_bytes());
-    out.extend(data);
-    out
-}
-
-/// A client's Initial packet (RFC 9000 §17.2.2).
-pub(crate) fn initial(version: u32, number: u8, frames: &[u8]) -> Vec<u8> {
-    initial_to(*b"\x83\x94\xc8\xf0\x3e\x51\x57\x08", version, number, frames)
-}
-
-/// The same with this Destination Connection ID.
-pub(crate) fn initial_to(dcid: [u8; 8], version: u32, number: u8, frames: &[u8]) -> Vec<u8> {
-    let (first, salt) = match version {
-        0x6b33_43cf => (0xd0, Salt::V2),
-        0xff00_001d => (0xc0, Salt::Draft29),
-        _ => (0xc0, Salt::V1),
-    };
-    let mut header = vec![first];
-    header.extend(version.to_be_bytes());
-    header.push(8);
-    header.extend(dcid);
-    header.extend([0, 0]);
-    header.extend((u16::try_from(frames.len() + 17).unwrap() | 0x4000).to_be_bytes());
-    Schedules::default().client(salt, &dcid).seal(&header, &[number], frames)
+    body.extend(vector16(&extensions));
+    message(1, &body)
 }
 
 /// A certificate with two names. Its key is made from the same octets every time, and Ed25519

@@ -15,7 +15,6 @@ use std::path::{Path, PathBuf};
 
 use vendorwatch::{capture, decode, flow, pipeline, signature};
 
-pub(crate) use self::inspect::{initial, initial_to};
 use crate::support::repository;
 
 type Entry = fn(&[u8]);

@@ -2,8 +2,9 @@
 
 use vendorwatch::inspect::fuzzing::TARGETS;
 
-use super::inspect::{certificate, client_hello, records, u24, vector16};
+use super::inspect::{certificate, client_hello};
 use super::{Seed, named};
+use crate::support::handshake::{message, records, u24, vector16};
 use crate::support::talk::dns;
 
 /// Every entry with its seeds.
@@ -145,12 +146,11 @@ fn hellos() -> Vec<(&'static str, Vec<u8>)> {
 }
 
 fn server_flight() -> Vec<(&'static str, Vec<u8>)> {
-    let message = |kind: u8, body: &[u8]| [&[kind][..], &u24(body.len()), body].concat();
     let hello = |extensions: &[u8]| {
         let mut body = vec![3, 3];
         body.extend([1; 32]);
         body.extend([0, 0xc0, 0x2f, 0]);
-        vector16(&mut body, extensions);
+        body.extend(vector16(extensions));
         message(2, &body)
     };
     let der = certificate();
@@ -186,8 +186,7 @@ fn messages() -> Vec<(&'static str, Vec<u8>)> {
 }
 
 fn dns_stream() -> Vec<(&'static str, Vec<u8>)> {
-    let mut two = Vec::new();
-    vector16(&mut two, &dns(1, false, "a.example", &[]));
-    vector16(&mut two, &dns(2, false, "b.example", &[]));
+    let message = |id, name| vector16(&dns(id, false, name, &[]));
+    let two = [message(1, "a.example"), message(2, "b.example")].concat();
     vec![("two", two.clone()), ("empty-and-cut", [&[0, 0], &two[..40]].concat())]
 }

@@ -4,7 +4,8 @@ use proptest::prelude::*;
 use vendorwatch::pipeline::{Budgets, Settings, quic};
 use vendorwatch::visibility::TableName;
 
-use crate::support::talk::{Ends, SYN, Tap, client_hello, dns, server_hello};
+use crate::support::handshake::{crypto, dtls, initial_to};
+use crate::support::talk::{Ends, SYN, Tap, client_hello, client_hello_message, dns, server_hello};
 
 /// Beginnings of what the pipeline knows, whole, cut and damaged.
 fn payloads() -> impl Strategy<Value = Vec<u8>> {
@@ -171,19 +172,19 @@ fn a_flood_of_every_kind_stays_in_its_budgets() {
         fragments: budget,
     };
     let mut tap = Tap::new(Settings { budgets, ..Settings::default() });
-    let hello = client_hello(Some("www.example.com"), 5, 2_000, 1 << 14)[5..].to_vec();
+    let hello = client_hello_message(Some("www.example.com"), 5, 2_000);
     for n in 0..4_000u16 {
         let ends = |port| Ends::v4(10_000 + n, port);
         tap.frame(&ends(80).tcp(1, 0, SYN, b"GET / HTTP/1.1\r\nCookie: "));
         tap.frame(&ends(80).tcp(999, 0, 16, &[b'c'; 900]));
         tap.frame(&ends(53).tcp(1, 0, SYN, &[0, 200, 0, 1, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0]));
-        tap.frame(&ends(4_433).udp(&crate::laws::travel::dtls(&hello, 0, 0, 900)));
-        let mut crypto = vec![6, 0x40, 0, 0x44, 0];
-        crypto.extend(&hello[..0x400]);
-        tap.frame(&ends(443).udp(&initial_of(n, &crypto)));
+        tap.frame(&ends(4_433).udp(&dtls(&hello, 0, 0, 900)));
+        let [high, low] = n.to_be_bytes();
+        let first = initial_to([1, 2, 3, 4, 5, 6, high, low], 1, 0, &crypto(0, &hello[..0x400]));
+        tap.frame(&ends(443).udp(&first));
         let mut fragment = ends(9).udp(&[7; 800]);
         // More Fragments, and an identification of its own (RFC 791 §3.1).
-        fragment[18..22].copy_from_slice(&[n.to_be_bytes()[0], n.to_be_bytes()[1], 0x20, 0]);
+        fragment[18..22].copy_from_slice(&[high, low, 0x20, 0]);
         tap.frame(&fragment);
         if n % 100 == 0 {
             tap.assert_conserved();
@@ -203,10 +204,4 @@ fn a_flood_of_every_kind_stays_in_its_budgets() {
     }
     tap.finish();
     tap.assert_conserved();
-}
-
-/// An Initial of a connection of its own.
-fn initial_of(connection: u16, frames: &[u8]) -> Vec<u8> {
-    let dcid = [1, 2, 3, 4, 5, 6, connection.to_be_bytes()[0], connection.to_be_bytes()[1]];
-    crate::fuzz::initial_to(dcid, 1, 0, frames)
 }

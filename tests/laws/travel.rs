@@ -10,8 +10,8 @@ use vendorwatch::pipeline::Settings;
 
 use super::deliveries;
 use crate::decode;
-use crate::fuzz::initial;
-use crate::support::talk::{ACK, Ends, SYN, Tap, client_hello, dns};
+use crate::support::handshake::{crypto, dtls, initial, vector16};
+use crate::support::talk::{ACK, Ends, SYN, Tap, client_hello, client_hello_message, dns};
 use crate::support::wire::{self, Wire};
 
 const NAME: &str = "update.example.com";
@@ -35,7 +35,7 @@ fn talks() -> impl Strategy<Value = Sent> {
     // With the key share of X25519MLKEM768 (1,216 octets) a hello has some 1,800.
     let hello = (0_usize..2_200, prop_oneof![Just(1_usize << 14), 30_usize..900]);
     let versions = prop_oneof![Just(1_u32), Just(0x6b33_43cf), Just(0xff00_001d)];
-    let message = |filler| client_hello(Some(NAME), 7, filler, 1 << 14)[5..].to_vec();
+    let message = |filler| client_hello_message(Some(NAME), 7, filler);
     prop_oneof![
         hello.prop_map(|(filler, record)| (Talk::Tls, client_hello(Some(NAME), 7, filler, record))),
         (0_usize..3_000).prop_map(|filler| (Talk::Http, requests(filler))),
@@ -63,13 +63,7 @@ fn requests(filler: usize) -> Vec<u8> {
 fn questions(extra: usize) -> Vec<u8> {
     let names =
         core::iter::once(NAME.to_owned()).chain((0..extra).map(|n| format!("host{n}.example")));
-    (1..)
-        .zip(names)
-        .flat_map(|(id, name)| {
-            let message = dns(id, false, &name, &[]);
-            [&u16::try_from(message.len()).unwrap().to_be_bytes()[..], &message].concat()
-        })
-        .collect()
+    (1..).zip(names).flat_map(|(id, name)| vector16(&dns(id, false, &name, &[]))).collect()
 }
 
 /// The body of a ClientHello message with an empty cookie behind its empty session id (RFC 6347
@@ -126,11 +120,8 @@ fn packets((talk, octets, pieces): &Sent, v6: bool) -> Vec<Vec<u8>> {
         Talk::Quic(version) => (0..)
             .zip(parts)
             .map(|(number, (from, to))| {
-                let mut crypto = vec![6];
-                crypto.extend((u16::try_from(from).unwrap() | 0x4000).to_be_bytes());
-                crypto.extend((u16::try_from(to - from).unwrap() | 0x4000).to_be_bytes());
-                crypto.extend(&octets[from..to]);
-                ip(ends(443).udp(&initial(*version, number, &crypto)))
+                let frame = crypto(from, &octets[from..to]);
+                ip(ends(443).udp(&initial(*version, number, &frame)))
             })
             .collect(),
         Talk::Dtls => (0..)
@@ -138,16 +129,6 @@ fn packets((talk, octets, pieces): &Sent, v6: bool) -> Vec<Vec<u8>> {
             .map(|(number, (from, to))| ip(ends(4_433).udp(&dtls(octets, number, from, to))))
             .collect(),
     }
-}
-
-/// A record with a fragment of a ClientHello (RFC 6347 §4.1, §4.2.2).
-pub(super) fn dtls(body: &[u8], number: u8, from: usize, to: usize) -> Vec<u8> {
-    let u24 = |n: usize| u32::try_from(n).unwrap().to_be_bytes()[1..].to_vec();
-    let fragment =
-        [vec![1], u24(body.len()), vec![0, 0], u24(from), u24(to - from), body[from..to].to_vec()];
-    let fragment = fragment.concat();
-    let len = u16::try_from(fragment.len()).unwrap().to_be_bytes();
-    [&[22, 0xfe, 0xfd, 0, 0, 0, 0, 0, 0, 0, number], &len[..], &fragment].concat()
 }
 
 /// How packets are carried: in these tunnels, the innermost first, and in fragments that begin at

@@ -1,6 +1,7 @@
 //! What several test modules share.
 
 pub(crate) mod counting;
+pub(crate) mod handshake;
 pub(crate) mod process;
 pub(crate) mod talk;
 pub(crate) mod wire;

@@ -11,6 +11,7 @@ use vendorwatch::signature::Set;
 use vendorwatch::time::Timestamp;
 use vendorwatch::visibility::{Counter, DnsTransport, HandshakeProtocol, Ledger};
 
+use super::handshake::{message, records, vector16};
 use super::wire;
 
 pub(crate) const FIN: u8 = 0x01;
@@ -106,21 +107,8 @@ pub(crate) fn server_hello(random: u8) -> Vec<u8> {
     records(&message(2, &body), 1 << 14)
 }
 
-fn message(kind: u8, body: &[u8]) -> Vec<u8> {
-    let len = u32::try_from(body.len()).unwrap().to_be_bytes();
-    [&[kind, len[1], len[2], len[3]], body].concat()
-}
-
-fn records(message: &[u8], record: usize) -> Vec<u8> {
-    message.chunks(record).flat_map(|part| [&[22, 3, 1][..], &vector16(part)].concat()).collect()
-}
-
 fn extension(kind: u16, data: &[u8]) -> Vec<u8> {
     [&kind.to_be_bytes()[..], &vector16(data)].concat()
-}
-
-fn vector16(octets: &[u8]) -> Vec<u8> {
-    [&u16::try_from(octets.len()).unwrap().to_be_bytes()[..], octets].concat()
 }
 
 /// A DNS message with one question, and as many answers as given: (type, data). Their owner is

@@ -167,7 +167,7 @@ pub(crate) fn schedule() -> Box<dyn Body> {
 
 pub(crate) fn open() -> Box<dyn Body> {
     let schedules = Schedules::default();
-    let octets = initials::initial(&schedules, DCID, 1, 0, &initials::hello(1_000));
+    let octets = initials::initial(DCID, 1, 0, &initials::hello(1_000));
     let (keys, mut scratch) = (schedules.client(Salt::V1, &DCID), Vec::new());
     Box::new(move || {
         for _ in 0..MESSAGES {
@@ -198,15 +198,15 @@ struct Connection {
 impl Connection {
     const SERVERS: usize = 3;
 
-    fn new(schedules: &Schedules, n: u16) -> Self {
+    fn new(n: u16) -> Self {
         let (one, two) = (initials::hello(1_000), initials::hello(1_800));
         let mut dcid = DCID;
         dcid[..2].copy_from_slice(&n.to_be_bytes());
-        let seal = |number, at, piece: &[u8]| initials::initial(schedules, dcid, number, at, piece);
+        let seal = |number, at, piece: &[u8]| initials::initial(dcid, number, at, piece);
         let mut next = seal(3, 0, b"");
         // The server's choice of an ID; the keys are those of the first.
         next[6..14].copy_from_slice(b"serverid");
-        let mut server = initials::initial(schedules, *b"clientid", 0, 0, b"");
+        let mut server = initials::initial(*b"clientid", 0, 0, b"");
         server[5] = 0;
         server.drain(6..14);
         server[6] = 8;
@@ -227,10 +227,9 @@ impl Connection {
 
 impl Quic {
     fn make(before: &'static [usize], measured: &'static [usize]) -> Box<dyn Body> {
-        let schedules = Schedules::default();
         let limits = Limits { derivations_per_second: u32::MAX, ..Limits::default() };
         Box::new(Self {
-            connections: PORTS.map(|n| Connection::new(&schedules, n)).collect(),
+            connections: PORTS.map(Connection::new).collect(),
             flights: Flights::new(FlowHasher::new(1), &limits),
             ledger: Ledger::default(),
             at: Timestamp::from_parts(1_700_000_000, 0),

@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use vendorwatch::detect::{Correlator, Limits, Record};
 use vendorwatch::frame::{Frame, LinkType, SourceId};
-use vendorwatch::inspect::quic::Schedules;
 use vendorwatch::pipeline::{Pipeline, Sink};
 use vendorwatch::signature::{Set, embedded};
 use vendorwatch::time::Timestamp;
@@ -77,13 +76,13 @@ fn round(n: u16) -> Vec<Vec<u8>> {
         sequence += u32::try_from(part.len()).unwrap_or(0);
     }
     frames.push(tls.reversed().tcp(8, sequence, ACK, &server_hello(random)));
-    let (quic, schedules) = (Ends::v4(40_000 + n, 443), Schedules::default());
+    let quic = Ends::v4(40_000 + n, 443);
     let dcid = [random, 0x94, 0xc8, 0xf0, 0x3e, 0x51, 0x57, 0x08];
     let hello = initials::hello(1_800);
     for (number, (at, piece)) in [(0, &hello[..900]), (900, &hello[900..])].into_iter().enumerate()
     {
         let number = u8::try_from(number).unwrap_or(0);
-        frames.push(quic.udp(&initials::initial(&schedules, dcid, number, at, piece)));
+        frames.push(quic.udp(&initials::initial(dcid, number, at, piece)));
     }
     let bulk = [0x17, 3, 3, 5, 0x90].repeat(288);
     for packet in 0..BULK {
