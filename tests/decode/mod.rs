@@ -111,15 +111,7 @@ pub(crate) fn tunnels(most: usize) -> impl Strategy<Value = Vec<Tunnel>> {
 }
 
 fn frame(data: &[u8], link: LinkType) -> Frame<'_> {
-    Frame {
-        data,
-        wire_len: u32::try_from(data.len()).unwrap(),
-        at: Timestamp::from_nanos(5),
-        link,
-        source: SourceId(3),
-        number: 4,
-        vlan: None,
-    }
+    Frame { link, source: SourceId(3), ..wire::captured(data, Timestamp::from_nanos(5), 4) }
 }
 
 fn decoded(data: &[u8]) -> Decoded<'_> {

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use vendorwatch::detect::Record;
-use vendorwatch::frame::{Frame, LinkType, SourceId};
 use vendorwatch::pipeline::{Pipeline, Sink};
 use vendorwatch::signature::Set;
 use vendorwatch::time::Timestamp;
@@ -11,6 +10,7 @@ use vendorwatch::visibility::Ledger;
 
 use crate::support::counting::allocations;
 use crate::support::talk::{ACK, Ends, FIN, SYN, client_hello, dns, server_hello};
+use crate::support::wire::captured;
 
 /// Takes records and drops them.
 struct Nobody;
@@ -35,16 +35,7 @@ impl Run {
         let before = allocations();
         for data in frames {
             self.at = Timestamp::from_nanos(self.at.as_nanos() + 1_000);
-            let frame = Frame {
-                data,
-                wire_len: u32::try_from(data.len()).unwrap(),
-                at: self.at,
-                link: LinkType::ETHERNET,
-                source: SourceId(0),
-                number: 1,
-                vlan: None,
-            };
-            self.pipeline.frame(&frame, &mut Nobody);
+            self.pipeline.frame(&captured(data, self.at, 1), &mut Nobody);
         }
         allocations() - before
     }

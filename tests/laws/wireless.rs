@@ -85,15 +85,8 @@ fn every_packet_of_an_aggregate_is_read_and_its_frame_counted_once() {
     // By a radio; cut short in any place, what is there is read.
     for captured in 0..=frame.len() {
         let mut tap = Tap::new(Settings::default());
-        let radio = Frame {
-            data: &frame[..captured],
-            wire_len: u32::try_from(frame.len()).unwrap(),
-            at: tap.now,
-            link: LinkType::IEEE802_11,
-            source: SourceId(0),
-            number: 1,
-            vlan: None,
-        };
+        let whole = wire::captured(&frame, tap.now, 1);
+        let radio = Frame { data: &frame[..captured], link: LinkType::IEEE802_11, ..whole };
         tap.pipeline.frame(&radio, &mut tap.heard);
         let seen = tap.names();
         assert!(expected.iter().zip(&seen).all(|(expected, seen)| expected == seen));

@@ -4,7 +4,7 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
 use vendorwatch::detect::Record;
-use vendorwatch::frame::{Frame, LinkType, SourceId};
+use vendorwatch::frame::Frame;
 use vendorwatch::inspect::Signal;
 use vendorwatch::pipeline::{Pipeline, Settings, Sighting, Sink};
 use vendorwatch::signature::Set;
@@ -187,15 +187,8 @@ impl Tap {
     pub(crate) fn cut(&mut self, octets: &[u8], captured: usize) {
         self.number += 1;
         self.wait(1);
-        let frame = Frame {
-            data: &octets[..captured.min(octets.len())],
-            wire_len: u32::try_from(octets.len()).unwrap(),
-            at: self.now,
-            link: LinkType::ETHERNET,
-            source: SourceId(0),
-            number: self.number,
-            vlan: None,
-        };
+        let whole = wire::captured(octets, self.now, self.number);
+        let frame = Frame { data: &octets[..captured.min(octets.len())], ..whole };
         self.pipeline.frame(&frame, &mut self.heard);
     }
 

@@ -2,6 +2,9 @@
 
 use core::net::IpAddr;
 
+use vendorwatch::frame::{Frame, LinkType, SourceId};
+use vendorwatch::time::Timestamp;
+
 /// Contents of a tunnel: what it carries decides how it may be carried.
 #[derive(Clone, Debug)]
 pub(crate) enum Wire {
@@ -33,6 +36,20 @@ pub(crate) const SOURCE_MAC: [u8; 6] = [0x02, 0, 0, 0, 0, 0x51];
 
 pub(crate) fn ethernet(kind: u16, contents: &[u8]) -> Vec<u8> {
     [&[0x02, 0, 0, 0, 0, 0xd0][..], &SOURCE_MAC, &kind.to_be_bytes(), contents].concat()
+}
+
+/// An Ethernet frame that was captured whole.
+#[inline]
+pub(crate) fn captured(data: &[u8], at: Timestamp, number: u64) -> Frame<'_> {
+    Frame {
+        data,
+        wire_len: u32::try_from(data.len()).unwrap(),
+        at,
+        link: LinkType::ETHERNET,
+        source: SourceId(0),
+        number,
+        vlan: None,
+    }
 }
 
 /// An IP packet; both addresses are of the same family.

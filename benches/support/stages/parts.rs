@@ -5,7 +5,7 @@ use std::hint::black_box;
 use vendorwatch::decode::fast::Head;
 use vendorwatch::decode::{self, Packet, Seen, Tcp, Tenants};
 use vendorwatch::flow::{Brought, Filter, FlowHasher, Segments};
-use vendorwatch::frame::{Frame, LinkType, SourceId};
+use vendorwatch::frame::Frame;
 use vendorwatch::inspect::dns::Message;
 use vendorwatch::inspect::quic::{LongPacket, Packets, Salt, Schedules};
 use vendorwatch::inspect::tls::{Hello, HelloStep};
@@ -17,6 +17,7 @@ use vendorwatch::visibility::Ledger;
 
 use super::{Body, initials};
 use crate::traffic::talk::{ACK, Ends, client_hello, dns};
+use crate::traffic::wire::captured;
 
 /// Looked at in one run.
 pub(crate) const FRAMES: u64 = 1_000;
@@ -26,15 +27,7 @@ pub(crate) const CONNECTIONS: u64 = 1_000;
 const PORTS: core::ops::Range<u16> = 20_000..21_000;
 
 fn frame(data: &[u8]) -> Frame<'_> {
-    Frame {
-        data,
-        wire_len: u32::try_from(data.len()).unwrap_or(0),
-        at: Timestamp::from_parts(1_700_000_000, 0),
-        link: LinkType::ETHERNET,
-        source: SourceId(0),
-        number: 1,
-        vlan: None,
-    }
+    captured(data, Timestamp::from_parts(1_700_000_000, 0), 1)
 }
 
 /// The middle of downloads, over IPv4 and IPv6.

@@ -4,7 +4,6 @@
 use std::sync::Arc;
 
 use vendorwatch::detect::{Correlator, Limits, Record};
-use vendorwatch::frame::{Frame, LinkType, SourceId};
 use vendorwatch::pipeline::{Pipeline, Sink};
 use vendorwatch::signature::{Set, embedded};
 use vendorwatch::time::Timestamp;
@@ -12,6 +11,7 @@ use vendorwatch::visibility::Ledger;
 
 use super::{Body, initials};
 use crate::traffic::talk::{ACK, Ends, SYN, client_hello, dns, server_hello};
+use crate::traffic::wire::captured;
 
 /// Conversations, each with its downloads.
 const ROUNDS: u16 = 100;
@@ -107,15 +107,7 @@ impl Body for Mixed {
         for data in &self.frames {
             self.number += 1;
             self.at = Timestamp::from_nanos(self.at.as_nanos() + 1_000);
-            let frame = Frame {
-                data,
-                wire_len: u32::try_from(data.len()).unwrap_or(0),
-                at: self.at,
-                link: LinkType::ETHERNET,
-                source: SourceId(0),
-                number: self.number,
-                vlan: None,
-            };
+            let frame = captured(data, self.at, self.number);
             self.pipeline.frame(&frame, &mut self.found);
         }
         assert!(!self.found.0.is_empty(), "there is DNS, TLS and QUIC in it");
