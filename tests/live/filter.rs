@@ -2,7 +2,7 @@
 //! counted, and that nothing is neither.
 
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use vendorwatch::capture::Source;
 use vendorwatch::capture::bpf::SkipReason;
@@ -10,7 +10,7 @@ use vendorwatch::capture::live::{Backend, Lacking, Live, Options, open_live};
 use vendorwatch::frame::SourceId;
 use vendorwatch::net::{Addr, Endpoint, IpProtocol, Path, TenantId, Wish};
 
-use super::lab::{Lab, Sender, ip, open, take};
+use super::lab::{Lab, Sender, ip, open, take, wait_for_free_driver};
 use super::packets::{End, Flag, SERVER, hello, tagged, tcp, tcp6, udp, vxlan};
 
 fn options(backend: Backend) -> Options {
@@ -360,12 +360,9 @@ fn the_driver_is_left_alone_where_the_interface_serves_more() {
     assert_eq!(first.backend, Backend::Xdp);
     refused("another XDP program");
     drop(first);
-    // The link dies with its owner, or with the copy of it that a program of another test has while
-    // it is being started; then the interface is free again.
-    let end = Instant::now() + Duration::from_secs(10);
-    while open(&options(Backend::Xdp)).backend != Backend::Xdp {
-        assert!(Instant::now() < end, "the program is still there");
-    }
+    // The link dies with its owner, so the interface is free again.
+    wait_for_free_driver();
+    assert_eq!(open(&options(Backend::Xdp)).backend, Backend::Xdp);
 }
 
 #[test]

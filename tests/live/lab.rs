@@ -97,9 +97,21 @@ pub(super) fn open(options: &Options) -> Opened {
     open_live("span", SourceId(0), options).unwrap()
 }
 
+/// How long anything may take that is waited for.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Waits until the driver has no program: one goes with its owner, or with the copy of it that a
+/// command of another test holds while it is being started, and filters until then.
+pub(super) fn wait_for_free_driver() {
+    let end = Instant::now() + PATIENCE;
+    while netlink::link("span").unwrap().is_some_and(|link| link.xdp_program.is_some()) {
+        assert!(Instant::now() < end, "the driver still has a program");
+        std::thread::yield_now();
+    }
+}
+
 /// Takes frames from `source` until there are `wanted`, or none came for the whole patience.
 pub(super) fn receive(source: &mut Live, wanted: usize) -> Vec<Kept> {
-    const PATIENCE: Duration = Duration::from_secs(10);
     let mut kept = Vec::new();
     let end = Instant::now() + PATIENCE;
     while kept.len() < wanted && Instant::now() < end {

@@ -18,7 +18,7 @@ use vendorwatch::signature::Set;
 use vendorwatch::time::Timestamp;
 use vendorwatch::visibility::Ledger;
 
-use super::lab::{Kept, Lab, Sender, ip, open, take};
+use super::lab::{Kept, Lab, Sender, ip, open, take, wait_for_free_driver};
 use super::packets;
 use crate::support::talk::{ACK, Ends, SYN, client_hello, dns, server_hello};
 use crate::support::{captures_in, repository, shared, wire};
@@ -97,6 +97,7 @@ fn from_file(path: &PathBuf) -> Option<(Vec<Sent>, Seen)> {
 
 /// The names that a live source sees in the same frames, and what stayed in the kernel.
 fn through(sender: &Sender, backend: Backend, sent: &[Sent]) -> (Seen, Skipped) {
+    wait_for_free_driver();
     let mut opened = open(&Options {
         backend,
         ring_bytes: 16 << 20,
