@@ -34,9 +34,7 @@ impl<'a> CryptoFrames<'a> {
     fn advance(&mut self) -> Result<Option<Crypto<'a>>, Malformed> {
         loop {
             // Most of a first Initial may be PADDING: past it in one step.
-            let rest = self.reader.rest();
-            let padding = rest.iter().position(|&octet| octet != 0).unwrap_or(rest.len());
-            self.reader.take(padding, "PADDING")?;
+            self.reader.take(zeros(self.reader.rest()), "PADDING")?;
             if self.reader.is_empty() {
                 return Ok(None);
             }
@@ -124,6 +122,14 @@ impl<'a> Iterator for CryptoFrames<'a> {
         }
         found.transpose()
     }
+}
+
+/// How many octets from the first on are zero. Looks at many at once.
+fn zeros(octets: &[u8]) -> usize {
+    let chunks = octets.as_chunks::<32>().0;
+    let whole = chunks.iter().take_while(|chunk| **chunk == [0; 32]).count() * 32;
+    let rest = &octets[whole..];
+    whole + rest.iter().position(|&octet| octet != 0).unwrap_or(rest.len())
 }
 
 /// RFC 9000 §19.
