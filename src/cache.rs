@@ -10,16 +10,20 @@ use crate::time::Timestamp;
 /// nothing is linked, moved or allocated, but when the table doubles because something still of
 /// use would have to go.
 ///
-/// A key whose set is full goes to the set beside it. So the table is more than a quarter full
-/// before it doubles; sets alone would overflow, by chance, much sooner.
+/// A key whose set is full goes to the set beside it: so a table fills more than twice as far
+/// before some set overflows by chance.
 #[derive(Debug)]
 pub(crate) struct Cache<V, const WAYS: usize> {
     sets: Vec<Set<V, WAYS>>,
+    /// 64 less the bits that choose a set.
+    shift: u32,
     max_sets: usize,
     len: usize,
     evicted: u64,
 }
 
+/// Its free places are the last, so that a search ends at the first of them and often leaves the
+/// second cache line alone.
 #[derive(Clone, Copy, Debug)]
 #[repr(align(64))]
 struct Set<V, const WAYS: usize>([Entry<V>; WAYS]);
@@ -51,15 +55,16 @@ pub(crate) struct Entered<'a, V> {
 impl<V: Held, const WAYS: usize> Cache<V, WAYS> {
     /// An empty table that never uses more than `octets`, if that is room for two sets.
     pub(crate) fn new(octets: usize) -> Self {
-        let most = (octets / size_of::<Set<V, WAYS>>()).max(2);
+        let most = (octets / size_of::<Set<V, WAYS>>()).clamp(2, 1 << 32);
         let max_sets = 1 << most.ilog2();
-        let sets = vec![Set::default(); FIRST_SETS.min(max_sets)];
-        Self { sets, max_sets, len: 0, evicted: 0 }
+        let first = FIRST_SETS.min(max_sets);
+        let sets = vec![Set::default(); first];
+        Self { sets, shift: u64::BITS - first.ilog2(), max_sets, len: 0, evicted: 0 }
     }
 
-    /// What [`Self::new`] needs to hold `entries`, were they evenly spread.
+    /// What [`Self::new`] needs to hold `entries`, and no more, were they evenly spread.
     pub(crate) const fn octets_for(entries: usize) -> usize {
-        entries.div_ceil(WAYS).next_power_of_two() * size_of::<Set<V, WAYS>>()
+        entries / WAYS * size_of::<Set<V, WAYS>>()
     }
 
     /// All that is held under `key`.
@@ -82,42 +87,35 @@ impl<V: Held, const WAYS: usize> Cache<V, WAYS> {
         let key = filled(key);
         loop {
             let home = self.place(key);
-            let mut place = home;
-            if let Some(way) = self.sets[home].find(key, &same) {
-                return Entered { value: &mut self.sets[home].0[way].value, new: false };
-            }
-            let mut least = self.sets[home].least(now);
-            if least.0 != Worth::Free {
-                if let Some(way) = self.sets[beside(home)].find(key, &same) {
-                    return Entered {
-                        value: &mut self.sets[beside(home)].0[way].value,
-                        new: false,
-                    };
+            for place in [home, beside(home)] {
+                let Some(way) = self.sets[place].find(key, &same) else { continue };
+                let entry = &mut self.sets[place].0[way];
+                let new = entry.key == 0;
+                if new {
+                    entry.key = key;
+                    self.len += 1;
                 }
-                let at_side = self.sets[beside(home)].least(now);
-                if at_side < least {
-                    (least, place) = (at_side, beside(home));
-                }
+                return Entered { value: &mut entry.value, new };
             }
-            let (worth, _, way) = least;
-            if worth == Worth::OfUse {
+            let least = |place: usize| (self.sets[place].least(now), place);
+            let ((is_of_use, _, way), place) = least(home).min(least(beside(home)));
+            if is_of_use {
                 if self.sets.len() < self.max_sets {
                     self.double();
                     continue;
                 }
                 self.evicted += 1;
             }
-            self.len += usize::from(worth == Worth::Free);
             let entry = &mut self.sets[place].0[way];
             *entry = Entry { key, value: V::default() };
             return Entered { value: &mut entry.value, new: true };
         }
     }
 
-    /// Asks memory for what will be needed under `key`, and does not wait for it.
+    /// Asks memory for what will be needed under `key`, and does not wait for it. The upper half of
+    /// the key is enough.
     pub(crate) fn prepare(&self, key: u64) {
-        let set = &self.sets[self.place(filled(key))];
-        core::hint::black_box((set.0[0].key, set.0[WAYS - 1].key));
+        core::hint::black_box(self.sets[self.place(filled(key))].0[0].key);
     }
 
     /// Values held, spent ones included.
@@ -135,73 +133,59 @@ impl<V: Held, const WAYS: usize> Cache<V, WAYS> {
         self.evicted
     }
 
-    /// Each set's values spread over two sets of the same size, and those beside where they belong
-    /// go home if there is room now.
+    /// The values of two sets side by side spread over four, which take their place in the order:
+    /// so one pass makes the new table.
     fn double(&mut self) {
-        let half = self.sets.len();
-        self.sets.reserve_exact(half);
-        self.sets.resize(2 * half, Set::default());
-        let (low, high) = self.sets.split_at_mut(half);
-        let entries = |set| Set::entries_mut(set);
-        for (low, high) in low.iter_mut().flat_map(entries).zip(high.iter_mut().flat_map(entries)) {
-            if index(low.key) & half != 0 {
-                *high = core::mem::take(low);
+        let mut sets = Vec::with_capacity(2 * self.sets.len());
+        self.shift -= 1;
+        for pair in self.sets.chunks_exact(2) {
+            let mut spread = [Set::default(); 4];
+            for entry in pair.iter().flat_map(Set::held) {
+                let home = self.place(entry.key) - sets.len();
+                // Both hold as much as there is.
+                let _ = spread[home].add(entry) || spread[beside(home)].add(entry);
             }
+            sets.extend_from_slice(&spread);
         }
-        for place in 0..2 * half {
-            for way in 0..WAYS {
-                let entry = self.sets[place].0[way];
-                let home = self.place(entry.key);
-                if entry.key != 0
-                    && home != place
-                    && let Some(free) = self.sets[home].0.iter_mut().find(|entry| entry.key == 0)
-                {
-                    *free = entry;
-                    self.sets[place].0[way].key = 0;
-                }
-            }
-        }
+        self.sets = sets;
     }
 
-    fn place(&self, key: u64) -> usize {
-        index(key) & (self.sets.len() - 1)
+    /// By the upper bits, so that what is near stays near when the table doubles.
+    #[expect(clippy::cast_possible_truncation, reason = "shifted")]
+    const fn place(&self, key: u64) -> usize {
+        (key >> self.shift) as usize
     }
-}
-
-/// What a place of a set is worth, least first.
-#[derive(Clone, Copy, Debug, Default, Eq, Ord, PartialEq, PartialOrd)]
-enum Worth {
-    #[default]
-    Free,
-    Spent,
-    OfUse,
 }
 
 impl<V: Held, const WAYS: usize> Set<V, WAYS> {
-    fn entries_mut(&mut self) -> &mut [Entry<V>] {
-        &mut self.0
-    }
-
-    /// Where the value under `key` that is the `same` is held.
+    /// Where the value under `key` that is the `same` is held, or may be.
     #[inline]
     fn find(&self, key: u64, same: impl Fn(&V) -> bool) -> Option<usize> {
-        self.0.iter().position(|entry| entry.key == key && same(&entry.value))
+        let is = |entry: &Entry<V>| entry.key == 0 || entry.key == key && same(&entry.value);
+        self.0.iter().position(is)
+    }
+
+    fn held(&self) -> impl Iterator<Item = &Entry<V>> {
+        self.0.iter().take_while(|entry| entry.key != 0)
     }
 
     #[inline]
-    fn is_full(&self) -> bool {
-        self.0.iter().all(|entry| entry.key != 0)
+    const fn is_full(&self) -> bool {
+        self.0[WAYS - 1].key != 0
     }
 
-    /// The place to take next: what it is worth, and since when.
-    #[inline]
-    fn least(&self, now: Timestamp) -> (Worth, Timestamp, usize) {
-        if let Some(way) = self.0.iter().position(|entry| entry.key == 0) {
-            return (Worth::Free, Timestamp::ZERO, way);
-        }
-        let worth = |held: &V| if held.is_spent(now) { Worth::Spent } else { Worth::OfUse };
+    /// Is there room for `entry`? Then it is held.
+    fn add(&mut self, entry: &Entry<V>) -> bool {
+        let free = self.0.iter_mut().find(|entry| entry.key == 0);
+        free.map(|free| *free = *entry).is_some()
+    }
+
+    /// The place of a full set to take next: whether it is still of use, and since when it was
+    /// not.
+    fn least(&self, now: Timestamp) -> (bool, Timestamp, usize) {
         let places = self.0.iter().map(|entry| &entry.value).enumerate();
-        places.map(|(way, held)| (worth(held), held.at(now), way)).min().unwrap_or_default()
+        let worth = places.map(|(way, held)| (!held.is_spent(now), held.at(now), way));
+        worth.min().unwrap_or_default()
     }
 }
 
@@ -214,11 +198,6 @@ impl<V: Held, const WAYS: usize> Default for Set<V, WAYS> {
 /// The set that takes what finds no room in the one at `place`.
 const fn beside(place: usize) -> usize {
     place ^ 1
-}
-
-#[expect(clippy::cast_possible_truncation, reason = "masked")]
-const fn index(key: u64) -> usize {
-    key as usize
 }
 
 /// Zero marks a free place.

@@ -13,6 +13,7 @@
 //!
 //! Steps 2 to 7 are pure: no I/O, no clock, no threads. [`pipeline`] is their front door.
 
+mod cache;
 pub mod capture;
 pub mod cli;
 pub mod config;

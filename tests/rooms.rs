@@ -41,8 +41,8 @@ const PURE: &[(&str, &[&str])] = &[
     ("pipeline", &["decode", "flow", "inspect", "signature", "detect", "visibility"]),
 ];
 
-/// Values that every room may name.
-const PLAIN: &[&str] = &["time", "net", "name", "frame"];
+/// Values that every room may name, and the one memory that several keep theirs in.
+const PLAIN: &[&str] = &["time", "net", "name", "frame", "cache"];
 
 fn sources(dir: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();

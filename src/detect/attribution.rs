@@ -12,9 +12,9 @@ use core::time::Duration;
 
 use foldhash::fast::{FixedState, RandomState};
 
-use super::cache::{Cache, Held};
 use super::recent::Recent;
 use super::{Answer, Limits};
+use crate::cache::{Cache, Held};
 use crate::name::{Name, NameId};
 use crate::net::{Addr, TenantId};
 use crate::signature::Indicator;
@@ -64,7 +64,7 @@ impl Resolved {
 /// A number that related names have in common: names that indicators of one vendor match, and
 /// names below one registrable domain (as the Public Suffix List draws the line).
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub struct Relation(u64);
+pub struct Relation(u32);
 
 impl Relation {
     /// Of a name, and the indicator that it matches.
@@ -77,7 +77,8 @@ impl Relation {
             Some(indicator) => (0_u8, &indicator.vendor).hash(&mut hasher),
             None => (1_u8, psl::domain_str(name).unwrap_or(name)).hash(&mut hasher),
         }
-        Self(hasher.finish())
+        #[expect(clippy::cast_possible_truncation, reason = "any half is as good")]
+        Self(hasher.finish() as u32)
     }
 }
 
@@ -85,9 +86,9 @@ impl Relation {
 #[derive(Debug)]
 pub(super) struct Answers {
     /// What a client knows an address by.
-    told: Cache<Told>,
+    told: Cache<Told, 4>,
     /// What an address was given for, to anyone.
-    given: Cache<Given>,
+    given: Cache<Given, 5>,
     /// Names of indicators that anyone resolved.
     listed: Recent<NameId, Name>,
     grace: Duration,
@@ -101,8 +102,8 @@ pub(super) struct Answers {
 struct Told {
     name: NameId,
     at: Timestamp,
-    /// When its TTL runs out.
-    until: Timestamp,
+    /// For how many milliseconds after that its TTL runs, rounded up.
+    lasts: u32,
     /// It is that of a resolver which answers over HTTPS.
     over_https: bool,
 }
@@ -110,8 +111,12 @@ struct Told {
 /// The two relations an address was last given for.
 #[derive(Clone, Copy, Debug, Default)]
 struct Given {
-    relations: [(Relation, Timestamp); 2],
+    relations: [(Relation, Second); 2],
 }
+
+/// A time to the second, for what is remembered for hours: since the epoch, until 2106.
+#[derive(Clone, Copy, Debug, Default, Eq, Ord, PartialEq, PartialOrd)]
+struct Second(u32);
 
 /// A name by which a client knew an address.
 #[derive(Clone, Copy, Debug)]
@@ -126,7 +131,7 @@ impl Answers {
     pub(super) fn new(limits: &Limits) -> Self {
         Self {
             told: Cache::new(limits.answers),
-            given: Cache::new(Cache::<Given>::octets_for(limits.addresses)),
+            given: Cache::new(Cache::<Given, 5>::octets_for(limits.addresses)),
             listed: Recent::new(limits.listed),
             grace: limits.grace,
             seed: RandomState::default(),
@@ -146,16 +151,18 @@ impl Answers {
         let at = answer.origin.at;
         let key = self.key(answer.tenant, answer.address, ANYONE);
         let given = self.given.enter(key, at, |_| true);
+        let second = Second::of(at);
         if given.new {
-            given.value.relations = [(answer.relation, at); 2];
+            given.value.relations = [(answer.relation, second); 2];
         }
-        given.value.hear(answer.relation, at);
+        given.value.hear(answer.relation, second);
     }
 
-    /// An answer will soon be heard: asks memory for what it needs.
-    pub(super) fn prepare(&self, answer: &Answer) {
-        self.told.prepare(self.key(answer.tenant, answer.client, answer.address));
-        self.given.prepare(self.key(answer.tenant, answer.address, ANYONE));
+    /// An answer to `client` with `address` will soon be heard, or a connection between them looked
+    /// at: asks memory for what that needs.
+    pub(super) fn prepare(&self, tenant: TenantId, client: Addr, address: Addr) {
+        self.told.prepare(self.key(tenant, client, address));
+        self.given.prepare(self.key(tenant, address, ANYONE));
     }
 
     /// The names by which `client` knew `server` at `at`, latest first; those that a resolver may
@@ -169,7 +176,7 @@ impl Answers {
     ) -> impl Iterator<Item = Candidate> {
         let fresh = move |who| {
             let told = self.told.all(self.key(tenant, who, server));
-            told.filter(move |told| at <= told.until.plus(self.grace))
+            told.filter(move |told| at <= told.until().plus(self.grace))
         };
         let (names, relayed) = match fresh(client).count() {
             0 => (fresh(ANYONE).count(), true),
@@ -186,7 +193,7 @@ impl Answers {
             before = told.rank();
             let attribution = Attribution {
                 age: at.since(told.at),
-                stale: at > told.until,
+                stale: at > told.until(),
                 names: u16::try_from(names).unwrap_or(u16::MAX),
                 shared,
                 relayed,
@@ -244,10 +251,11 @@ impl Answers {
         let key = self.key(answer.tenant, client, answer.address);
         let told =
             self.told.enter(key, at.minus(self.grace), |told| told.name == answer.name).value;
+        let left = told.until().since(at).max(lifetime(answer));
         *told = Told {
             name: answer.name,
             at,
-            until: told.until.max(expiry(answer)),
+            lasts: u32::try_from(left.as_nanos().div_ceil(MILLISECOND)).unwrap_or(u32::MAX),
             over_https: answer.over_https,
         };
     }
@@ -266,20 +274,25 @@ impl Told {
     const fn rank(&self) -> (Timestamp, NameId) {
         (self.at, self.name)
     }
+
+    /// When its TTL runs out.
+    fn until(&self) -> Timestamp {
+        self.at.plus(Duration::from_millis(u64::from(self.lasts)))
+    }
 }
 
 impl Held for Told {
-    fn at(&self) -> Timestamp {
+    fn at(&self, _now: Timestamp) -> Timestamp {
         self.at
     }
 
     fn is_spent(&self, now: Timestamp) -> bool {
-        now > self.until
+        now > self.until()
     }
 }
 
 impl Given {
-    fn hear(&mut self, relation: Relation, at: Timestamp) {
+    fn hear(&mut self, relation: Relation, at: Second) {
         let [first, second] = &mut self.relations;
         if first.0 == relation {
             if second.0 == relation {
@@ -298,28 +311,44 @@ impl Given {
     /// Was the address given for two unrelated names within memory?
     fn is_shared(&self, at: Timestamp) -> bool {
         let [first, second] = self.relations;
-        first.0 != second.0 && at.since(first.1.min(second.1)) <= SHARED_FOR
+        first.0 != second.0 && at.since(first.1.min(second.1).begins()) <= SHARED_FOR
     }
 }
 
 impl Held for Given {
-    fn at(&self) -> Timestamp {
-        self.relations[0].1.max(self.relations[1].1)
+    fn at(&self, _now: Timestamp) -> Timestamp {
+        self.relations[0].1.max(self.relations[1].1).begins()
     }
 
     fn is_spent(&self, now: Timestamp) -> bool {
-        now.since(self.at()) > SHARED_FOR
+        now.since(self.at(now)) > SHARED_FOR
     }
 }
 
-/// When the answer's TTL runs out.
-fn expiry(answer: &Answer) -> Timestamp {
-    answer.origin.at.plus(Duration::from_secs(u64::from(answer.ttl.min(MAX_TTL))))
+impl Second {
+    fn of(at: Timestamp) -> Self {
+        Self(u32::try_from(at.as_nanos() / NANOS).unwrap_or(u32::MAX))
+    }
+
+    const fn begins(self) -> Timestamp {
+        Timestamp::from_parts(self.0 as u64, 0)
+    }
+}
+
+/// How long the answer's TTL runs.
+fn lifetime(answer: &Answer) -> Duration {
+    Duration::from_secs(u64::from(answer.ttl.min(MAX_TTL)))
 }
 
 /// Stands for every client of the resolvers that ask for others. The unspecified address, which
 /// asks for nothing itself (RFC 4291 §2.5.2).
 const ANYONE: Addr = Addr::from_bits(0);
+
+/// In nanoseconds.
+const MILLISECOND: u128 = 1_000_000;
+
+/// In a second.
+const NANOS: u64 = 1_000_000_000;
 
 /// A day. Longer promises are not believed: addresses change hands sooner.
 const MAX_TTL: u32 = 86_400;

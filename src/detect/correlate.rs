@@ -54,9 +54,9 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             records: 65_536,
-            identities: 131_072,
-            answers: 32 << 20,
-            addresses: 131_072,
+            identities: 163_840,
+            answers: 16 << 20,
+            addresses: 327_680,
             listed: 16_384,
             offers: 1_024,
             attributed: 4_096,
@@ -292,9 +292,15 @@ impl Judge {
     /// Asks memory for what judging a record will need.
     fn prepare(&self, record: &Record) {
         match record {
-            Record::Answer(answer) => self.answers.prepare(answer),
+            &Record::Answer(Answer { tenant, client, address, .. }) => {
+                self.answers.prepare(tenant, client, address);
+            }
             Record::Connection(connection) => {
                 self.duplicates.prepare(connection.identity);
+                if !connection.named {
+                    let Connection { client, server, .. } = connection;
+                    self.answers.prepare(client.tenant, client.addr, server.addr);
+                }
             }
             _ => {}
         }
@@ -369,11 +375,11 @@ impl Judge {
         }
         let by_address = Resolvers::over_https(self.resolvers.by_address(server.addr));
         let by_name = || {
-            let mut known =
-                self.answers.candidates(client.tenant, client.addr, server.addr, origin.at);
-            !named && known.any(|known| known.over_https)
+            self.answers
+                .candidates(client.tenant, client.addr, server.addr, origin.at)
+                .any(|known| known.over_https)
         };
-        (by_address || by_name()).then_some(EncryptedDns::Doh)
+        (by_address || !named && by_name()).then_some(EncryptedDns::Doh)
     }
 
     /// A connection whose name cannot be read: what its client resolved before, and whose address

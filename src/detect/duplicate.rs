@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use super::cache::{Cache, Held};
+use crate::cache::{Cache, Held};
 use crate::inspect::Signal;
 use crate::time::Timestamp;
 
@@ -28,7 +28,7 @@ pub(super) enum Verdict {
 /// The identities that counted lately.
 #[derive(Debug)]
 pub(super) struct Duplicates {
-    counted: Cache<Counted>,
+    counted: Cache<Counted, 5>,
 }
 
 /// A record that counted.
@@ -41,7 +41,7 @@ struct Counted {
 
 impl Duplicates {
     pub(super) fn new(limit: usize) -> Self {
-        Self { counted: Cache::new(Cache::<Counted>::octets_for(limit)) }
+        Self { counted: Cache::new(Cache::<Counted, 5>::octets_for(limit)) }
     }
 
     /// Judges a record. The window begins at the record that counted and is not prolonged by its
@@ -79,7 +79,7 @@ impl Duplicates {
 }
 
 impl Held for Counted {
-    fn at(&self) -> Timestamp {
+    fn at(&self, _now: Timestamp) -> Timestamp {
         self.at
     }
 

@@ -12,7 +12,6 @@
 
 pub mod attributed;
 pub mod attribution;
-mod cache;
 pub mod correlate;
 mod duplicate;
 pub mod ech;

@@ -70,6 +70,7 @@ struct Reading<'a, S> {
 impl<'a, S: Sink> Reading<'a, S> {
     fn query(&mut self) -> (DnsOutcome, Result<(), Malformed>) {
         let scene = self.scene(*self.path, true);
+        let exchange = self.exchange(&scene);
         let signal = match self.transport {
             DnsTransport::Udp | DnsTransport::Tcp => Signal::DnsQuery,
             DnsTransport::Mdns => Signal::MdnsQuery,
@@ -91,7 +92,8 @@ impl<'a, S: Sink> Reading<'a, S> {
             };
             asked += 1;
             let id = self.emitter.hasher.name(&text);
-            let identity = self.question_identity(&scene, id, record_type);
+            self.emitter.verdicts.prepare(id);
+            let identity = self.question_identity(exchange, id, record_type);
             if let Some(age) = self.emitter.recent.note(identity, self.emitter.now, REPEATED) {
                 repeated += 1;
                 self.emitter.ledger.copies.add(u64::from(age < COPY));
@@ -125,6 +127,7 @@ impl<'a, S: Sink> Reading<'a, S> {
         qname: &mut String,
         link: &mut String,
     ) -> (DnsOutcome, Result<(), Malformed>) {
+        let exchange = self.exchange(scene);
         let mut identity = None;
         let question = match self.message.questions().next() {
             Some(Ok(question)) => match question.name.write(qname) {
@@ -136,7 +139,8 @@ impl<'a, S: Sink> Reading<'a, S> {
         };
         if let Some(question) = question {
             let id = self.emitter.hasher.name(qname);
-            let asked = self.question_identity(scene, id, question.record_type);
+            self.emitter.verdicts.prepare(id);
+            let asked = self.question_identity(exchange, id, question.record_type);
             let answered = self.emitter.recent.answer(asked, self.emitter.now, REPEATED);
             if let Some(age) = answered.before {
                 self.emitter.ledger.copies.add(u64::from(age < COPY));
@@ -169,7 +173,8 @@ impl<'a, S: Sink> Reading<'a, S> {
             if identity.is_none() {
                 record.name.write(qname)?;
                 let id = self.emitter.hasher.name(qname);
-                identity = Some((id, self.question_identity(scene, id, record.record_type)));
+                let exchange = self.exchange(scene);
+                identity = Some((id, self.question_identity(exchange, id, record.record_type)));
             }
             let (id, identity) = identity.unwrap_or_default();
             let ttl = record.ttl.min(chain_ttl);
@@ -243,8 +248,7 @@ impl<'a, S: Sink> Reading<'a, S> {
         address: Addr,
         ttl: u32,
     ) {
-        let relation = self.emitter.verdicts.relation(name, text);
-        let verdict = self.emitter.verdicts.of(name, text);
+        let (verdict, relation) = self.emitter.verdicts.with_relation(name, text);
         let listed = verdict.indicator.as_ref().map(|indicator| {
             Box::new(Listed { name: Name::new(text), indicator: Arc::clone(indicator) })
         });
@@ -283,11 +287,20 @@ impl<'a, S: Sink> Reading<'a, S> {
         }
     }
 
-    /// Equal for a question, its repetitions and its answer.
-    fn question_identity(&self, scene: &Scene<'_>, name: NameId, record_type: RecordType) -> u64 {
-        let hasher = &self.emitter.hasher;
-        let id = u64::from(self.message.header.id) << 16 | u64::from(record_type.0);
-        hasher.word(hasher.word(scene.identity, id), name.0)
+    /// Equal for a message, its repetitions and its answer, whatever is asked. Says where what is
+    /// known of its questions is kept, so that memory brings it while their names are read.
+    fn exchange(&self, scene: &Scene<'_>) -> u64 {
+        let Emitter { hasher, recent, .. } = &*self.emitter;
+        let exchange = hasher.word(scene.identity, u64::from(self.message.header.id));
+        recent.prepare(exchange);
+        exchange
+    }
+
+    /// Equal for a question of an exchange, its repetitions and its answer.
+    fn question_identity(&self, exchange: u64, name: NameId, record_type: RecordType) -> u64 {
+        let question = self.emitter.hasher.word(exchange ^ u64::from(record_type.0), name.0);
+        // The upper half chooses the place; the lower tells exchanges apart as well.
+        exchange & !u64::from(u32::MAX) | question & u64::from(u32::MAX)
     }
 
     fn scene(&self, path: Path, from_client: bool) -> Scene<'a> {

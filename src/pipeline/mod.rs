@@ -395,8 +395,8 @@ impl Pipeline {
         ledger.table(TableName::Sample, entries, bytes, evicted);
         let (entries, bytes, evicted) = self.volumes.usage();
         ledger.table(TableName::Volumes, entries, bytes, evicted);
-        let recent = &self.emitter.recent;
-        ledger.table(TableName::Recent, recent.capacity(), recent.bytes(), recent.evicted());
+        let (entries, bytes, evicted) = self.emitter.recent.usage();
+        ledger.table(TableName::Recent, entries, bytes, evicted);
         let (entries, bytes, evicted) = self.fragments.usage();
         ledger.table(TableName::Fragments, entries, bytes, evicted);
         ledger.fragments_waiting.set(self.fragments.waiting());

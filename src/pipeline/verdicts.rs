@@ -53,11 +53,17 @@ impl Verdicts {
         &self.entry(id, name).verdict
     }
 
-    /// The relation of `name`, which is dearer to find than the rest.
-    pub(super) fn relation(&mut self, id: NameId, name: &str) -> Relation {
-        let entry = self.entry(id, name);
-        let indicator = entry.verdict.indicator.as_deref();
-        *entry.relation.get_or_insert_with(|| Relation::of(name, indicator))
+    /// As [`Self::of`], with the relation of `name`, which is dearer to find than the rest.
+    pub(super) fn with_relation(&mut self, id: NameId, name: &str) -> (&Verdict, Relation) {
+        let Entry { verdict, relation, .. } = self.entry(id, name);
+        let indicator = verdict.indicator.as_deref();
+        let relation = *relation.get_or_insert_with(|| Relation::of(name, indicator));
+        (verdict, relation)
+    }
+
+    /// Asks memory for what will be needed of the name, and does not wait for it.
+    pub(super) fn prepare(&self, id: NameId) {
+        core::hint::black_box(self.entries[place(id)].taken);
     }
 
     fn entry(&mut self, id: NameId, name: &str) -> &mut Entry {
@@ -109,10 +115,13 @@ mod tests {
             assert_eq!(verdict.over_https, name == "dns.google");
         }
         let id = hasher.name("s00.upd.kaspersky.com");
-        let of_vendor = verdicts.relation(id, "s00.upd.kaspersky.com");
-        assert_eq!(of_vendor, verdicts.relation(hasher.name("kaspersky.com"), "kaspersky.com"));
+        let of_vendor = verdicts.with_relation(id, "s00.upd.kaspersky.com").1;
+        assert_eq!(
+            of_vendor,
+            verdicts.with_relation(hasher.name("kaspersky.com"), "kaspersky.com").1
+        );
         verdicts.set_signatures(Arc::new(Set::default()));
         assert!(verdicts.of(id, "s00.upd.kaspersky.com").indicator.is_none());
-        assert_ne!(of_vendor, verdicts.relation(id, "s00.upd.kaspersky.com"));
+        assert_ne!(of_vendor, verdicts.with_relation(id, "s00.upd.kaspersky.com").1);
     }
 }
