@@ -86,6 +86,10 @@ pub fn replay(
                 latest = frame.at;
             }
             pipeline.timed_frame(&frame, routed.now, &mut found);
+            if found.heard.len() >= SETTLED {
+                settle(&mut correlator, &mut found, each);
+                correlator.advance(0, promise(latest), |event| each(&event));
+            }
         });
         for fault in files.take_faults() {
             watch.fault(&fault);
@@ -95,9 +99,7 @@ pub fn replay(
             pipeline.finish(&mut found);
         }
         found.written()?;
-        for heard in found.heard.drain(..) {
-            correlate(&mut correlator, 0, heard, each);
-        }
+        settle(&mut correlator, &mut found, each);
         if batch == Batch::End {
             correlator.finish(|event| each(&event));
             let names = found.names.unwrap_or_default();
@@ -133,12 +135,23 @@ fn promise(latest: Timestamp) -> Timestamp {
     latest.minus(SWEEP)
 }
 
+/// Records after which a single worker lets the correlator judge: those of a whole batch would
+/// drive what it keeps out of a core's cache.
+const SETTLED: usize = 128;
+
 /// What the correlator hears of a worker.
 #[derive(Debug)]
 enum Heard {
     Record(Record),
     /// The clock was set back.
     SetBack,
+}
+
+/// The correlator of a single worker hears what was found.
+fn settle(correlator: &mut Correlator, found: &mut Found, each: &mut impl FnMut(&Event<'_>)) {
+    for heard in found.heard.drain(..) {
+        correlate(correlator, 0, heard, each);
+    }
 }
 
 fn correlate(

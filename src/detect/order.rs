@@ -42,7 +42,6 @@ struct Lane {
 struct Waiting {
     lane: u16,
     age: u32,
-    origin: Origin,
     arrival: u64,
     record: Record,
 }
@@ -72,10 +71,10 @@ impl Order {
             self.late += 1;
         }
         let lane = u16::try_from(at).unwrap_or(u16::MAX);
-        let waiting = Waiting { lane, age: *age, origin, arrival: self.arrivals, record };
+        let waiting = Waiting { lane, age: *age, arrival: self.arrivals, record };
         self.arrivals += 1;
         self.len += 1;
-        if queue.back().is_none_or(|last| (last.age, last.origin) <= (*age, origin)) {
+        if queue.back().is_none_or(|last| (last.age, last.record.origin()) <= (*age, origin)) {
             queue.push_back(waiting);
         } else {
             self.stragglers.push(waiting);
@@ -174,8 +173,8 @@ impl Order {
 }
 
 impl Waiting {
-    const fn key(&self) -> (u32, Origin, u64) {
-        (self.age, self.origin, self.arrival)
+    fn key(&self) -> (u32, Origin, u64) {
+        (self.age, self.record.origin(), self.arrival)
     }
 }
 
