@@ -95,12 +95,12 @@ const ENTRIES: usize = 1 << 13;
 mod tests {
     use super::*;
     use crate::flow::FlowHasher;
-    use crate::signature::embedded;
+    use crate::signature::{embedded, resolvers};
 
     #[test]
     fn it_says_what_the_lists_say_however_often_it_is_asked_and_forgets_with_the_set() {
         let set = Arc::new(Set::build(embedded::files().unwrap()).unwrap());
-        let resolvers = Arc::new(Resolvers::shipped().clone());
+        let resolvers = Arc::clone(&resolvers::SHIPPED);
         let hasher = FlowHasher::new(7);
         let mut verdicts = Verdicts::new(Arc::clone(&set), resolvers);
         let mut names: Vec<String> = (0..3 * ENTRIES).map(|n| format!("h{n}.example")).collect();
