@@ -77,6 +77,13 @@ fn a_real_prometheus_counts_live_what_read_counts_offline() {
     assert!(dropped.values().all(|count| *count == 0.0), "{dropped:?}");
 
     promtool_finds_no_fault(&lab);
+    // What was counted between two scrapes begins at its value: a rate needs a series that rises.
+    wait_for("a count that rises", || {
+        sent += lab.replay(&captures[captures.len() - 1], None);
+        sensor.wait_for_frames(sent);
+        let rising = prometheus.query("rate(vendorwatch_detections_total[5m]) > 0", &LABELS);
+        (!rising.is_empty()).then_some(())
+    });
     dashboard::every_expression_is_answered(&prometheus);
     assert_eq!(sensor.stop().code(), Some(0), "SIGTERM drains and exits 0");
 }
