@@ -9,10 +9,10 @@ use core::time::Duration;
 
 use super::Sink;
 use super::dns::COPY;
-use super::emitter::Emitter;
+use super::emitter::{Emitter, origin};
 use super::handshake::{self, Handshake, Told};
 use super::recent::Recent;
-use super::volume::{self, Volumes};
+use super::volume::Volumes;
 use crate::decode::{Packet, Seen};
 use crate::flow::{Removed, Slot, Table};
 use crate::inspect::dtls::{Fragment, Sender, fragments};
@@ -344,7 +344,7 @@ fn end(
         outcome,
         signal: Signal::DtlsSni,
         told,
-        origin: volume::origin(&seen),
+        origin: origin(&seen),
         seen,
         path,
         identity,

@@ -227,7 +227,7 @@ impl Scene<'_> {
     }
 
     pub(super) const fn origin(&self) -> Origin {
-        Origin { at: self.seen.at, source: self.seen.source, number: self.seen.number }
+        origin(self.seen)
     }
 
     pub(super) fn client(&self) -> Client {
@@ -240,6 +240,11 @@ impl Scene<'_> {
             mirror: self.seen.mirror,
         }
     }
+}
+
+/// Where a packet was seen, as records carry it.
+pub(super) const fn origin(seen: &Seen) -> Origin {
+    Origin { at: seen.at, source: seen.source, number: seen.number }
 }
 
 /// The outer ECH extension of a hello, as records carry it.

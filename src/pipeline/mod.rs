@@ -322,7 +322,7 @@ impl Pipeline {
     #[cold]
     fn count(&mut self, pair: u64, packet: &Packet<'_>) {
         let ends = (packet.path.source.addr, packet.path.destination.addr);
-        let origin = volume::origin(&packet.seen);
+        let origin = emitter::origin(&packet.seen);
         let tenant = packet.path.tenant;
         self.volumes.count(pair, tenant, ends, packet.ip_len, origin, self.emitter.now);
     }

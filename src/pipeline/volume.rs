@@ -8,7 +8,6 @@ use std::sync::Arc;
 
 use super::Sink;
 use super::emitter::{Emitter, Scene};
-use crate::decode::Seen;
 use crate::detect::{Attributed, Client, Origin, Record, Volume};
 use crate::flow::{Filter, Removed, Table};
 use crate::net::{Addr, Endpoint, FlowKey, IpProtocol, Path, TenantId};
@@ -206,9 +205,4 @@ fn key(tenant: TenantId, source: Addr, destination: Addr) -> (FlowKey, bool) {
     let end = |addr| Endpoint { addr, port: 0 };
     let protocol = IpProtocol::default();
     Path { tenant, protocol, source: end(source), destination: end(destination) }.key()
-}
-
-/// Where a packet was seen, as reports carry it.
-pub(super) const fn origin(seen: &Seen) -> Origin {
-    Origin { at: seen.at, source: seen.source, number: seen.number }
 }

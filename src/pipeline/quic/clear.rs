@@ -6,8 +6,8 @@ use crate::decode::Packet;
 use crate::inspect::Reassembly;
 use crate::inspect::quic::packet::ConnectionId;
 use crate::inspect::quic::{Invariant, google};
+use crate::pipeline::emitter::origin;
 use crate::pipeline::handshake::Handshake;
-use crate::pipeline::volume::origin;
 use crate::visibility::HandshakeOutcome;
 
 impl Flights {

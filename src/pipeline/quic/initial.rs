@@ -7,8 +7,8 @@ use crate::decode::Packet;
 use crate::flow::Slot;
 use crate::inspect::quic::packet::ConnectionId;
 use crate::inspect::quic::{CryptoFrames, Initial, LongPacket, Packets};
+use crate::pipeline::emitter::origin;
 use crate::pipeline::handshake::Handshake;
-use crate::pipeline::volume::origin;
 use crate::visibility::HandshakeOutcome;
 
 /// An Initial, the packet it came in, and where the flow of that is kept.

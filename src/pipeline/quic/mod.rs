@@ -25,8 +25,8 @@ mod unread;
 use core::time::Duration;
 use std::collections::HashMap;
 
+use super::emitter::origin;
 use super::handshake::Handshake;
-use super::volume::origin;
 use crate::decode::{Packet, Seen};
 use crate::detect::Origin;
 use crate::flow::{FlowHasher, Removed, Slot, Table};

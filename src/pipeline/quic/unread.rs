@@ -10,8 +10,8 @@ use crate::inspect::Reassembly;
 use crate::inspect::quic::packet::ConnectionId;
 use crate::inspect::quic::{Invariant, LongPacket, Packets, Version};
 use crate::net::Path;
+use crate::pipeline::emitter::origin;
 use crate::pipeline::handshake::{Handshake, Told};
-use crate::pipeline::volume::origin;
 use crate::visibility::{HandshakeOutcome, Ledger};
 
 /// A flow of which nothing was opened yet.
