@@ -71,12 +71,6 @@ pub static SHIPPED: LazyLock<Arc<Resolvers>> =
     LazyLock::new(|| Arc::new(Resolvers::parse(SOURCE.0, SOURCE.1).unwrap_or_default()));
 
 impl Resolvers {
-    /// [`SHIPPED`], to be asked.
-    #[must_use]
-    pub fn shipped() -> &'static Self {
-        &SHIPPED
-    }
-
     /// Reads a list.
     pub fn parse(file: &str, text: &str) -> Result<Self, Fault> {
         let list: List = toml::from_str(text).map_err(|error| Fault {
@@ -187,12 +181,12 @@ mod tests {
     fn the_shipped_list_can_be_read() {
         let list = Resolvers::parse(SOURCE.0, SOURCE.1).map_err(|fault| fault.to_string()).unwrap();
         assert!(list.all().len() >= 100);
-        assert_eq!(Resolvers::shipped().all().len(), list.all().len());
+        assert_eq!(SHIPPED.all().len(), list.all().len());
     }
 
     #[test]
     fn names_are_found_whole_and_below_only_where_customers_have_theirs() {
-        let list = Resolvers::shipped();
+        let list = &SHIPPED;
         let operator = |name| list.by_name(name).map(|resolver| &*resolver.operator);
         assert_eq!(operator("dns.google"), Some("Google Public DNS"));
         assert_eq!(operator("abc123.dns.nextdns.io"), Some("NextDNS"));
@@ -204,7 +198,7 @@ mod tests {
 
     #[test]
     fn addresses_are_found_in_either_family() {
-        let list = Resolvers::shipped();
+        let list = &SHIPPED;
         let name = |text: &str| {
             let address: IpAddr = text.parse().unwrap();
             list.by_address(address.into()).map(|resolver| &*resolver.name)
