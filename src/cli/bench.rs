@@ -13,9 +13,10 @@ use super::config::FileArg;
 use crate::capture::file::Files;
 use crate::capture::{Batch, CaptureError, Source};
 use crate::config::{Policy, SignatureFlags};
+use crate::daemon::replay::{SETTLED, promise};
 use crate::decode;
 use crate::decode::fast::Head;
-use crate::detect::{Correlator, Limits, Record};
+use crate::detect::{Correlator, Event, Limits, Record};
 use crate::frame::Frame;
 use crate::pipeline::{Pipeline, Settings, Sink};
 use crate::signature::Set;
@@ -122,29 +123,28 @@ fn pass(
                         black_box(decode::frame(frame, &settings.tenants));
                     }
                 },
-                Stage::Inspect | Stage::Match => pipeline.frame(frame, &mut found),
+                Stage::Inspect => {
+                    pipeline.frame(frame, &mut found);
+                    found.records.clear();
+                }
+                Stage::Match => {
+                    pipeline.frame(frame, &mut found);
+                    if found.records.len() >= SETTLED {
+                        found.judge(&mut correlator);
+                        correlator.advance(0, promise(seen.last), unheard);
+                    }
+                }
             }
         })?;
         if batch == Batch::End {
             pipeline.finish(&mut found);
-        }
-        for record in found.records.drain(..) {
             if matches!(stage, Stage::Match) {
-                correlator.push(0, record, |event| {
-                    black_box(event);
-                });
+                found.judge(&mut correlator);
+                correlator.finish(unheard);
             }
-        }
-        if batch == Batch::End {
             break;
         }
-        correlator.advance(0, seen.last, |event| {
-            black_box(event);
-        });
     }
-    correlator.finish(|event| {
-        black_box(event);
-    });
     seen.took = processor_time().saturating_sub(begun);
     let begun = |protocol: HandshakeProtocol| ledger.handshakes_begun[protocol as usize].value();
     seen.handshakes = HandshakeProtocol::ALL.into_iter().map(begun).sum();
@@ -171,6 +171,18 @@ impl Pass {
 #[derive(Default)]
 struct Found {
     records: Vec<Record>,
+}
+
+impl Found {
+    fn judge(&mut self, correlator: &mut Correlator) {
+        for record in self.records.drain(..) {
+            correlator.push(0, record, unheard);
+        }
+    }
+}
+
+fn unheard(event: Event<'_>) {
+    black_box(&event);
 }
 
 impl Sink for Found {

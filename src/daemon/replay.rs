@@ -87,7 +87,7 @@ pub fn replay(
             }
             pipeline.timed_frame(&frame, routed.now, &mut found);
             if found.heard.len() >= SETTLED {
-                settle(&mut correlator, &mut found, each);
+                correlate(&mut correlator, 0, found.heard.drain(..), each);
                 correlator.advance(0, promise(latest), |event| each(&event));
             }
         });
@@ -99,7 +99,7 @@ pub fn replay(
             pipeline.finish(&mut found);
         }
         found.written()?;
-        settle(&mut correlator, &mut found, each);
+        correlate(&mut correlator, 0, found.heard.drain(..), each);
         if batch == Batch::End {
             correlator.finish(|event| each(&event));
             let names = found.names.unwrap_or_default();
@@ -131,13 +131,13 @@ impl Plan {
 
 /// What will not be undercut any more when frames were read up to `latest`. What is overdue is
 /// looked for once in a while, and has the time at which it fell due.
-fn promise(latest: Timestamp) -> Timestamp {
+pub fn promise(latest: Timestamp) -> Timestamp {
     latest.minus(SWEEP)
 }
 
 /// Records after which a single worker lets the correlator judge: those of a whole batch would
 /// drive what it keeps out of a core's cache.
-const SETTLED: usize = 128;
+pub const SETTLED: usize = 128;
 
 /// What the correlator hears of a worker.
 #[derive(Debug)]
@@ -147,22 +147,18 @@ enum Heard {
     SetBack,
 }
 
-/// The correlator of a single worker hears what was found.
-fn settle(correlator: &mut Correlator, found: &mut Found, each: &mut impl FnMut(&Event<'_>)) {
-    for heard in found.heard.drain(..) {
-        correlate(correlator, 0, heard, each);
-    }
-}
-
+/// The correlator hears what the worker `lane` found.
 fn correlate(
     correlator: &mut Correlator,
     lane: usize,
-    heard: Heard,
+    found: impl IntoIterator<Item = Heard>,
     each: &mut impl FnMut(&Event<'_>),
 ) {
-    match heard {
-        Heard::Record(record) => correlator.push(lane, record, |event| each(&event)),
-        Heard::SetBack => correlator.set_back(lane),
+    for heard in found {
+        match heard {
+            Heard::Record(record) => correlator.push(lane, record, |event| each(&event)),
+            Heard::SetBack => correlator.set_back(lane),
+        }
     }
 }
 

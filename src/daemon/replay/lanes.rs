@@ -125,15 +125,11 @@ fn correlate(
             last.push((lane, heard));
             continue;
         };
-        for heard in heard {
-            super::correlate(&mut correlator, lane, heard, each);
-        }
+        super::correlate(&mut correlator, lane, heard, each);
         correlator.advance(lane, watermark, |event| each(&event));
     }
     for (lane, heard) in last {
-        for heard in heard {
-            super::correlate(&mut correlator, lane, heard, each);
-        }
+        super::correlate(&mut correlator, lane, heard, each);
     }
     correlator.finish(|event| each(&event));
     correlator
