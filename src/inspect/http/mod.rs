@@ -26,13 +26,12 @@ struct Names {
 }
 
 impl Names {
-    const MAX: usize = MAX_NAMES;
     /// The longest name that is kept. A host name has 253 octets (RFC 1035 §2.3.4).
     const MAX_LEN: usize = 1_024;
 
     fn push(&mut self, signal: Signal, host: &[u8]) {
         let host = without_port(host);
-        if !host.is_empty() && host.len() <= Self::MAX_LEN && self.ends.len() < Self::MAX {
+        if !host.is_empty() && host.len() <= Self::MAX_LEN && self.ends.len() < MAX_NAMES {
             self.octets.extend_from_slice(host);
             self.ends.push((signal, self.octets.len()));
         }
@@ -40,7 +39,7 @@ impl Names {
 
     /// Hands the names over, and is empty afterwards.
     fn give(&mut self, to: impl FnOnce(&[(Signal, &[u8])])) {
-        let mut names = [(Signal::HttpHost, &[][..]); Self::MAX];
+        let mut names = [(Signal::HttpHost, &[][..]); MAX_NAMES];
         let mut start = 0;
         for (name, &(signal, end)) in names.iter_mut().zip(&self.ends) {
             *name = (signal, &self.octets[start..end]);
