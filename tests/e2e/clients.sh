@@ -94,7 +94,8 @@ case $what in
         curl_ --socks5-hostname $server:1080 https://curl-socks5.lab.example/
         curl_ --socks4a $server:1080 https://curl-socks4a.lab.example/
         curl_ --haproxy-protocol https://curl-haproxy.lab.example:8444/
-        # The lab speaks no HTTP/2: the request is all there is.
+        # The lab speaks no HTTP/2: the request is all there is, and curl fails on the answer. That it
+        # was sent is seen by its name, which must be among those found.
         lab_client curl -s --max-time 5 --http2-prior-knowledge http://curl-http2.lab.example:8080/ || true
         starttls smtp 25
         starttls lmtp 24

@@ -242,10 +242,7 @@ fn fragments(frame: &[u8]) -> Vec<Vec<u8>> {
 #[test]
 #[ignore = "needs root"]
 fn tunnels_tags_and_fragments_show_the_same_names_everywhere() {
-    let _lab = Lab::new();
-    for end in ["wire", "span"] {
-        ip(&["link", "set", end, "mtu", "9000"]);
-    }
+    let _lab = jumbo_lab();
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("carried.pcap");
     std::fs::write(&path, capture(&carried())).unwrap();
@@ -259,6 +256,15 @@ fn tunnels_tags_and_fragments_show_the_same_names_everywhere() {
     let left = alike(&Sender::on("wire"), &frames, &expected, "carried");
     // Of what is not plainly TCP in Ethernet nothing may stay in the kernel.
     assert!((1..=3 * 20).contains(&left), "{left} frames left in the kernel");
+}
+
+/// A lab whose interfaces take what captures hold.
+fn jumbo_lab() -> Lab {
+    let lab = Lab::new();
+    for end in ["wire", "span"] {
+        ip(&["link", "set", end, "mtu", "9000"]);
+    }
+    lab
 }
 
 /// A classic pcap file with these Ethernet frames, a millisecond apart.
@@ -280,10 +286,7 @@ fn capture(frames: &[Vec<u8>]) -> Vec<u8> {
 #[test]
 #[ignore = "needs root"]
 fn the_same_names_by_file_libpcap_ring_socket_filter_and_driver() {
-    let _lab = Lab::new();
-    for end in ["wire", "span"] {
-        ip(&["link", "set", end, "mtu", "9000"]);
-    }
+    let _lab = jumbo_lab();
     let sender = Sender::on("wire");
     let folders = [Some(repository("tests/pcap")), shared("corpus/dev")].into_iter().flatten();
     let captures: Vec<_> = folders.flat_map(|folder| captures_in(&folder)).collect();
