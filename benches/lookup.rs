@@ -5,8 +5,6 @@
 //!
 //! `VENDORWATCH_BENCH_NAMES` replaces the sizes of the packs.
 
-#[path = "support/clock.rs"]
-mod clock;
 #[path = "support/mod.rs"]
 mod support;
 
@@ -14,9 +12,9 @@ use std::hint::black_box;
 use std::sync::Arc;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use vendorwatch::cli::processor_time;
 use vendorwatch::signature::{Pack, Pattern, Set, embedded, format};
 
-use self::clock::cpu_time;
 use self::support::names::Names;
 
 /// More than the caches hold, so that every look-up finds the world as a packet does.
@@ -110,13 +108,13 @@ fn ask(criterion: &mut Criterion, name: &str, set: &Set, listed: &[String]) {
         let mut next = (0, 0);
         group.bench_function(kind, |bencher| {
             bencher.iter_custom(|times| {
-                let begun = cpu_time();
+                let begun = processor_time();
                 for _ in 0..times {
                     let end = ends[next.1];
                     black_box(set.lookup(black_box(&text[next.0..end])).is_some());
                     next = if next.1 + 1 == ends.len() { (0, 0) } else { (end, next.1 + 1) };
                 }
-                cpu_time().saturating_sub(begun)
+                processor_time().saturating_sub(begun)
             });
         });
     }

@@ -7,8 +7,6 @@
 //!
 //! `cargo bench --bench pipeline -- quic` measures the stages with that word in their names.
 
-#[path = "support/clock.rs"]
-mod clock;
 #[path = "support/stages/mod.rs"]
 mod stages;
 #[path = "support/traffic.rs"]
@@ -21,8 +19,8 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use criterion::{Criterion, Throughput};
+use vendorwatch::cli::processor_time;
 
-use self::clock::cpu_time;
 use self::stages::{STAGES, Stage};
 use self::traffic::counting::allocations;
 
@@ -62,9 +60,9 @@ fn time(criterion: &mut Criterion, stage: &Stage) {
             let mut spent = Duration::ZERO;
             for _ in 0..times {
                 body.prepare();
-                let begun = cpu_time();
+                let begun = processor_time();
                 body.run();
-                spent += cpu_time().saturating_sub(begun);
+                spent += processor_time().saturating_sub(begun);
             }
             spent
         });

@@ -153,7 +153,8 @@ fn pass(
 
 /// What this thread has used: other work on the machine does not lengthen it, but slows it by what
 /// it takes of caches and memory.
-fn processor_time() -> Duration {
+#[must_use]
+pub fn processor_time() -> Duration {
     Duration::try_from(clock_gettime(ClockId::ThreadCPUTime)).unwrap_or_default()
 }
 

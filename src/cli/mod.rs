@@ -20,6 +20,8 @@ use std::sync::LazyLock;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
+pub use self::bench::processor_time;
+
 /// Finds endpoints of listed vendors in mirrored traffic and exports them to Prometheus.
 #[derive(Debug, Parser)]
 #[command(
