@@ -1,5 +1,6 @@
 //! A bounded memory of small values by hash: sets of a few, each giving up its own oldest.
 
+use crate::prefetch::prefetch;
 use crate::time::Timestamp;
 
 /// Values by the seeded hash of what they are about; several may be about the same.
@@ -115,7 +116,7 @@ impl<V: Held, const WAYS: usize> Cache<V, WAYS> {
     /// Asks memory for what will be needed under `key`, and does not wait for it. The upper half of
     /// the key is enough.
     pub(crate) fn prepare(&self, key: u64) {
-        core::hint::black_box(self.sets[self.place(filled(key))].0[0].key);
+        prefetch(&self.sets[self.place(filled(key))]);
     }
 
     /// Values held, spent ones included.

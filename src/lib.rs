@@ -29,6 +29,7 @@ pub mod manual;
 pub mod name;
 pub mod net;
 pub mod pipeline;
+mod prefetch;
 pub mod report;
 pub mod signature;
 pub mod time;

@@ -41,8 +41,9 @@ const PURE: &[(&str, &[&str])] = &[
     ("pipeline", &["decode", "flow", "inspect", "signature", "detect", "visibility"]),
 ];
 
-/// Values that every room may name, and the one memory that several keep theirs in.
-const PLAIN: &[&str] = &["time", "net", "name", "frame", "cache"];
+/// Values that every room may name, the one memory that several keep theirs in, and the one way to
+/// ask the processor for it early.
+const PLAIN: &[&str] = &["time", "net", "name", "frame", "cache", "prefetch"];
 
 fn sources(dir: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();

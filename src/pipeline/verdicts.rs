@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::detect::Relation;
 use crate::name::NameId;
+use crate::prefetch::prefetch;
 use crate::signature::resolvers::Resolvers;
 use crate::signature::{Indicator, Set};
 
@@ -63,7 +64,7 @@ impl Verdicts {
 
     /// Asks memory for what will be needed of the name, and does not wait for it.
     pub(super) fn prepare(&self, id: NameId) {
-        core::hint::black_box(self.entries[place(id)].taken);
+        prefetch(&self.entries[place(id)]);
     }
 
     fn entry(&mut self, id: NameId, name: &str) -> &mut Entry {

@@ -37,6 +37,7 @@ use sha2::{Digest, Sha256};
 use self::code::{Code, SYMBOLS, Tails};
 use self::entry::{Entry, Wanted, list_octets, short_len};
 use super::labels::{self, Seed, Suffix, Suffixes};
+use crate::prefetch::prefetch;
 
 /// A pack, ready to be asked.
 #[derive(Debug)]
@@ -282,7 +283,7 @@ impl Pack {
         let mut entries = self.entries_of(group)?;
         // All lines of the cache are asked for at a time, before the name is written, so that they
         // come while it is.
-        core::hint::black_box(LINES.map(|at| entries.get(at).copied()));
+        LINES.iter().filter_map(|&at| entries.get(at)).for_each(prefetch);
         let mut wanted = Wanted::new();
         wanted.write(&self.code, tail, head.as_bytes()).ok()?;
         let wanted = wanted.octets();
