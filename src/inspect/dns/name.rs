@@ -19,17 +19,12 @@ impl<'a> NameRef<'a> {
 
     /// The name at `at`, and where the octet after it is.
     pub(super) fn skip(message: &'a [u8], at: usize) -> Result<(Self, usize), Malformed> {
-        let mut cursor = at;
-        loop {
-            match label(message, cursor)? {
-                Label::Root => return Ok((Self { message, at }, cursor + 1)),
-                Label::Pointer(_) => return Ok((Self { message, at }, cursor + 2)),
-                Label::Text(text) => cursor += 1 + text.len(),
-            }
-            if cursor - at > Self::LIMIT {
-                return Err(Malformed::Limit { field: "name", limit: Self::LIMIT });
-            }
-        }
+        let (end, how) = run(message, at, Self::LIMIT + 1);
+        let after = match how? {
+            End::Root => end + 1,
+            End::Pointer(_) => end + 2,
+        };
+        Ok((Self { message, at }, after))
     }
 
     /// Writes the name in its printed form to `out`, replacing what was there; the root is empty.
@@ -37,125 +32,124 @@ impl<'a> NameRef<'a> {
     /// # Errors
     /// `out` then holds the labels before the fault.
     pub fn write(&self, out: &mut String) -> Result<(), Malformed> {
-        out.clear();
         // Nearly every name prints as it is. It is gathered as octets, which are looked at many at
         // once, and are text only at the end. A dot too many is one inside a label.
-        let mut gathered = [b'a'; ROOM];
-        let (mut len, mut labels) = (0, 0_usize);
-        let result = self.labels(|label| {
-            let end = len + label.len() + 1;
-            let Some(room) = gathered.get_mut(len..end) else { return false };
-            room[..label.len()].copy_from_slice(label);
-            room[label.len()] = b'.';
-            len = end;
-            labels += 1;
-            true
+        let mut octets = core::mem::take(out).into_bytes();
+        octets.clear();
+        let mut labels = 0_usize;
+        let result = self.runs(|run| {
+            let Some((&first, rest)) = run.split_first() else { return };
+            let (mut at, mut len) = (octets.len(), first);
+            octets.extend_from_slice(rest);
+            octets.push(b'.');
+            // What says how long the next label is stands where a dot belongs.
+            while let Some(dot) = octets.get_mut(at + usize::from(len)) {
+                at += usize::from(len) + 1;
+                len = core::mem::replace(dot, b'.');
+                labels += 1;
+            }
         });
-        let (odd, dots) = lower_case(&mut gathered.as_chunks_mut().0[..len.div_ceil(CHUNK)]);
-        match core::str::from_utf8(&gathered[..len.saturating_sub(1)]) {
+        let len = octets.len().saturating_sub(1);
+        octets.resize(octets.len().next_multiple_of(CHUNK), b'a');
+        let (odd, dots) = lower_case(octets.as_chunks_mut().0);
+        match String::from_utf8(octets) {
             Ok(text) if !odd && dots == labels => {
-                out.push_str(text);
-                result.map(|_| ())
+                *out = text;
+                out.truncate(len);
+                result
             }
             _ => self.write_escaped(out),
         }
     }
 
+    #[cold]
     fn write_escaped(&self, out: &mut String) -> Result<(), Malformed> {
-        let written = self.labels(|label| {
-            if !out.is_empty() {
-                out.push('.');
+        out.clear();
+        self.runs(|mut run| {
+            while let Some((&len, rest)) = run.split_first()
+                && let Some((label, rest)) = rest.split_at_checked(len.into())
+            {
+                if !out.is_empty() {
+                    out.push('.');
+                }
+                escape_into(out, label, true);
+                run = rest;
             }
-            escape_into(out, label, true);
-            true
-        });
-        written.map(|_| ())
+        })
     }
 
-    /// Calls `each` with every label, until it says stop.
-    fn labels(&self, mut each: impl FnMut(&[u8]) -> bool) -> Result<Walk, Malformed> {
-        let mut cursor = self.at;
+    /// Calls `each` with every run of labels that lie side by side, as they are on the wire.
+    fn runs(&self, mut each: impl FnMut(&[u8])) -> Result<(), Malformed> {
         // Every pointer must go below where the labels it ends began, and the labels there end
         // before those, so no octet is read twice.
-        let mut floor = self.at;
-        let mut message = self.message;
-        let mut wire_len = 1;
+        let (mut message, mut at) = (self.message, self.at);
+        let mut room = Self::LIMIT;
         let mut pointers = 0;
         loop {
-            match label(message, cursor)? {
-                Label::Root => return Ok(Walk::Ended),
-                Label::Pointer(target) => {
-                    if target >= floor {
-                        return Err(Malformed::PointerNotBackwards { at: cursor });
-                    }
-                    pointers += 1;
-                    if pointers > Self::MAX_POINTERS {
-                        return Err(Malformed::Limit {
-                            field: "compression pointers",
-                            limit: Self::MAX_POINTERS,
-                        });
-                    }
-                    message = message.get(..floor).unwrap_or_default();
-                    cursor = target;
-                    floor = target;
-                }
-                Label::Text(text) => {
-                    wire_len += 1 + text.len();
-                    if wire_len > Self::LIMIT {
-                        return Err(Malformed::Limit { field: "name", limit: Self::LIMIT });
-                    }
-                    if !each(text) {
-                        return Ok(Walk::Stopped);
-                    }
-                    cursor += 1 + text.len();
-                }
+            let (end, how) = run(message, at, room);
+            each(message.get(at..end).unwrap_or_default());
+            let End::Pointer(target) = how? else { return Ok(()) };
+            if target >= at {
+                return Err(Malformed::PointerNotBackwards { at: end });
             }
+            pointers += 1;
+            if pointers > Self::MAX_POINTERS {
+                return Err(Malformed::Limit {
+                    field: "compression pointers",
+                    limit: Self::MAX_POINTERS,
+                });
+            }
+            room -= end - at;
+            message = message.get(..at).unwrap_or_default();
+            at = target;
         }
     }
 }
 
-/// For a name with a dot after each label, in whole chunks.
-const ROOM: usize = NameRef::LIMIT.next_multiple_of(CHUNK);
-
-/// How a walk along the labels ended.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Walk {
-    Ended,
-    Stopped,
-}
-
-enum Label<'a> {
+/// What ends labels that lie side by side.
+enum End {
     Root,
-    Text(&'a [u8]),
     Pointer(usize),
 }
 
-/// The label at `at`.
+/// Where the labels from `at` on end, and how: they, and the octet that ends them, shall take no
+/// more than `room`. With a fault, where the last sound one ends.
 #[inline]
-fn label(message: &[u8], at: usize) -> Result<Label<'_>, Malformed> {
-    let overrun = |need| Malformed::Overrun {
-        field: "label",
-        need,
-        have: message.len().saturating_sub(at + 1),
-    };
-    let first = *message.get(at).ok_or(overrun(1))?;
-    match first {
-        0 => Ok(Label::Root),
-        1..=0x3f => {
-            let len = usize::from(first);
-            message.get(at + 1..at + 1 + len).map(Label::Text).ok_or(overrun(len))
-        }
-        0xc0.. => {
-            let low = *message.get(at + 1).ok_or(overrun(1))?;
-            Ok(Label::Pointer(usize::from(first & 0x3f) << 8 | usize::from(low)))
-        }
-        // Extended labels and the reserved kind (RFC 6891 §5).
-        _ => Err(Malformed::Value { field: "label type" }),
+fn run(message: &[u8], at: usize, room: usize) -> (usize, Result<End, Malformed>) {
+    let window = &message[..message.len().min(at.saturating_add(room))];
+    let (mut cursor, mut last) = (at, at);
+    while let Some(&first) = window.get(cursor) {
+        let end = match (first, message.get(cursor + 1)) {
+            (1..=0x3f, _) => {
+                last = cursor;
+                cursor += 1 + usize::from(first);
+                continue;
+            }
+            (0, _) => Ok(End::Root),
+            (0xc0.., Some(&low)) => {
+                Ok(End::Pointer(usize::from(first & 0x3f) << 8 | usize::from(low)))
+            }
+            (0xc0.., None) => Err(Malformed::Overrun { field: "label", need: 1, have: 0 }),
+            // Extended labels and the reserved kind (RFC 6891 §5).
+            _ => Err(Malformed::Value { field: "label type" }),
+        };
+        return (cursor, end);
+    }
+    let have = message.len().saturating_sub(last + 1);
+    if cursor > message.len() && cursor > last {
+        (last, Err(Malformed::Overrun { field: "label", need: cursor - last - 1, have }))
+    } else if cursor - at >= room {
+        (last, Err(Malformed::Limit { field: "name", limit: NameRef::LIMIT }))
+    } else {
+        (cursor, Err(Malformed::Overrun { field: "label", need: 1, have: 0 }))
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
     use super::*;
 
     fn written(message: &[u8], at: usize) -> (Result<(), Malformed>, String) {
@@ -216,5 +210,55 @@ mod tests {
         let (result, _) = written(&message, 400);
         assert!(matches!(result, Err(Malformed::Limit { .. })));
         assert!(written(&message, 40).0.is_ok());
+    }
+
+    proptest! {
+        #[test]
+        fn a_name_reads_the_same_wherever_its_labels_lie(
+            runs in vec(vec(vec(any::<u8>(), 1..=12), 0..=3), 1..=6),
+            before in vec(any::<u8>(), 0..=9),
+        ) {
+            let mut message = before;
+            let mut tail = None;
+            for run in runs.iter().rev() {
+                let begins = u16::try_from(message.len()).unwrap();
+                for label in run {
+                    message.push(u8::try_from(label.len()).unwrap());
+                    message.extend(label);
+                }
+                match tail {
+                    Some(at) => message.extend(u16::to_be_bytes(0xc000 | at)),
+                    None => message.push(0),
+                }
+                tail = Some(begins);
+            }
+            let at = usize::from(tail.unwrap());
+            prop_assert_eq!(NameRef::skip(&message, at).unwrap().1, message.len());
+
+            let labels: Vec<String> = runs
+                .iter()
+                .flatten()
+                .map(|label| {
+                    let mut text = String::new();
+                    escape_into(&mut text, label, true);
+                    text
+                })
+                .collect();
+            prop_assert_eq!(written(&message, at), (Ok(()), labels.join(".")));
+
+            // Cut anywhere in the first run, it keeps the labels that are whole.
+            let ends = runs[0].iter().scan(at, |end, label| {
+                *end += 1 + label.len();
+                Some(*end)
+            });
+            let ends: Vec<usize> = ends.collect();
+            for cut in at..ends.last().copied().unwrap_or(at) {
+                let whole = ends.iter().filter(|&&end| end <= cut).count();
+                let name = NameRef { message: &message[..cut], at };
+                let mut out = String::new();
+                prop_assert!(name.write(&mut out).is_err());
+                prop_assert_eq!(out, labels[..whole].join("."));
+            }
+        }
     }
 }
