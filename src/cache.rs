@@ -38,11 +38,9 @@ struct Entry<V> {
 
 /// How long a value is worth its place.
 pub(crate) trait Held: Copy + Default {
-    /// When it was last of use, seen from `now`: the least recent gives up its place first.
-    fn at(&self, now: Timestamp) -> Timestamp;
-
-    /// It says nothing any more.
-    fn is_spent(&self, now: Timestamp) -> bool;
+    /// How lately it was of use, seen from `now`, in any unit: what has least gives up its place
+    /// first. Zero: it says nothing any more.
+    fn worth(&self, now: Timestamp) -> u64;
 }
 
 /// What [`Cache::enter`] found or made.
@@ -99,8 +97,8 @@ impl<V: Held, const WAYS: usize> Cache<V, WAYS> {
                 return Entered { value: &mut entry.value, new };
             }
             let least = |place: usize| (self.sets[place].least(now), place);
-            let ((is_of_use, _, way), place) = least(home).min(least(beside(home)));
-            if is_of_use {
+            let ((worth, way), place) = least(home).min(least(beside(home)));
+            if worth > 0 {
                 if self.sets.len() < self.max_sets {
                     self.double();
                     continue;
@@ -181,12 +179,10 @@ impl<V: Held, const WAYS: usize> Set<V, WAYS> {
         free.map(|free| *free = *entry).is_some()
     }
 
-    /// The place of a full set to take next: whether it is still of use, and since when it was
-    /// not.
-    fn least(&self, now: Timestamp) -> (bool, Timestamp, usize) {
-        let places = self.0.iter().map(|entry| &entry.value).enumerate();
-        let worth = places.map(|(way, held)| (!held.is_spent(now), held.at(now), way));
-        worth.min().unwrap_or_default()
+    /// The place of a full set to take next, after what it is worth.
+    fn least(&self, now: Timestamp) -> (u64, usize) {
+        let places = self.0.iter().enumerate();
+        places.map(|(way, entry)| (entry.value.worth(now), way)).min().unwrap_or_default()
     }
 }
 
@@ -223,12 +219,8 @@ mod tests {
     type Words = Cache<Word, 8>;
 
     impl Held for Word {
-        fn at(&self, _now: Timestamp) -> Timestamp {
-            Timestamp::from_nanos(self.at)
-        }
-
-        fn is_spent(&self, now: Timestamp) -> bool {
-            now.as_nanos() >= self.at + 1_000
+        fn worth(&self, now: Timestamp) -> u64 {
+            if now.as_nanos() >= self.at + 1_000 { 0 } else { self.at + 1 }
         }
     }
 
@@ -245,14 +237,14 @@ mod tests {
             assert!(say(&mut cache, 7, word, 100 - u64::from(word)));
         }
         assert!(!say(&mut cache, 7, 16, 1_086), "it is known");
-        assert!(say(&mut cache, 9, 1, 1_086), "that of 85 is spent");
+        assert!(say(&mut cache, 9, 1, 1_086), "those of 86 and 85 are spent");
         assert_eq!((cache.len(), cache.evicted()), (16, 0));
         let mut left: Vec<u8> = cache.all(7).map(|held| held.word).collect();
         left.sort_unstable();
-        assert_eq!(left, [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 16]);
+        assert_eq!(left, [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 15, 16]);
         assert!(say(&mut cache, 9, 2, 1_050));
         assert_eq!(cache.evicted(), 1);
-        assert!(cache.all(7).all(|held| held.word != 14), "the least recent went");
+        assert!(cache.all(7).all(|held| held.word != 15), "the least recent went");
     }
 
     #[test]

@@ -282,12 +282,8 @@ impl Told {
 }
 
 impl Held for Told {
-    fn at(&self, _now: Timestamp) -> Timestamp {
-        self.at
-    }
-
-    fn is_spent(&self, now: Timestamp) -> bool {
-        now > self.until()
+    fn worth(&self, now: Timestamp) -> u64 {
+        if now > self.until() { 0 } else { self.at.as_nanos().max(1) }
     }
 }
 
@@ -316,12 +312,10 @@ impl Given {
 }
 
 impl Held for Given {
-    fn at(&self, _now: Timestamp) -> Timestamp {
-        self.relations[0].1.max(self.relations[1].1).begins()
-    }
-
-    fn is_spent(&self, now: Timestamp) -> bool {
-        now.since(self.at(now)) > SHARED_FOR
+    fn worth(&self, now: Timestamp) -> u64 {
+        let [(_, first), (_, second)] = self.relations;
+        let last = first.max(second);
+        if now.since(last.begins()) > SHARED_FOR { 0 } else { u64::from(last.0).max(1) }
     }
 }
 

@@ -79,12 +79,8 @@ impl Duplicates {
 }
 
 impl Held for Counted {
-    fn at(&self, _now: Timestamp) -> Timestamp {
-        self.at
-    }
-
-    fn is_spent(&self, now: Timestamp) -> bool {
-        now.since(self.at) >= LONGEST
+    fn worth(&self, now: Timestamp) -> u64 {
+        if now.since(self.at) >= LONGEST { 0 } else { self.at.as_nanos().max(1) }
     }
 }
 

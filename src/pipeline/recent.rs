@@ -91,21 +91,14 @@ impl Recent {
     }
 }
 
-impl Met {
-    /// How long ago it was last of use, when that is within the window.
-    fn age(self, now: Timestamp) -> Option<Duration> {
-        let of = |moment: Moment| moment.within(Recent::WINDOW, Moment::of(now));
-        [of(self.noted), of(self.answered)].into_iter().flatten().min()
-    }
-}
-
 impl Held for Met {
-    fn at(&self, now: Timestamp) -> Timestamp {
-        self.age(now).map_or(Timestamp::ZERO, |age| now.minus(age))
-    }
-
-    fn is_spent(&self, now: Timestamp) -> bool {
-        self.age(now).is_none()
+    fn worth(&self, now: Timestamp) -> u64 {
+        let now = Moment::of(now);
+        let of = |moment: Moment| {
+            let spent = moment == Moment::NEVER;
+            if spent { 0 } else { Moment::WINDOW.saturating_sub(moment.age(now)) }
+        };
+        of(self.noted).max(of(self.answered))
     }
 }
 
@@ -113,10 +106,17 @@ impl Moment {
     const NEVER: Self = Self(0);
     /// Nanoseconds in a unit, as a power of two.
     const UNIT: u32 = 20;
+    /// [`Recent::WINDOW`] in units, rounded up.
+    const WINDOW: u64 = (Recent::WINDOW.as_secs() * 1_000_000_000).div_ceil(1 << Self::UNIT);
 
     #[expect(clippy::cast_possible_truncation, reason = "it wraps")]
     fn of(time: Timestamp) -> Self {
         Self(((time.as_nanos() >> Self::UNIT) as u32).max(1))
+    }
+
+    /// In units.
+    fn age(self, now: Self) -> u64 {
+        now.0.wrapping_sub(self.0).into()
     }
 
     /// The age, when it is less than `window`.
@@ -124,7 +124,7 @@ impl Moment {
         if self == Self::NEVER {
             return None;
         }
-        let age = Duration::from_nanos(u64::from(now.0.wrapping_sub(self.0)) << Self::UNIT);
+        let age = Duration::from_nanos(self.age(now) << Self::UNIT);
         (age < window).then_some(age)
     }
 }
