@@ -22,6 +22,8 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use libc::{SOL_PACKET, SOL_SOCKET, socklen_t, tpacket_block_desc, tpacket3_hdr};
 
+use crate::prefetch::prefetch;
+
 /// A packet socket that delivers nothing until it is bound.
 pub fn packet_socket() -> io::Result<OwnedFd> {
     use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
@@ -355,6 +357,7 @@ impl Block<'_> {
             size: self.size,
             at: self.first,
             left: self.frames,
+            ahead: self.first,
             block: PhantomData,
         }
     }
@@ -378,6 +381,8 @@ pub struct RingFrames<'b> {
     size: usize,
     at: usize,
     left: u32,
+    /// Where the frame lies that was asked of memory last.
+    ahead: usize,
     block: PhantomData<&'b [u8]>,
 }
 
@@ -414,8 +419,11 @@ impl<'b> Iterator for RingFrames<'b> {
         // `'b` and which nobody writes before it is handed back.
         let data = unsafe { slice::from_raw_parts(self.start.add(from).as_ptr(), captured) };
         self.left -= 1;
+        if self.ahead == self.at {
+            self.look_ahead();
+        }
+        self.look_ahead();
         self.at += header.tp_next_offset as usize;
-        prefetch(self.start.as_ptr().wrapping_add(self.at));
         let status = header.tp_status;
         let tag = (status & libc::TP_STATUS_VLAN_VALID != 0).then(|| {
             const DOT1Q: u16 = 0x8100;
@@ -434,18 +442,24 @@ impl<'b> Iterator for RingFrames<'b> {
     }
 }
 
-/// Calls for the header of the frame at `at` and the first octets of its packet, which another
-/// core has just written, while the frame before it is looked at.
-#[inline]
-fn prefetch(at: *const u8) {
-    #[cfg(target_arch = "x86_64")]
-    for line in [0, 64, 128] {
-        use core::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-        // SAFETY: a prefetch is a hint that never faults, whatever the address.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(at.wrapping_add(line).cast()) };
+impl RingFrames<'_> {
+    /// Asks memory for one frame more: its header and the first octets of its packet, which another
+    /// core has just written. It stays two frames ahead of the one that is looked at, so that the
+    /// header which says where the next one lies has come when it is read here.
+    #[inline]
+    fn look_ahead(&mut self) {
+        if self.ahead + size_of::<tpacket3_hdr>() > self.size {
+            return;
+        }
+        // SAFETY: the header lies inside the block by the check above, and the kernel does not
+        // write a block that belongs to the user. Its alignment is not relied on.
+        let header = unsafe { self.start.add(self.ahead).cast::<tpacket3_hdr>().read_unaligned() };
+        self.ahead += header.tp_next_offset as usize;
+        let Some(left) = self.size.checked_sub(self.ahead) else { return };
+        // SAFETY: these octets lie inside the block.
+        let frame = unsafe { slice::from_raw_parts(self.start.add(self.ahead).as_ptr(), left) };
+        frame.iter().step_by(64).take(3).for_each(prefetch);
     }
-    #[cfg(not(target_arch = "x86_64"))]
-    let _ = at;
 }
 
 /// The word that says whom a block belongs to.
