@@ -12,7 +12,7 @@ demo=(curl:curl dig:dnsutils openssl:openssl ip:iproute2 ethtool:ethtool tcpdump
 test=(tshark:tshark prometheus:prometheus promtool:prometheus clang:clang llvm-objcopy:llvm
       /usr/include/bpf/bpf_helpers.h:libbpf-dev /usr/include/linux/bpf.h:linux-libc-dev
       systemd-analyze:systemd named-checkzone:bind9-utils script:bsdutils chromium:chromium /usr/share/doc/python3-venv:python3-venv jq:jq tcpreplay:tcpreplay)
-bench=(valgrind:valgrind)
+bench=(valgrind:valgrind ndpiReader:libndpi-bin)
 fuzz=(c++:g++)
 
 need=("${build[@]}")
