@@ -55,8 +55,8 @@ fn both_directions_of_a_tunnelled_flow_reach_one_worker() {
     let mut opened = open(&Options {
         backend: Backend::Ring,
         workers: WORKERS,
-        ring_bytes: 4 << 20,
-        retire: Duration::from_millis(5),
+        ring_bytes: 32 << 20,
+        retire: Duration::from_millis(20),
         ..Options::default()
     });
     assert_eq!(opened.notices, []);

@@ -14,7 +14,12 @@ use super::lab::{Lab, Sender, ip, open, take, wait_for_free_driver};
 use super::packets::{End, Flag, SERVER, hello, tagged, tcp, tcp6, udp, vxlan};
 
 fn options(backend: Backend) -> Options {
-    Options { backend, ring_bytes: 4 << 20, retire: Duration::from_millis(5), ..Options::default() }
+    Options {
+        backend,
+        ring_bytes: 32 << 20,
+        retire: Duration::from_millis(5),
+        ..Options::default()
+    }
 }
 
 /// Runs a test with each of the two places for the filter.

@@ -95,7 +95,7 @@ fn what_does_not_fit_is_counted_and_nothing_else_is_lost() {
 #[ignore = "needs root"]
 fn both_directions_of_a_flow_reach_one_worker_and_no_frame_two() {
     let _lab = Lab::new();
-    let mut opened = open(&Options { workers: 3, ..options() });
+    let mut opened = open(&Options { workers: 3, ring_bytes: 8 * SMALL, ..options() });
     let sender = Sender::on("wire");
     let mut sent = 0;
     for n in 0..300_u16 {

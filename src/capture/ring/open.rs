@@ -9,7 +9,7 @@ use core::time::Duration;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU16, Ordering};
+use std::sync::OnceLock;
 
 use super::{FlowFilter, Ring, Trouble};
 use crate::capture::bpf::{self, Maps, Program, Xdp};
@@ -30,8 +30,8 @@ pub(super) struct Setup {
     pub(super) filter: Option<Vec<Instruction>>,
     /// The hash of the fanout group, when the kernel's own is not used.
     spread: Option<Program>,
-    /// Chosen by the kernel when the first member joins; 0 until then.
-    group: AtomicU16,
+    /// Chosen by the kernel when the first member joins. The first group after boot is 0.
+    group: OnceLock<u16>,
 }
 
 /// Opens the rings of `interface`, one for each worker.
@@ -77,7 +77,7 @@ pub fn open(
         options: options.clone(),
         filter,
         spread,
-        group: AtomicU16::new(0),
+        group: OnceLock::new(),
     });
     let mut rings = Vec::new();
     for place in 0..members {
@@ -223,9 +223,11 @@ impl Setup {
             Some(_) => Fanout::Program,
             None => Fanout::KernelHash,
         };
-        match self.group.load(Ordering::Relaxed) {
-            0 => self.group.store(sys::found_fanout(socket, fanout)?, Ordering::Relaxed),
-            id => sys::join_fanout(socket, id, fanout)?,
+        if let Some(&id) = self.group.get() {
+            sys::join_fanout(socket, id, fanout)?;
+        } else {
+            let id = sys::found_fanout(socket, fanout)?;
+            self.group.get_or_init(|| id);
         }
         match &self.spread {
             Some(program) => sys::set_fanout_program(socket, program.fd()?),
