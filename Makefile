@@ -8,7 +8,7 @@ DESTDIR ?=
 FUZZ_SECONDS ?= 60
 FUZZ_ENTRIES ?=
 
-.PHONY: help deps build demo test fuzz corpus golden bench bench-peers bench-live record bpf generate check-dashboard install clean
+.PHONY: help deps build demo test fuzz kernels corpus golden bench bench-peers bench-live record bpf generate check-dashboard install clean
 
 help: ## what there is to make
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 14
@@ -37,6 +37,10 @@ test: ## everything: fmt, clippy, unit, property, corpus, end to end
 	else \
 	    echo '*** NOT RUN: the live tests (tests/live) need root for namespaces and packet sockets' >&2; \
 	fi
+
+kernels: ## boot the kernels of Debian 12 and 13 in a virtual machine and load the programs there (root)
+	@scripts/deps.sh kernels
+	scripts/kernels.sh
 
 fuzz: ## run each fuzz entry for FUZZ_SECONDS=60, or those of FUZZ_ENTRIES alone
 	@scripts/deps.sh fuzz

@@ -3,6 +3,7 @@
 #
 #   scripts/deps.sh build|demo|test|bench     (each includes what stands before it)
 #   scripts/deps.sh fuzz                      (build, and cargo-fuzz)
+#   scripts/deps.sh kernels                   (build, demo, and a virtual machine)
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -14,15 +15,17 @@ test=(tshark:tshark prometheus:prometheus promtool:prometheus clang:clang llvm-o
       systemd-analyze:systemd named-checkzone:bind9-utils script:bsdutils chromium:chromium /usr/share/doc/python3-venv:python3-venv jq:jq tcpreplay:tcpreplay)
 bench=(valgrind:valgrind ndpiReader:libndpi-bin)
 fuzz=(c++:g++)
+kernels=(qemu-system-x86_64:qemu-system-x86 busybox:busybox-static cpio:cpio depmod:kmod jq:jq xz:xz-utils)
 
 need=("${build[@]}")
 case ${1:-build} in
     build) ;;
     fuzz) need+=("${fuzz[@]}") ;;
+    kernels) need+=("${demo[@]}" "${kernels[@]}") ;;
     demo) need+=("${demo[@]}") ;;
     test) need+=("${demo[@]}" "${test[@]}") ;;
     bench) need+=("${demo[@]}" "${test[@]}" "${bench[@]}") ;;
-    *) echo "deps: build, demo, test, bench or fuzz" >&2; exit 2 ;;
+    *) echo "deps: build, demo, test, bench, fuzz or kernels" >&2; exit 2 ;;
 esac
 
 missing=()
