@@ -21,7 +21,7 @@ if [ ${#packages[@]} -eq 0 ]; then
 fi
 [ ${#packages[@]} -gt 0 ] || { echo "kernels: apt knows no kernel; name a package" >&2; exit 1; }
 
-program=$(cargo test --locked --test tests --no-run --message-format=json 2>/dev/null |
+program=$(cargo test --locked --test tests --no-run --message-format=json |
     jq -r 'select(.target.name? == "tests" and .executable) | .executable')
 
 # The package with the kernel itself, unpacked.
@@ -30,7 +30,7 @@ unpacked() {
     real=$(apt-cache depends "$package" | sed -n 's/^ *Depends: \(linux-image-[0-9].*\)/\1/p' | head -n 1)
     package=${real:-$package}
     if [ ! -d "$work/$package" ]; then
-        (cd "$work" && apt-get download "$package" >/dev/null 2>&1)
+        (cd "$work" && apt-get download "$package" >&2)
         dpkg -x "$work/${package}"_*.deb "$work/$package.new"
         rm "$work/${package}"_*.deb
         mv "$work/$package.new" "$work/$package"
@@ -94,10 +94,12 @@ boot() {
         -append "console=ttyS0 quiet panic=-1" \
         -fsdev local,id=root,path=/,security_model=none,readonly=on,multidevs=remap \
         -device virtio-9p-pci,fsdev=root,mount_tag=root </dev/null | sed -u 's/\r//' |
-        tee "$work/$release.log"
-    grep -q '^all passed$' "$work/$release.log"
+        tee "$work/$release.log" || true
+    grep -q '^all passed$' "$work/$release.log" ||
+        { echo "kernels: not all passed on Linux $release; see $work/$release.log" >&2; exit 1; }
 }
 
 for package in "${packages[@]}"; do
-    boot "$(unpacked "$package")"
+    kernel=$(unpacked "$package")
+    boot "$kernel"
 done

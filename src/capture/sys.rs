@@ -352,14 +352,16 @@ pub struct Block<'r> {
 impl Block<'_> {
     /// Its frames, in the order of their arrival.
     pub fn frames(&self) -> RingFrames<'_> {
-        RingFrames {
+        let mut frames = RingFrames {
             start: self.start,
             size: self.size,
             at: self.first,
             left: self.frames,
             ahead: self.first,
             block: PhantomData,
-        }
+        };
+        frames.look_ahead();
+        frames
     }
 }
 
@@ -419,9 +421,6 @@ impl<'b> Iterator for RingFrames<'b> {
         // `'b` and which nobody writes before it is handed back.
         let data = unsafe { slice::from_raw_parts(self.start.add(from).as_ptr(), captured) };
         self.left -= 1;
-        if self.ahead == self.at {
-            self.look_ahead();
-        }
         self.look_ahead();
         self.at += header.tp_next_offset as usize;
         let status = header.tp_status;

@@ -106,4 +106,13 @@ fn a_name_costs_a_few_allocations_and_a_known_question_none() {
         |id| Ends::v4(40_000, 53).reversed().udp(&dns(id, true, "www.example.com", &answers));
     run.cost(&[query(1), answer(1)]);
     assert_eq!(run.cost(&[query(2), answer(2), query(2), answer(2)]), 0);
+
+    // A name of octets that print as escapes, and one that is not even text, cost nothing either.
+    let odd = |id| {
+        let mut frame = dns(id, false, "www.example.com", &[]);
+        frame[13..16].copy_from_slice(if id % 2 == 0 { b"w\\ " } else { b"\xff\xc0w" });
+        Ends::v4(40_000, 53).udp(&frame)
+    };
+    run.cost(&[odd(3), odd(4)]);
+    assert_eq!(run.cost(&[odd(5), odd(6), query(7)]), 0);
 }

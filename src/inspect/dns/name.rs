@@ -52,19 +52,21 @@ impl<'a> NameRef<'a> {
         let len = octets.len().saturating_sub(1);
         octets.resize(octets.len().next_multiple_of(CHUNK), b'a');
         let (odd, dots) = lower_case(octets.as_chunks_mut().0);
-        match String::from_utf8(octets) {
-            Ok(text) if !odd && dots == labels => {
-                *out = text;
-                out.truncate(len);
-                result
-            }
-            _ => self.write_escaped(out),
+        let plain = !odd && dots == labels;
+        if !plain {
+            octets.clear();
         }
+        // Printable ASCII, or nothing: it is text, and `out` keeps its room.
+        *out = String::from_utf8(octets).unwrap_or_default();
+        if !plain {
+            return self.write_escaped(out);
+        }
+        out.truncate(len);
+        result
     }
 
     #[cold]
     fn write_escaped(&self, out: &mut String) -> Result<(), Malformed> {
-        out.clear();
         self.runs(|mut run| {
             while let Some((&len, rest)) = run.split_first()
                 && let Some((label, rest)) = rest.split_at_checked(len.into())
