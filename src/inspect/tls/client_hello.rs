@@ -93,18 +93,24 @@ impl<'a> ClientHello<'a> {
             return Ok(());
         }
         let (extensions, whole) = reader.vector16_or_rest("extensions")?;
-        let mut extensions = Reader::new(extensions);
-        while !extensions.is_empty() {
-            let kind = extensions.u16("extension_type")?;
-            let (data, data_whole) = extensions.vector16_or_rest("extension_data")?;
-            self.extension(kind, data)?;
-            if !data_whole {
-                return Err(Malformed::Overrun {
-                    field: "extension_data",
-                    need: data.len() + 1,
-                    have: data.len(),
-                });
+        let mut left = extensions;
+        while let Some((&[a, b, c, d], rest)) = left.split_first_chunk() {
+            let kind = u16::from_be_bytes([a, b]);
+            let len = usize::from(u16::from_be_bytes([c, d]));
+            let Some((data, rest)) = rest.split_at_checked(len) else {
+                self.extension(kind, rest)?;
+                let (need, have) = (len, rest.len());
+                return Err(Malformed::Overrun { field: "extension_data", need, have });
+            };
+            // Most say nothing here.
+            if extension_type::is_read(kind) {
+                self.extension(kind, data)?;
             }
+            left = rest;
+        }
+        if !left.is_empty() {
+            let (need, have) = (EXTENSION_HEADER, left.len());
+            return Err(Malformed::Overrun { field: "extension", need, have });
         }
         if whole {
             Ok(())
@@ -132,10 +138,11 @@ impl<'a> ClientHello<'a> {
                 (self.alpn, _) = reader.vector16_or_rest("protocol_name_list")?;
             }
             extension_type::SUPPORTED_VERSIONS => {
-                let mut versions = Reader::new(reader.vector8("supported_versions")?);
-                while let Ok(version) = versions.u16("supported_version") {
-                    self.offers_tls13 |= !is_grease(version) && Version(version).is_tls13();
-                }
+                let versions = reader.vector8("supported_versions")?.as_chunks().0;
+                self.offers_tls13 |= versions.iter().any(|version| {
+                    let version = u16::from_be_bytes(*version);
+                    !is_grease(version) && Version(version).is_tls13()
+                });
             }
             extension_type::ENCRYPTED_CLIENT_HELLO => {
                 self.ech = Some(EchExtension::read(reader));
@@ -173,7 +180,23 @@ mod extension_type {
     pub(super) const SUPPORTED_VERSIONS: u16 = 43;
     pub(super) const ENCRYPTED_CLIENT_HELLO: u16 = 0xfe0d;
     pub(super) const ENCRYPTED_SERVER_NAME: u16 = 0xffce;
+
+    /// Is it one of these?
+    #[inline]
+    pub(super) const fn is_read(kind: u16) -> bool {
+        matches!(
+            kind,
+            SERVER_NAME
+                | ALPN
+                | SUPPORTED_VERSIONS
+                | ENCRYPTED_CLIENT_HELLO
+                | ENCRYPTED_SERVER_NAME
+        )
+    }
 }
+
+/// `extension_type` and the length of `extension_data`.
+const EXTENSION_HEADER: usize = 4;
 
 /// RFC 6066 §3.
 const NAME_TYPE_HOST: u8 = 0;
