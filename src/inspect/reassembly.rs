@@ -43,6 +43,20 @@ impl Reassembly {
         if piece.is_empty() {
             return Ok(false);
         }
+        let len = self.octets.len();
+        if start >= len {
+            // Behind all that is here, as most pieces are: nothing to compare with.
+            let ranges = self.have.len();
+            match self.have.last_mut() {
+                Some(last) if start == len => last.end = end,
+                _ if ranges > Self::MAX_HOLES => return Err(Refused::TooManyHoles),
+                _ => self.have.push(start..end),
+            }
+            self.octets.reserve(end - len);
+            self.octets.resize(start, 0);
+            self.octets.extend_from_slice(piece);
+            return Ok(true);
+        }
         // The ranges that `piece` touches or overlaps become one.
         let first = self.have.partition_point(|range| range.end < start);
         let last = self.have.partition_point(|range| range.start <= end);

@@ -33,10 +33,14 @@ impl<'a> CryptoFrames<'a> {
     /// Reads frames up to the next CRYPTO frame.
     fn advance(&mut self) -> Result<Option<Crypto<'a>>, Malformed> {
         loop {
-            // Most of a first Initial may be PADDING: past it in one step.
-            self.reader.take(zeros(self.reader.rest()), "PADDING")?;
-            if self.reader.is_empty() {
-                return Ok(None);
+            match self.reader.rest() {
+                [] => return Ok(None),
+                // Most of a first Initial may be PADDING: past it in one step.
+                [PADDING, ..] => {
+                    self.reader.take(zeros(self.reader.rest()), "PADDING")?;
+                    continue;
+                }
+                _ => {}
             }
             let kind = self.reader.u8("Frame Type")?;
             match self.dialect {
@@ -126,13 +130,17 @@ impl<'a> Iterator for CryptoFrames<'a> {
 
 /// How many octets from the first on are zero. Looks at many at once.
 fn zeros(octets: &[u8]) -> usize {
-    let chunks = octets.as_chunks::<32>().0;
-    let whole = chunks.iter().take_while(|chunk| **chunk == [0; 32]).count() * 32;
+    let chunks = octets.as_chunks::<64>().0;
+    let whole = chunks.iter().position(|chunk| *chunk != [0; 64]).unwrap_or(chunks.len()) * 64;
     let rest = &octets[whole..];
-    whole + rest.iter().position(|&octet| octet != 0).unwrap_or(rest.len())
+    let words = rest.as_chunks::<8>().0;
+    let word = words.iter().position(|word| *word != [0; 8]).unwrap_or(words.len()) * 8;
+    let rest = &rest[word..];
+    whole + word + rest.iter().position(|&octet| octet != 0).unwrap_or(rest.len())
 }
 
 /// RFC 9000 §19.
+const PADDING: u8 = 0x00;
 const PING: u8 = 0x01;
 const ACK: u8 = 0x02;
 const ACK_ECN: u8 = 0x03;
@@ -156,6 +164,16 @@ mod tests {
         let found: Vec<_> =
             CryptoFrames::new(&payload, Dialect::Ietf, false).collect::<Result<_, _>>().unwrap();
         assert_eq!(found, [Crypto { offset: 0, data: b"abc" }, Crypto { offset: 100, data: b"z" }]);
+    }
+
+    #[test]
+    fn padding_ends_where_the_next_frame_begins() {
+        for len in 0..200 {
+            let mut octets = vec![0; len];
+            assert_eq!(zeros(&octets), len);
+            octets.extend([PING; 70]);
+            assert_eq!(zeros(&octets), len);
+        }
     }
 
     #[test]

@@ -27,11 +27,9 @@ impl ConnectionId {
     /// Of at most twenty octets; what is longer is cut, which no version known here allows.
     #[must_use]
     pub fn new(octets: &[u8]) -> Self {
-        let mut cid = Self::default();
-        for (to, from) in cid.octets.iter_mut().zip(octets) {
-            *to = *from;
-            cid.len += 1;
-        }
+        let octets = octets.get(..MAX_CID_LEN).unwrap_or(octets);
+        let mut cid = Self { len: u8::try_from(octets.len()).unwrap_or(0), ..Self::default() };
+        cid.octets[..octets.len()].copy_from_slice(octets);
         cid
     }
 
@@ -207,14 +205,20 @@ impl Dialect {
 /// A variable-length integer (RFC 9000 §16).
 pub(super) fn varint(reader: &mut Reader<'_>, field: &'static str) -> Result<u64, Malformed> {
     let first = reader.u8(field)?;
-    let mut value = u64::from(first & 0x3f);
-    for &octet in reader.take((1 << (first >> 6)) - 1, field)? {
-        value = value << 8 | u64::from(octet);
-    }
-    Ok(value)
+    let value = u64::from(first & 0x3f);
+    Ok(match first >> 6 {
+        0 => value,
+        1 => value << 8 | u64::from(reader.u8(field)?),
+        2 => value << 24 | u64::from(reader.u24(field)?),
+        _ => {
+            let [a, b, c, d, e, f, g] = *reader.array(field)?;
+            value << 56 | u64::from_be_bytes([0, a, b, c, d, e, f, g])
+        }
+    })
 }
 
 /// A variable-length integer that counts octets here.
+#[inline]
 pub(super) fn varint_len(reader: &mut Reader<'_>, field: &'static str) -> Result<usize, Malformed> {
     usize::try_from(varint(reader, field)?).map_err(|_| Malformed::Value { field })
 }
@@ -268,6 +272,26 @@ mod tests {
         assert_eq!(initial.header.scid, [0xaa, 0xbb]);
         assert_eq!(initial.octets[initial.number_at..], [7; 40]);
         assert!(initial.may_be_first() && !initial.cut);
+    }
+
+    /// The examples of RFC 9000 §A.1.
+    #[test]
+    fn a_variable_length_integer_has_one_to_eight_octets() {
+        let examples: [(&[u8], u64); 5] = [
+            (&[0xc2, 0x19, 0x7c, 0x5e, 0xff, 0x14, 0xe8, 0x8c], 151_288_809_941_952_652),
+            (&[0x9d, 0x7f, 0x3e, 0x7d], 494_878_333),
+            (&[0x7b, 0xbd], 15_293),
+            (&[0x25], 37),
+            (&[0x40, 0x25], 37),
+        ];
+        for (octets, value) in examples {
+            let mut reader = Reader::new(octets);
+            assert_eq!(varint(&mut reader, "number"), Ok(value));
+            assert!(reader.is_empty());
+            for len in 0..octets.len() {
+                assert!(varint(&mut Reader::new(&octets[..len]), "number").is_err());
+            }
+        }
     }
 
     #[test]
