@@ -99,14 +99,19 @@ impl<V, K: Copy + PartialEq> Table<V, K> {
         if (self.len + 1) * 2 > self.index.len() {
             self.grow_index();
         }
-        let entry = Entry { hash, key, touched: now, older: NONE, newer: NONE, value: Some(value) };
+        let value = Some(value);
         let slot = if self.free == NONE {
-            self.slab.push(entry);
+            self.slab.push(Entry { hash, key, touched: now, older: NONE, newer: NONE, value });
             u32::try_from(self.slab.len() - 1).unwrap_or(NONE)
         } else {
             let slot = self.free;
-            self.free = self.entry(slot).newer;
-            *self.entry_mut(slot) = entry;
+            let entry = &mut self.slab[slot as usize];
+            self.free = entry.newer;
+            // Field by field: a whole entry would be built beside the slab and copied.
+            entry.hash = hash;
+            entry.key = key;
+            entry.touched = now;
+            entry.value = value;
             slot
         };
         self.place(Bucket { tag: tag(hash), slot }, hash);
@@ -160,17 +165,31 @@ impl<V, K: Copy + PartialEq> Table<V, K> {
 
     /// Takes a flow out.
     pub fn remove(&mut self, slot: Slot) -> Option<Removed<V, K>> {
-        let Slot(slot) = slot;
-        let entry = self.slab.get_mut(slot as usize)?;
+        let entry = self.slab.get_mut(slot.0 as usize)?;
         let value = entry.value.take()?;
         let (hash, key) = (entry.hash, entry.key);
+        self.release(slot, hash);
+        Some(Removed { key, hash, value })
+    }
+
+    /// Takes a flow out whose value nobody wants: it is dropped where it is.
+    pub fn discard(&mut self, slot: Slot) {
+        let Some(entry) = self.slab.get_mut(slot.0 as usize) else { return };
+        if entry.value.is_some() {
+            entry.value = None;
+            let hash = entry.hash;
+            self.release(slot, hash);
+        }
+    }
+
+    /// Nothing is in this slot any more.
+    fn release(&mut self, Slot(slot): Slot, hash: u64) {
         self.unlink(slot);
         let free = self.free;
         self.entry_mut(slot).newer = free;
         self.free = slot;
         self.unplace(slot, hash);
         self.len -= 1;
-        Some(Removed { key, hash, value })
     }
 
     /// The flow was heard of at `now`.
@@ -355,7 +374,7 @@ mod tests {
     proptest! {
         /// The table answers as a map does, and gives up the one that was silent longest.
         #[test]
-        fn behaves_as_a_map_with_an_age(steps in proptest::collection::vec((0u8..4, 0u8..60), 0..400)) {
+        fn behaves_as_a_map_with_an_age(steps in proptest::collection::vec((0u8..5, 0u8..60), 0..400)) {
             let mut table: Table<u32> = Table::new(1 << 20);
             let mut model: HashMap<u8, (u32, u64)> = HashMap::new();
             for (time, (step, n)) in steps.into_iter().enumerate() {
@@ -370,6 +389,10 @@ mod tests {
                     (1, Some(slot)) => {
                         table.touch(slot, now);
                         model.get_mut(&n).unwrap().1 = time as u64;
+                    }
+                    (4, Some(slot)) => {
+                        table.discard(slot);
+                        model.remove(&n);
                     }
                     (2, Some(slot)) => {
                         let removed = table.remove(slot).unwrap();

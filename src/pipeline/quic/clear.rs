@@ -1,7 +1,7 @@
 //! Google's versions before Q050, whose first packets are in clear.
 
 use super::hello::{Kind, Step, progress};
-use super::{Flight, Flights, To};
+use super::{Flight, Flights, To, short};
 use crate::decode::Packet;
 use crate::inspect::Reassembly;
 use crate::inspect::quic::packet::ConnectionId;
@@ -24,7 +24,7 @@ impl Flights {
             Invariant { first: 0, version: clear.version, dcid: clear.connection_id, scid: &[] };
         let slot = self.unfinished.find(place.hash, &place.key);
         if slot.is_none() {
-            let dcid = self.short(header.dcid);
+            let dcid = short(&self.hasher, header.dcid);
             if let Some(entry) = self.settled.find(place.tag, now)
                 && entry.client_known
                 && entry.dcid == dcid
@@ -93,7 +93,7 @@ impl Flights {
             self.give_back(stream);
             return true;
         }
-        let begun = self.begun(packet, &header, Kind::Clear);
+        let begun = self.begun(packet, place.hash, &header, Kind::Clear);
         to.ledger.handshake_begun(begun.kind.protocol());
         let flight = Flight { base, ..Flight::new(begun, stream, clear.sample()) };
         if step == Step::More {

@@ -100,8 +100,19 @@ pub(super) fn progress(stream: &Reassembly, kind: Kind) -> Step {
     }
 }
 
+/// Ends a connection's handshake with what its hello says.
+pub(super) fn end(
+    begun: &Begun,
+    stream: &Reassembly,
+    step: Step,
+    origin: Origin,
+    to: &mut To<'_, impl FnMut(&Handshake<'_>)>,
+) {
+    report(begun, tell(stream, begun.kind, step), origin, to);
+}
+
 /// What the stream's hello says, and how its handshake ends with that.
-pub(super) fn tell(stream: &Reassembly, kind: Kind, step: Step) -> (HandshakeOutcome, Told<'_>) {
+fn tell(stream: &Reassembly, kind: Kind, step: Step) -> (HandshakeOutcome, Told<'_>) {
     let prefix = stream.prefix();
     let lost = match step {
         Step::Broken(outcome) => outcome,

@@ -1,8 +1,9 @@
 //! Initial packets: which connection each belongs to, and with which keys it opens.
 
-use super::hello::{Kind, Step, feed};
+use super::hello::{Kind, Step, end, feed};
+use super::settled::Entry;
 use super::unread::{Prior, from_well_known_port};
-use super::{Flight, Flights, Place, To, dcid_tag};
+use super::{Flight, Flights, Place, To, dcid_tag, short};
 use crate::decode::Packet;
 use crate::flow::Slot;
 use crate::inspect::quic::packet::ConnectionId;
@@ -49,9 +50,14 @@ impl Flights {
         }
         let header = &initial.header;
         let now = self.now;
-        let (dcid, scid) = (self.short(header.dcid), self.short(header.scid));
         let mut prior = Prior::Nothing;
         if let Some(entry) = self.settled.find(place.tag, now) {
+            let scid = short(&self.hasher, header.scid);
+            if entry.client_known && entry.client_is_low != place.from_low {
+                entry.server = scid;
+                return;
+            }
+            let dcid = short(&self.hasher, header.dcid);
             if !entry.client_known {
                 // What did not open once is not tried again.
                 if entry.client_is_low == place.from_low && entry.dcid == dcid
@@ -60,9 +66,6 @@ impl Flights {
                     return;
                 }
                 prior = Prior::Settled;
-            } else if entry.client_is_low != place.from_low {
-                entry.server = scid;
-                return;
             } else if dcid == entry.dcid || dcid == entry.alias {
                 if entry.is_copy(initial.sample()) {
                     to.ledger.copies.add(1);
@@ -106,7 +109,8 @@ impl Flights {
         to: &mut To<'_, impl FnMut(&Handshake<'_>)>,
     ) {
         let Arrival { packet, initial, place } = arrival;
-        let begun = self.begun(packet, &initial.header, Kind::Initial(initial.scheme.dialect));
+        let begun =
+            self.begun(packet, place.hash, &initial.header, Kind::Initial(initial.scheme.dialect));
         if !initial.may_be_first() {
             // The server's, whose DCID is the client's own and may be short or empty; or a second
             // flight with the server's short one.
@@ -145,16 +149,21 @@ impl Flights {
         if server.is_none() {
             to.ledger.handshake_begun(begun.kind.protocol());
         }
-        let flight = Flight {
-            keys: Some(keys),
-            server: server.flatten(),
-            ..Flight::new(begun, stream, initial.sample())
-        };
+        let server = server.flatten();
         if step == Step::More {
-            self.keep(flight, to);
-        } else {
-            self.conclude(flight, step, origin(&packet.seen), self.now, to);
+            let flight = Flight::new(begun, stream, initial.sample());
+            return self.keep(Flight { keys: Some(keys), server, ..flight }, to);
         }
+        // A first flight of one datagram: there is nothing to keep.
+        end(&begun, &stream, step, origin(&packet.seen), to);
+        let entry = Entry {
+            server: server.map_or(0, |cid| short(&self.hasher, cid.octets())),
+            client_known: true,
+            samples: [initial.sample(), 0],
+            ..Entry::default()
+        };
+        self.settled.settle(&self.hasher, &begun, entry, self.now);
+        self.give_back(stream);
     }
 
     /// Another packet of a connection whose hello is not whole.
@@ -222,7 +231,8 @@ impl Flights {
         if !same_version {
             // After version negotiation the client begins anew, and so does its hello.
             let tenant = flight.begun.path.tenant;
-            let old = dcid_tag(&self.hasher, tenant, flight.begun.dcid.octets());
+            let tag = dcid_tag(&self.hasher, tenant, header.dcid);
+            let old = core::mem::replace(&mut flight.begun.tag, tag);
             flight.begun.version = header.version;
             let (before, kind) = (flight.begun.kind.protocol(), Kind::Initial(dialect));
             if before != kind.protocol() {
@@ -236,7 +246,7 @@ impl Flights {
             flight.second = None;
             flight.stream.clear();
             if let Some(place) = self.by_dcid.remove(&old) {
-                self.by_dcid.insert(dcid_tag(&self.hasher, tenant, header.dcid), place);
+                self.by_dcid.insert(tag, place);
             }
         } else if own_keys.is_some() {
             flight.second = Some((dcid, own_keys));

@@ -38,7 +38,7 @@ use crate::time::Timestamp;
 use crate::visibility::{HandshakeOutcome, HandshakeProtocol, Ledger};
 
 use budget::Budget;
-use hello::{Kind, Step, report, tell};
+use hello::{Kind, Step, end};
 use settled::{Entry, Settled};
 use unread::Unread;
 
@@ -90,6 +90,9 @@ struct Begun {
     /// The client's first Destination Connection ID, and its own.
     dcid: ConnectionId,
     scid: ConnectionId,
+    /// Of its flow, and what it is found by whatever its addresses.
+    hash: u64,
+    tag: u64,
     identity: u64,
 }
 
@@ -130,6 +133,17 @@ impl Flight {
             stream,
             base: 0,
             samples: [sample, 0, 0, 0],
+        }
+    }
+
+    /// What is remembered of it after its end.
+    fn entry(&self, hasher: &FlowHasher) -> Entry {
+        Entry {
+            alias: self.second.as_ref().map_or(0, |(cid, _)| short(hasher, cid.octets())),
+            server: self.server.map_or(0, |cid| short(hasher, cid.octets())),
+            client_known: self.unread.is_none(),
+            samples: [self.samples[0], self.samples[1]],
+            ..Entry::default()
         }
     }
 
@@ -269,12 +283,16 @@ impl Flights {
         if step == Step::More {
             return;
         }
-        let Some(Removed { value: flight, .. }) = self.unfinished.remove(slot) else { return };
-        self.unfinished.charge(flight.stream.footprint(), 0);
-        let tag = self.begun_tag(&flight.begun);
-        self.by_dcid.remove(&tag);
+        let Some(flight) = self.unfinished.get_mut(slot) else { return };
+        let tag = flight.begun.tag;
         let moved = packet.path != flight.begun.path;
-        self.conclude(flight, step, origin(&packet.seen), self.now, to);
+        end(&flight.begun, &flight.stream, step, origin(&packet.seen), to);
+        self.settled.settle(&self.hasher, &flight.begun, flight.entry(&self.hasher), self.now);
+        let stream = core::mem::take(&mut flight.stream);
+        self.unfinished.discard(slot);
+        self.unfinished.charge(stream.footprint(), 0);
+        self.give_back(stream);
+        self.by_dcid.remove(&tag);
         if moved && let Some(entry) = self.settled.find(tag, self.now) {
             let entry = *entry;
             self.follow(entry, &self.place(packet));
@@ -295,9 +313,9 @@ impl Flights {
             self.abandon(removed, HandshakeOutcome::Evicted, Some(now), to);
         }
         let (key, _) = flight.begun.path.key();
-        let hash = self.hasher.path(&flight.begun.path);
+        let hash = flight.begun.hash;
         if flight.unread.is_none() {
-            self.by_dcid.insert(self.begun_tag(&flight.begun), (hash, key));
+            self.by_dcid.insert(flight.begun.tag, (hash, key));
         }
         self.unfinished.charge(0, flight.stream.footprint());
         self.unfinished.insert(hash, key, now, flight);
@@ -315,7 +333,7 @@ impl Flights {
         let flight = removed.value;
         self.unfinished.charge(flight.stream.footprint(), 0);
         if flight.unread.is_none() {
-            self.by_dcid.remove(&self.begun_tag(&flight.begun));
+            self.by_dcid.remove(&flight.begun.tag);
         }
         let outcome = match (why, flight.unread) {
             (_, Some(unread)) => unread.outcome,
@@ -328,7 +346,7 @@ impl Flights {
         self.conclude(flight, Step::Broken(outcome), origin, at, to);
     }
 
-    /// The end of a flight: its hello is read, and the connection settled.
+    /// The end of a flight that is kept no more: its hello is read, and the connection settled.
     fn conclude(
         &mut self,
         flight: Flight,
@@ -337,39 +355,15 @@ impl Flights {
         now: Timestamp,
         to: &mut To<'_, impl FnMut(&Handshake<'_>)>,
     ) {
-        let told = tell(&flight.stream, flight.begun.kind, step);
-        report(&flight.begun, told, origin, to);
-        let entry = Entry {
-            alias: flight.second.as_ref().map_or(0, |(cid, _)| self.short(cid.octets())),
-            server: flight.server.map_or(0, |cid| self.short(cid.octets())),
-            client_known: flight.unread.is_none(),
-            samples: [flight.samples[0], flight.samples[1]],
-            ..Entry::default()
-        };
-        self.settle(&flight.begun, entry, now);
+        end(&flight.begun, &flight.stream, step, origin, to);
+        self.settled.settle(&self.hasher, &flight.begun, flight.entry(&self.hasher), now);
         self.give_back(flight.stream);
     }
 
-    /// Remembers a connection, by its flow and by its DCID.
-    fn settle(&mut self, begun: &Begun, entry: Entry, now: Timestamp) {
-        let (_, client_is_low) = begun.path.key();
-        let entry = Entry {
-            dcid: self.short(begun.dcid.octets()),
-            scid: self.short(begun.scid.octets()),
-            version: begun.version,
-            client_is_low,
-            ..entry
-        };
-        let flow_tag = self.flow_tag(self.hasher.path(&begun.path), &begun.path);
-        self.settled.insert(flow_tag, now, entry);
-        if entry.client_known {
-            self.settled.insert(self.begun_tag(begun), now, entry);
-        }
-    }
-
-    fn begun(&self, packet: &Packet<'_>, header: &Invariant<'_>, kind: Kind) -> Begun {
+    /// `hash`: of the packet's flow.
+    fn begun(&self, packet: &Packet<'_>, hash: u64, header: &Invariant<'_>, kind: Kind) -> Begun {
         let path = packet.path;
-        let identity = self.hasher.octets(self.hasher.path(&path), header.dcid);
+        let identity = self.hasher.octets(hash, header.dcid);
         Begun {
             path,
             seen: packet.seen,
@@ -377,35 +371,23 @@ impl Flights {
             version: header.version,
             dcid: ConnectionId::new(header.dcid),
             scid: ConnectionId::new(header.scid),
+            hash,
+            tag: dcid_tag(&self.hasher, path.tenant, header.dcid),
             identity: self.hasher.word(identity, u64::from(path.tenant.0)),
         }
     }
 
-    /// Is the packet's flow that of a connection that began before?
-    fn is_known(&mut self, packet: &Packet<'_>) -> bool {
-        let Place { hash, key, tag, .. } = self.place(packet);
-        self.unfinished.find(hash, &key).is_some() || self.settled.find(tag, self.now).is_some()
+    /// Is there a connection at this place that began before?
+    fn is_known(&mut self, place: &Place) -> bool {
+        self.unfinished.find(place.hash, &place.key).is_some()
+            || self.settled.find(place.tag, self.now).is_some()
     }
 
     /// Where a packet's flow is kept.
     fn place(&self, packet: &Packet<'_>) -> Place {
         let (key, from_low) = packet.path.key();
         let hash = self.hasher.path(&packet.path);
-        Place { hash, key, from_low, tag: self.flow_tag(hash, &packet.path) }
-    }
-
-    fn flow_tag(&self, hash: u64, path: &Path) -> u64 {
-        self.hasher.word(hash, u64::from(path.tenant.0))
-    }
-
-    fn begun_tag(&self, begun: &Begun) -> u64 {
-        dcid_tag(&self.hasher, begun.path.tenant, begun.dcid.octets())
-    }
-
-    /// A connection ID in few bits; zero for an empty one.
-    #[expect(clippy::cast_possible_truncation, reason = "a hash may be cut")]
-    fn short(&self, cid: &[u8]) -> u32 {
-        if cid.is_empty() { 0 } else { (self.hasher.octets(DCID_DOMAIN, cid) as u32).max(1) }
+        Place { hash, key, from_low, tag: flow_tag(&self.hasher, hash, packet.path.tenant) }
     }
 
     fn give_back(&mut self, mut stream: Reassembly) {
@@ -423,6 +405,17 @@ struct Place {
     key: FlowKey,
     from_low: bool,
     tag: u64,
+}
+
+/// What a connection is found by at the place of its first packet; `hash`: of its flow.
+fn flow_tag(hasher: &FlowHasher, hash: u64, tenant: TenantId) -> u64 {
+    hasher.word(hash, u64::from(tenant.0))
+}
+
+/// A connection ID in few bits; zero for an empty one.
+#[expect(clippy::cast_possible_truncation, reason = "a hash may be cut")]
+fn short(hasher: &FlowHasher, cid: &[u8]) -> u32 {
+    if cid.is_empty() { 0 } else { (hasher.octets(DCID_DOMAIN, cid) as u32).max(1) }
 }
 
 /// What a connection is found by whatever its addresses.

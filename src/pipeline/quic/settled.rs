@@ -3,20 +3,32 @@
 //! A fixed set-associative table of small entries. A full set forgets its oldest entry; the worst
 //! that follows is that a later Initial of that connection is looked into in vain.
 
+use super::{Begun, flow_tag, short};
+use crate::flow::FlowHasher;
 use crate::inspect::quic::Version;
 use crate::time::Timestamp;
 
 /// See the [module](self).
 #[derive(Debug)]
 pub(super) struct Settled {
-    sets: Box<[[Entry; Self::WAYS]]>,
+    sets: Box<[Set]>,
+}
+
+/// What entries are found by, and how old they are, is in one cache line; the entries themselves
+/// are in the two behind it.
+#[derive(Clone, Copy, Debug, Default)]
+#[repr(align(64))]
+struct Set {
+    /// Zero is no entry.
+    tags: [u64; Settled::WAYS],
+    /// When each was put in, in milliseconds.
+    at: [u32; Settled::WAYS],
+    entries: [Entry; Settled::WAYS],
 }
 
 /// One connection, found by the hash of its flow, and again by that of its DCID.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Entry {
-    /// What it is found by; zero is no entry.
-    pub(super) tag: u64,
     /// Hashes of the client's first DCID, of another one it used later, of its SCID, and of the
     /// SCID that the server answered with. Zero: none.
     pub(super) dcid: u32,
@@ -26,7 +38,6 @@ pub(super) struct Entry {
     pub(super) version: Version,
     /// Of the last two packets looked into, for copies to be known.
     pub(super) samples: [u32; 2],
-    pub(super) at: u32,
     /// The client is the low end of the flow's key.
     pub(super) client_is_low: bool,
     /// Its hello was read, or will never be: nothing more is wanted of this connection. Otherwise
@@ -43,28 +54,52 @@ impl Settled {
     /// With room for `entries`, rounded up to a power of two.
     pub(super) fn new(entries: usize) -> Self {
         let sets = (entries / Self::WAYS).max(1).next_power_of_two();
-        Self { sets: vec![[Entry::default(); Self::WAYS]; sets].into_boxed_slice() }
+        Self { sets: vec![Set::default(); sets].into_boxed_slice() }
     }
 
     /// The entry under `tag`, if it is not too old.
     pub(super) fn find(&mut self, tag: u64, now: Timestamp) -> Option<&mut Entry> {
-        let now = millis(now);
-        self.set(tag).iter_mut().find(|entry| entry.tag == tag.max(1) && entry.age(now).is_some())
+        let (now, tag) = (millis(now), tag.max(1));
+        let set = self.set(tag);
+        let way = (0..Self::WAYS).find(|&way| set.tags[way] == tag && set.age(way, now).is_some());
+        Some(&mut set.entries[way?])
+    }
+
+    /// Remembers a connection, by its flow and by its DCID.
+    pub(super) fn settle(
+        &mut self,
+        hasher: &FlowHasher,
+        begun: &Begun,
+        entry: Entry,
+        now: Timestamp,
+    ) {
+        let (_, client_is_low) = begun.path.key();
+        let entry = Entry {
+            dcid: short(hasher, begun.dcid.octets()),
+            scid: short(hasher, begun.scid.octets()),
+            version: begun.version,
+            client_is_low,
+            ..entry
+        };
+        self.insert(flow_tag(hasher, begun.hash, begun.path.tenant), now, entry);
+        if entry.client_known {
+            self.insert(begun.tag, now, entry);
+        }
     }
 
     /// Puts `entry` under `tag`, in the place of one with the same tag, or of the oldest.
     pub(super) fn insert(&mut self, tag: u64, now: Timestamp, entry: Entry) {
-        let at = millis(now);
-        let tag = tag.max(1);
-        let rank = |old: &Entry| match old.age(at) {
-            _ if old.tag == tag => u32::MAX,
+        let (now, tag) = (millis(now), tag.max(1));
+        let set = self.set(tag);
+        let rank = |way: usize| match set.age(way, now) {
+            _ if set.tags[way] == tag => u32::MAX,
             None => u32::MAX - 1,
             Some(age) => age,
         };
-        let set = self.set(tag);
-        if let Some(place) = set.iter_mut().max_by_key(|old| rank(old)) {
-            *place = Entry { tag, at, ..entry };
-        }
+        let way = (0..Self::WAYS).max_by_key(|&way| rank(way)).unwrap_or_default();
+        set.tags[way] = tag;
+        set.at[way] = now;
+        set.entries[way] = entry;
     }
 
     /// Octets of memory.
@@ -73,9 +108,19 @@ impl Settled {
     }
 
     #[expect(clippy::cast_possible_truncation, reason = "the low bits choose the set")]
-    fn set(&mut self, tag: u64) -> &mut [Entry; Self::WAYS] {
+    fn set(&mut self, tag: u64) -> &mut Set {
         let mask = self.sets.len() - 1;
         &mut self.sets[tag as usize & mask]
+    }
+}
+
+impl Set {
+    /// Milliseconds since an entry was put in; `None` when there is none, or it is too old.
+    fn age(&self, way: usize, now: u32) -> Option<u32> {
+        // Packet time may run back a little between the frames of one source.
+        let age = now.wrapping_sub(self.at[way]);
+        let age = if age > u32::MAX / 2 { 0 } else { age };
+        (self.tags[way] != 0 && age <= Settled::LINGER_MILLIS).then_some(age)
     }
 }
 
@@ -87,14 +132,6 @@ impl Entry {
         }
         self.samples = [sample, self.samples[0]];
         false
-    }
-
-    /// Milliseconds since it was put in; `None` when empty or too old.
-    fn age(&self, now: u32) -> Option<u32> {
-        // Packet time may run back a little between the frames of one source.
-        let age = now.wrapping_sub(self.at);
-        let age = if age > u32::MAX / 2 { 0 } else { age };
-        (self.tag != 0 && age <= Settled::LINGER_MILLIS).then_some(age)
     }
 }
 

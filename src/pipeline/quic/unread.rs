@@ -3,7 +3,7 @@
 use super::hello::{Kind, report};
 use super::initial::Arrival;
 use super::settled::Entry;
-use super::{Begun, Flight, Flights, Place, To};
+use super::{Begun, Flight, Flights, Place, To, short};
 use crate::decode::Packet;
 use crate::flow::Slot;
 use crate::inspect::Reassembly;
@@ -49,10 +49,11 @@ impl Flights {
         if !header.may_be_first(packet.payload_wire_len) {
             return false;
         }
-        if self.is_known(packet) {
+        let place = self.place(packet);
+        if self.is_known(&place) {
             return true;
         }
-        let begun = self.begun(packet, &header, Kind::Unsupported);
+        let begun = self.begun(packet, place.hash, &header, Kind::Unsupported);
         to.ledger.handshake_begun(begun.kind.protocol());
         self.keep(Flight::new(begun, Reassembly::default(), 0), to);
         true
@@ -64,7 +65,8 @@ impl Flights {
         packet: &Packet<'_>,
         to: &mut To<'_, impl FnMut(&Handshake<'_>)>,
     ) {
-        if self.is_known(packet) {
+        let place = self.place(packet);
+        if self.is_known(&place) {
             return;
         }
         let version = match packet.payload {
@@ -73,7 +75,7 @@ impl Flights {
         };
         let Some(scheme) = version.scheme() else { return };
         let header = Invariant { first: 0, version, dcid: &[], scid: &[] };
-        let begun = self.begun(packet, &header, Kind::Initial(scheme.dialect));
+        let begun = self.begun(packet, place.hash, &header, Kind::Initial(scheme.dialect));
         let outcome =
             if packet.is_cut() { HandshakeOutcome::Truncated } else { HandshakeOutcome::Malformed };
         self.unread(&begun, outcome, packet, to);
@@ -88,7 +90,7 @@ impl Flights {
         to: &mut To<'_, impl FnMut(&Handshake<'_>)>,
     ) {
         to.ledger.handshake_begun(begun.kind.protocol());
-        self.settle(begun, Entry::default(), self.now);
+        self.settled.settle(&self.hasher, begun, Entry::default(), self.now);
         report(begun, (outcome, Told::Nothing), origin(&packet.seen), to);
     }
 
@@ -139,7 +141,7 @@ impl Flights {
                 self.keep(Flight { unread, ..flight }, to);
             }
             Prior::Settled => {
-                let alias = self.short(initial.header.dcid);
+                let alias = short(&self.hasher, initial.header.dcid);
                 if let Some(entry) = self.settled.find(tag, self.now) {
                     entry.alias = alias;
                 }
