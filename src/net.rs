@@ -164,7 +164,9 @@ impl Path {
     /// The key that both directions share, and whether this packet travels from its low end.
     #[must_use]
     pub fn key(self) -> (FlowKey, bool) {
-        let forward = self.source <= self.destination;
+        // As the derived order has it, in whole numbers.
+        let rank = |end: Endpoint| (end.addr.bits(), end.port);
+        let forward = rank(self.source) <= rank(self.destination);
         let (low, high) =
             if forward { (self.source, self.destination) } else { (self.destination, self.source) };
         (FlowKey { tenant: self.tenant, protocol: self.protocol, low, high }, forward)

@@ -66,8 +66,13 @@ pub(super) struct Said {
 impl Emitter {
     /// The conversation's identity.
     pub(super) fn identity(&self, path: &Path) -> u64 {
+        self.identity_of(self.hasher.path(path), path)
+    }
+
+    /// The same, where the hash of the path is known.
+    pub(super) fn identity_of(&self, hash: u64, path: &Path) -> u64 {
         let protocol = u64::from(path.protocol.0);
-        self.hasher.word(self.hasher.path(path), u64::from(path.tenant.0) << 8 | protocol)
+        self.hasher.word(hash, u64::from(path.tenant.0) << 8 | protocol)
     }
 
     /// Reports a name and, when an indicator matches, a detection; returns the indicator.

@@ -51,18 +51,19 @@ impl Connection {
         }
     }
 
-    /// A packet of this connection, which goes from `path`'s client to its server or back.
+    /// A packet of this connection; `forward`: from the low end of its key, `hash`: of the flow.
     /// Returns the vendor of a listed name that it completed.
     pub(super) fn packet(
         &mut self,
         packet: &Packet<'_>,
+        hash: u64,
         forward: bool,
-        path: Path,
         emitter: &mut Emitter,
         out: &mut impl Sink,
     ) -> Option<std::sync::Arc<str>> {
         let flags = packet.tcp.flags;
         let from_client = forward == self.client_is_low;
+        let path = || if from_client { packet.path } else { packet.path.reversed() };
         let mut sequence = packet.tcp.sequence;
         if flags.has(TcpFlags::SYN) {
             sequence = sequence.wrapping_add(1);
@@ -76,10 +77,10 @@ impl Connection {
         }
         let mut listed = None;
         let half = if from_client { &mut self.client } else { &mut self.server };
-        let padding = half.begins_at(sequence) && is_padding(packet);
-        if !packet.payload.is_empty() && !padding {
+        if !(packet.payload.is_empty() || half.begins_at(sequence) && is_padding(packet)) {
             self.cut |= packet.is_cut();
-            let identity = emitter.identity(&path);
+            let path = path();
+            let identity = emitter.identity_of(hash, &path);
             let scene = Scene { seen: &packet.seen, path, from_client, identity };
             let lost = packet.is_cut().then_some(HandshakeOutcome::Truncated);
             let found = half.feed(&scene, sequence, packet.payload, lost, emitter, out);
@@ -94,10 +95,10 @@ impl Connection {
             && !self.client.segments.has_hole()
             && !self.server.segments.has_hole();
         if reset || finished && from_client {
-            self.end_client(&packet.seen, path, HandshakeOutcome::Gap, emitter, out);
+            self.end_client(&packet.seen, path(), HandshakeOutcome::Gap, emitter, out);
         }
         if reset || finished && !from_client {
-            self.end_server(&packet.seen, path, HandshakeOutcome::Gap, emitter, out);
+            self.end_server(&packet.seen, path(), HandshakeOutcome::Gap, emitter, out);
         }
         if matches!(self.client.stage, Stage::Done) && matches!(self.server.stage, Stage::Ignored) {
             self.server.stage = Stage::Done;

@@ -47,29 +47,37 @@ impl Connections {
         out: &mut impl Sink,
     ) -> Option<Listed> {
         let (key, forward) = packet.path.key();
-        let slot = match self.table.find(hash, &key) {
+        let flags = packet.tcp.flags;
+        let mut slot = match self.table.find(hash, &key) {
             Some(slot) => {
                 self.table.touch(slot, emitter.now);
                 slot
             }
             None => self.begin(packet, hash, (key, forward), filter, emitter, out)?,
         };
-        let slot = self.renew(slot, packet, hash, (key, forward), filter, emitter, out);
+        if flags.has(TcpFlags::SYN) {
+            slot = self.renew(slot, packet, hash, (key, forward), filter, emitter, out);
+        }
         let connection = self.table.get_mut(slot)?;
-        let before = connection.heap();
-        let path = connection.path(&key);
-        let listed = connection.packet(packet, forward, path, emitter, out);
-        let (after, done) = (connection.heap(), connection.is_done());
+        // Nothing is kept or let go of by a packet that neither says nor ends anything.
+        let heap = |connection: &Connection| {
+            let matters = !packet.payload.is_empty() || flags.has(ENDS);
+            if matters { connection.heap() } else { 0 }
+        };
+        let before = heap(connection);
+        let listed = connection.packet(packet, hash, forward, emitter, out);
+        let (after, done) = (heap(connection), connection.is_done());
+        let path = (done || listed.is_some()).then(|| connection.path(&key));
         self.table.charge(before, after);
-        if done {
-            self.remove(slot, filter);
+        if let Some(path) = path.filter(|_| done) {
+            self.discard(slot, hash, filter);
             out.wish(&path, Wish::Done);
         } else if after > before {
             while let Some(removed) = self.table.overcharged() {
                 self.end(removed, End::Evicted, filter, emitter, out);
             }
         }
-        listed.map(|vendor| Listed { path, vendor })
+        Some(Listed { path: path?, vendor: listed? })
     }
 
     /// Ends what has been silent for too long.
@@ -159,10 +167,9 @@ impl Connections {
         emitter: &mut Emitter,
         out: &mut impl Sink,
     ) -> Slot {
-        let flags = packet.tcp.flags;
-        let syn = flags.has(TcpFlags::SYN) && !flags.has(TcpFlags::ACK);
+        let accepts = packet.tcp.flags.has(TcpFlags::ACK);
         let known = self.table.get_mut(slot).and_then(|connection| connection.syn);
-        if !syn || known.is_none_or(|known| known == packet.tcp.sequence) {
+        if accepts || known.is_none_or(|known| known == packet.tcp.sequence) {
             return slot;
         }
         if let Some(removed) = self.table.remove(slot) {
@@ -171,11 +178,12 @@ impl Connections {
         self.begin(packet, hash, key, filter, emitter, out).unwrap_or(slot)
     }
 
-    fn remove(&mut self, slot: Slot, filter: &mut FlowFilter) {
-        if let Some(removed) = self.table.remove(slot) {
-            filter.remove(removed.hash);
-            self.table.charge(removed.value.heap(), 0);
-        }
+    /// Nobody wants anything more from this connection.
+    fn discard(&mut self, slot: Slot, hash: u64, filter: &mut FlowFilter) {
+        let heap = self.table.get_mut(slot).map_or(0, |connection| connection.heap());
+        self.table.charge(heap, 0);
+        self.table.discard(slot);
+        filter.remove(hash);
     }
 
     /// Gives a connection up and says what is known of it.
@@ -208,6 +216,9 @@ fn report_accepted(packet: &Packet<'_>, emitter: &Emitter, out: &mut impl Sink) 
     let identity = connection::identity(emitter, &scene, packet.tcp.acknowledgment.wrapping_sub(1));
     out.record(Record::Accepted(Accepted { origin: scene.origin(), identity }));
 }
+
+/// Control bits that end a connection, or a direction of it.
+const ENDS: TcpFlags = TcpFlags(TcpFlags::FIN.0 | TcpFlags::RST.0);
 
 /// A connection turned out to go to a listed vendor.
 #[derive(Clone, Debug)]
