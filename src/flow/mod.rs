@@ -15,5 +15,5 @@ pub use clock::Clock;
 pub use filter::Filter;
 pub use fragments::{Fragments, GivenUp, Taken};
 pub use hash::FlowHasher;
-pub use segments::{Brought, Segments};
+pub use segments::{Brought, Segments, Spare};
 pub use table::{Removed, Slot, Table};

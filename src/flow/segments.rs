@@ -25,6 +25,13 @@ struct Early {
     octets: Box<[u8]>,
 }
 
+/// Memory of streams that ended, for those that follow: a hello of two segments, as most are, asks
+/// for none.
+#[derive(Debug, Default)]
+pub struct Spare {
+    free: Vec<Vec<u8>>,
+}
+
 /// What a segment brought.
 #[derive(Debug, Eq, PartialEq)]
 pub enum Brought {
@@ -106,6 +113,14 @@ impl Segments {
         self.ready = ready;
     }
 
+    /// As [`Self::hold`], in spare memory if nothing is held yet.
+    pub fn hold_in(&mut self, spare: &mut Spare, octets: &[u8]) {
+        if self.ready.capacity() == 0 && !octets.is_empty() {
+            self.ready = spare.free.pop().unwrap_or_default();
+        }
+        self.hold(octets);
+    }
+
     /// Keeps octets that were handed on in place and not consumed.
     pub fn hold(&mut self, octets: &[u8]) {
         self.ready.extend_from_slice(octets);
@@ -143,6 +158,12 @@ impl Segments {
         self.ready = Vec::new();
         self.early = Vec::new();
         self.early_bytes = 0;
+    }
+
+    /// As [`Self::clear`], and leaves the memory to other streams.
+    pub fn release(&mut self, spare: &mut Spare) {
+        spare.add(core::mem::take(&mut self.ready));
+        self.clear();
     }
 
     /// Octets on the heap.
@@ -217,6 +238,26 @@ impl Segments {
             at += 1;
         }
         if kept { Brought::Early } else { Brought::Old }
+    }
+}
+
+impl Spare {
+    /// How many pieces of memory are kept.
+    pub const MAX: usize = 16;
+    /// Longer ones are not.
+    pub const MAX_LEN: usize = 8 * 1024;
+
+    /// Octets of memory.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.free.iter().map(Vec::capacity).sum()
+    }
+
+    fn add(&mut self, mut memory: Vec<u8>) {
+        if (1..=Self::MAX_LEN).contains(&memory.capacity()) && self.free.len() < Self::MAX {
+            memory.clear();
+            self.free.push(memory);
+        }
     }
 }
 
@@ -304,6 +345,27 @@ mod tests {
                 segments.consume(usize::MAX);
             }
         }
+    }
+
+    #[test]
+    fn spare_memory_is_used_again_and_bounded() {
+        let mut spare = Spare::default();
+        for len in [100, Spare::MAX_LEN + 1, 0] {
+            let mut segments = Segments::default();
+            segments.hold_in(&mut spare, &vec![7; len]);
+            segments.release(&mut spare);
+            assert_eq!((segments.heap(), spare.free.len()), (0, usize::from(len == 100)));
+        }
+        let mut segments = Segments::default();
+        segments.hold_in(&mut spare, &[1; 60]);
+        segments.hold_in(&mut spare, &[2; 30]);
+        assert_eq!((segments.ready(), spare.bytes()), (&[[1; 60], [2; 60]].concat()[..90], 0));
+        for _ in 0..2 * Spare::MAX {
+            segments.hold(&[3; 40]);
+            segments.release(&mut spare);
+        }
+        assert_eq!(spare.free.len(), Spare::MAX);
+        assert!(spare.bytes() <= Spare::MAX * Spare::MAX_LEN);
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! One connection: its two directions, and what they say together.
 
-use super::half::{Found, Half, Stage};
+use super::half::{Found, Half, Segment, Stage};
 use crate::decode::{Packet, Seen, TcpFlags};
-use crate::flow::Segments;
+use crate::flow::{Segments, Spare};
 use crate::inspect::dns::PORT as DNS_PORT;
 use crate::inspect::stream::Stream;
 use crate::inspect::tls::ServerFlight;
@@ -58,6 +58,7 @@ impl Connection {
         packet: &Packet<'_>,
         hash: u64,
         forward: bool,
+        spare: &mut Spare,
         emitter: &mut Emitter,
         out: &mut impl Sink,
     ) -> Option<std::sync::Arc<str>> {
@@ -83,7 +84,8 @@ impl Connection {
             let identity = emitter.identity_of(hash, &path);
             let scene = Scene { seen: &packet.seen, path, from_client, identity };
             let lost = packet.is_cut().then_some(HandshakeOutcome::Truncated);
-            let found = half.feed(&scene, sequence, packet.payload, lost, emitter, out);
+            let segment = Segment { sequence, payload: packet.payload, lost };
+            let found = half.feed(&scene, &segment, spare, emitter, out);
             listed = self.found(found, &scene, packet, emitter, out);
         }
         let half = if from_client { &mut self.client } else { &mut self.server };

@@ -1,6 +1,6 @@
 //! One direction of a connection: from segments to observations.
 
-use crate::flow::{Brought, Segments};
+use crate::flow::{Brought, Segments, Spare};
 use crate::inspect::dns::PORT as DNS_PORT;
 use crate::inspect::stream::{Choice, Observation, Progress, Stream, sequence_space};
 use crate::pipeline::Sink;
@@ -41,6 +41,15 @@ pub(super) enum Stage {
     Done,
 }
 
+/// Octets of a direction.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Segment<'a> {
+    pub(super) sequence: u32,
+    pub(super) payload: &'a [u8],
+    /// Why what follows them will not come.
+    pub(super) lost: Option<HandshakeOutcome>,
+}
+
 /// What a step of inspection found.
 #[derive(Debug, Default)]
 pub(super) struct Found {
@@ -61,16 +70,16 @@ impl Half {
         Self { stage, ..Self::default() }
     }
 
-    /// Octets come in. `lost`: why what follows them will not.
+    /// Octets come in.
     pub(super) fn feed(
         &mut self,
         scene: &Scene<'_>,
-        sequence: u32,
-        payload: &[u8],
-        lost: Option<HandshakeOutcome>,
+        segment: &Segment<'_>,
+        spare: &mut Spare,
         emitter: &mut Emitter,
         out: &mut impl Sink,
     ) -> Found {
+        let Segment { sequence, payload, lost } = *segment;
         match self.stage {
             Stage::Ignored => return Found::default(),
             Stage::Done => {
@@ -89,7 +98,8 @@ impl Half {
                 let octets = &payload[range];
                 let consumed = self.inspect(scene, octets, &mut found, emitter, out);
                 if !matches!(self.stage, Stage::Done) {
-                    self.segments.hold(octets.get(consumed..).unwrap_or_default());
+                    let left = octets.get(consumed..).unwrap_or_default();
+                    self.segments.hold_in(spare, left);
                 }
                 0
             }
@@ -109,19 +119,18 @@ impl Half {
                 0
             }
         };
-        self.segments.consume(consumed);
-        if let Some(lost) = lost
-            && !matches!(self.stage, Stage::Done)
-        {
+        if !matches!(self.stage, Stage::Done) {
+            self.segments.consume(consumed);
             // The rest of the segment is gone: what is here is all there will be.
-            if matches!(self.stage, Stage::Reading(Stream::Tls(_))) {
-                let end = self.end(scene, lost, emitter, out);
-                found = end;
+            if let Some(lost) = lost
+                && matches!(self.stage, Stage::Reading(Stream::Tls(_)))
+            {
+                found = self.end(scene, lost, emitter, out);
                 self.stage = Stage::Done;
             }
         }
         if matches!(self.stage, Stage::Done) {
-            self.segments.clear();
+            self.segments.release(spare);
         }
         found
     }

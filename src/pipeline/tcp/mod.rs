@@ -15,7 +15,7 @@ use super::tls;
 use super::{FlowFilter, Sink};
 use crate::decode::{Packet, TcpFlags};
 use crate::detect::{Accepted, Record};
-use crate::flow::{Removed, Slot, Table};
+use crate::flow::{Removed, Slot, Spare, Table};
 use crate::inspect::dns::PORT as DNS_PORT;
 use crate::inspect::stream::{Stream, is_server_hello};
 use crate::net::{FlowKey, Path, Wish};
@@ -24,6 +24,7 @@ use crate::net::{FlowKey, Path, Wish};
 #[derive(Debug)]
 pub(super) struct Connections {
     table: Table<Connection>,
+    spare: Spare,
     /// Other workers may see what this one does not.
     one_of_many: bool,
 }
@@ -33,7 +34,7 @@ impl Connections {
     pub(super) const IDLE: Duration = Duration::from_secs(30);
 
     pub(super) fn new(max_bytes: usize, one_of_many: bool) -> Self {
-        Self { table: Table::new(max_bytes), one_of_many }
+        Self { table: Table::new(max_bytes), spare: Spare::default(), one_of_many }
     }
 
     /// A TCP packet that the filter or its content speaks for. Returns the vendor of a listed name
@@ -65,7 +66,7 @@ impl Connections {
             if matters { connection.heap() } else { 0 }
         };
         let before = heap(connection);
-        let listed = connection.packet(packet, hash, forward, emitter, out);
+        let listed = connection.packet(packet, hash, forward, &mut self.spare, emitter, out);
         let (after, done) = (heap(connection), connection.is_done());
         let path = (done || listed.is_some()).then(|| connection.path(&key));
         self.table.charge(before, after);
@@ -115,7 +116,7 @@ impl Connections {
 
     /// Entries, octets, evictions.
     pub(super) fn usage(&self) -> (usize, usize, u64) {
-        (self.table.len(), self.table.bytes(), self.table.evicted())
+        (self.table.len(), self.table.bytes() + self.spare.bytes(), self.table.evicted())
     }
 
     /// Makes an entry, when this packet begins something.
