@@ -29,7 +29,13 @@ pub(super) enum Opening {
 /// a copy.
 pub(super) fn begin(emitter: &mut Emitter, scene: &Scene<'_>, random: &[u8; 32]) -> Opening {
     let identity = emitter.hasher.octets(scene.identity, random);
+    begin_as(emitter, scene, identity)
+}
+
+/// As [`begin`], when the hello's identity is known.
+fn begin_as(emitter: &mut Emitter, scene: &Scene<'_>, identity: u64) -> Opening {
     let expected = emitter.hasher.word(scene.identity, EXPECTED);
+    emitter.recent.prepare(expected);
     let now = emitter.now;
     if emitter.recent.note(identity, now, COPY).is_some() {
         emitter.ledger.copies.add(1);
@@ -49,12 +55,12 @@ pub(super) fn client_hello(
     lost: Option<HandshakeOutcome>,
     out: &mut impl Sink,
 ) -> Option<Said> {
+    let identity = emitter.hasher.octets(scene.identity, hello.random);
     let opening =
-        if opening == Opening::Unknown { begin(emitter, scene, hello.random) } else { opening };
+        if opening == Opening::Unknown { begin_as(emitter, scene, identity) } else { opening };
     if opening == Opening::Copy {
         return None;
     }
-    let identity = emitter.hasher.octets(scene.identity, hello.random);
     let outcome = outcome(hello, lost.unwrap_or(HandshakeOutcome::Gap));
     emitter.ledger.handshake(HandshakeProtocol::Tls, outcome);
     Some(emitter.hello(scene, Signal::TlsSni, hello, identity, out))
