@@ -77,18 +77,31 @@ impl FlowHasher {
     }
 
     /// A hash of octets on top of `start`: for identities of events.
+    #[inline]
     #[must_use]
     pub fn octets(&self, start: u64, octets: &[u8]) -> u64 {
-        let mut chunks = octets.chunks_exact(8);
-        let mut state = start ^ self.keys[2] ^ octets.len() as u64;
-        for chunk in chunks.by_ref() {
-            let word = u64::from_le_bytes(chunk.try_into().unwrap_or_default());
-            state = fold(state ^ word, self.keys[0]);
+        let mut state = start ^ self.keys[2];
+        let mut rest = octets;
+        while let Some((chunk, more)) = rest.split_first_chunk::<16>()
+            && !more.is_empty()
+        {
+            let (low, high) = halves(chunk);
+            state = fold(low ^ self.keys[0], high ^ state);
+            rest = more;
         }
-        let mut last = [0; 8];
-        let rest = chunks.remainder();
-        last[..rest.len()].copy_from_slice(rest);
-        fold(fold(state ^ u64::from_le_bytes(last), self.keys[1]) ^ self.keys[3], self.keys[0])
+        // The last sixteen, some of them again, or all there are: of as many octets as these were,
+        // no others give the same words, and how many they were counts at the end.
+        let (low, high) = if let Some(last) = octets.last_chunk() {
+            halves(last)
+        } else if let (Some(first), Some(last)) = (octets.first_chunk(), octets.last_chunk()) {
+            (u64::from_le_bytes(*first), u64::from_le_bytes(*last))
+        } else if let (Some(first), Some(last)) = (octets.first_chunk(), octets.last_chunk()) {
+            (u32::from_le_bytes(*first).into(), u32::from_le_bytes(*last).into())
+        } else {
+            (octets.iter().fold(0, |word, &octet| word << 8 | u64::from(octet)), 0)
+        };
+        let length = octets.len() as u64;
+        fold(fold(low ^ self.keys[1], high ^ state) ^ self.keys[3], self.keys[0] ^ length)
     }
 
     /// What a name is known by.
@@ -102,6 +115,12 @@ impl FlowHasher {
     pub fn word(&self, start: u64, word: u64) -> u64 {
         fold(fold(start ^ self.keys[1], self.keys[3]) ^ word, self.keys[2])
     }
+}
+
+const fn halves(octets: &[u8; 16]) -> (u64, u64) {
+    let word = u128::from_le_bytes(*octets);
+    #[expect(clippy::cast_possible_truncation, reason = "both halves are used")]
+    (word as u64, (word >> 64) as u64)
 }
 
 /// Both halves of the product, together.
@@ -137,6 +156,21 @@ mod tests {
         let v6 = path(Addr::from_v6([0x20; 16]), Addr::from_v6([0x21; 16]));
         assert_eq!(hasher.path(&v6), hasher.path(&v6.reversed()));
         assert_ne!(hasher.path(&v4), FlowHasher::new(8).path(&v4));
+    }
+
+    #[test]
+    fn every_octet_and_every_length_counts() {
+        let hasher = FlowHasher::new(7);
+        let mut seen = std::collections::HashSet::new();
+        for len in 0..70 {
+            let mut octets = vec![0; len];
+            assert!(seen.insert(hasher.octets(0, &octets)), "{len}");
+            for at in 0..len {
+                octets[at] = 1;
+                assert!(seen.insert(hasher.octets(0, &octets)), "{at} of {len}");
+                octets[at] = 0;
+            }
+        }
     }
 
     #[test]
