@@ -12,18 +12,30 @@ use crate::net::{Addr, Endpoint, IpProtocol, Mac, Path, TenantId};
 /// Where the headers of an ordinary packet are.
 #[derive(Clone, Copy, Debug)]
 pub struct Head<'a> {
-    /// From the IP header to the end of the IP packet or of what was captured.
-    ip: &'a [u8],
-    /// The addresses' octets, and their length.
-    v6: bool,
-    tcp: bool,
-    transport: usize,
-    payload: usize,
-    /// The length the headers state.
+    addresses: Addresses<'a>,
+    transport: Transport<'a>,
+    /// To the end of the IP packet or of what was captured.
+    payload: &'a [u8],
+    /// The lengths the headers state.
+    payload_wire_len: u32,
     ip_len: u32,
     /// The outermost VLAN id in the frame.
     vlan: Option<u16>,
     tagged: bool,
+}
+
+/// Source and destination.
+#[derive(Clone, Copy, Debug)]
+enum Addresses<'a> {
+    V4(&'a [u8; 8]),
+    V6(&'a [u8; 32]),
+}
+
+/// A header without its options.
+#[derive(Clone, Copy, Debug)]
+enum Transport<'a> {
+    Tcp(&'a [u8; 20]),
+    Udp(&'a [u8; 8]),
 }
 
 impl<'a> Head<'a> {
@@ -68,7 +80,8 @@ impl<'a> Head<'a> {
         if version_and_length >> 4 != 4 || transport < 20 || fragment != 0 || length < transport {
             return None;
         }
-        Self::transport(ip, false, header[9], transport, length, vlan)
+        let addresses = Addresses::V4(header.last_chunk()?);
+        Self::transport(ip, addresses, header[9], transport, length, vlan)
     }
 
     #[inline]
@@ -78,7 +91,8 @@ impl<'a> Head<'a> {
         if header[0] >> 4 != 6 || length == 0 {
             return None;
         }
-        Self::transport(ip, true, header[6], 40, 40 + length, vlan)
+        let addresses = Addresses::V6(header.last_chunk()?);
+        Self::transport(ip, addresses, header[6], 40, 40 + length, vlan)
     }
 
     #[inline(always)]
@@ -86,76 +100,83 @@ impl<'a> Head<'a> {
     #[expect(clippy::cast_possible_truncation, reason = "sixteen bits and a header's length")]
     fn transport(
         ip: &'a [u8],
-        v6: bool,
+        addresses: Addresses<'a>,
         protocol: u8,
-        transport: usize,
+        at: usize,
         length: usize,
         vlan: Option<u16>,
     ) -> Option<Self> {
-        let ip = ip.get(..length).unwrap_or(ip);
-        let (tcp, payload) = match IpProtocol(protocol) {
+        let octets = ip.get(at..length).or_else(|| ip.get(at..))?;
+        let (transport, header_len) = match IpProtocol(protocol) {
             IpProtocol::TCP => {
-                let header = ip.get(transport..)?.first_chunk::<20>()?;
+                let header = octets.first_chunk::<20>()?;
                 let header_len = usize::from(header[12] >> 4) * 4;
                 if header_len < 20 {
                     return None;
                 }
-                (true, transport + header_len)
+                (Transport::Tcp(header), header_len)
             }
             IpProtocol::UDP => {
-                let header = ip.get(transport..)?.first_chunk::<8>()?;
+                let (header, payload) = octets.split_first_chunk::<8>()?;
                 let source = u16::from_be_bytes([header[0], header[1]]);
                 let destination = u16::from_be_bytes([header[2], header[3]]);
                 let udp_len = usize::from(u16::from_be_bytes([header[4], header[5]]));
-                if udp_len + transport != length
-                    || may_be_tunnel(source, destination, ip.get(transport + 8..)?)
-                {
+                if udp_len + at != length || may_be_tunnel(source, destination, payload) {
                     return None;
                 }
-                (false, transport + 8)
+                (Transport::Udp(header), header.len())
             }
             _ => return None,
         };
-        if payload > ip.len() {
-            return None;
-        }
-        Some(Self { ip, v6, tcp, transport, payload, ip_len: length as u32, vlan, tagged: false })
+        Some(Self {
+            addresses,
+            transport,
+            payload: octets.get(header_len..)?,
+            payload_wire_len: length.saturating_sub(at + header_len) as u32,
+            ip_len: length as u32,
+            vlan,
+            tagged: false,
+        })
     }
 
     /// Is this TCP (else UDP)?
     #[inline]
     #[must_use]
     pub const fn is_tcp(&self) -> bool {
-        self.tcp
+        matches!(self.transport, Transport::Tcp(_))
     }
 
     /// Source and destination port.
     #[inline]
     #[must_use]
-    pub fn ports(&self) -> (u16, u16) {
-        (self.word16(self.transport), self.word16(self.transport + 2))
+    pub const fn ports(&self) -> (u16, u16) {
+        let (Transport::Tcp(&[a, b, c, d, ..]) | Transport::Udp(&[a, b, c, d, ..])) =
+            self.transport;
+        (u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d]))
     }
 
-    /// The TCP control bits.
+    /// The TCP control bits; none for UDP.
     #[inline]
     #[must_use]
-    pub fn flags(&self) -> TcpFlags {
-        TcpFlags(self.ip.get(self.transport + 13).copied().unwrap_or_default())
+    pub const fn flags(&self) -> TcpFlags {
+        match self.transport {
+            Transport::Tcp(header) => TcpFlags(header[13]),
+            Transport::Udp(_) => TcpFlags(0),
+        }
     }
 
     /// The payload that was captured.
     #[inline]
     #[must_use]
-    pub fn payload(&self) -> &'a [u8] {
-        self.ip.get(self.payload..).unwrap_or_default()
+    pub const fn payload(&self) -> &'a [u8] {
+        self.payload
     }
 
     /// How long the headers say the payload is.
     #[inline]
     #[must_use]
-    #[expect(clippy::cast_possible_truncation, reason = "an offset within a packet")]
     pub const fn payload_wire_len(&self) -> u32 {
-        self.ip_len.saturating_sub(self.payload as u32)
+        self.payload_wire_len
     }
 
     /// Octets of the IP packet on the wire, headers included.
@@ -168,11 +189,8 @@ impl<'a> Head<'a> {
     /// Both addresses of an IPv4 packet, as numbers; none for IPv6.
     #[inline]
     #[must_use]
-    pub fn v4_addresses(&self) -> Option<(u32, u32)> {
-        if self.v6 {
-            return None;
-        }
-        let &[a, b, c, d, e, f, g, h] = self.ip.get(12..)?.first_chunk()?;
+    pub const fn v4_addresses(&self) -> Option<(u32, u32)> {
+        let Addresses::V4(&[a, b, c, d, e, f, g, h]) = self.addresses else { return None };
         Some((u32::from_be_bytes([a, b, c, d]), u32::from_be_bytes([e, f, g, h])))
     }
 
@@ -181,12 +199,14 @@ impl<'a> Head<'a> {
     #[must_use]
     pub fn ends(&self) -> (Endpoint, Endpoint) {
         let (source, destination) = self.ports();
-        let (a, b) = if self.v6 {
-            let addresses = self.ip.get(8..40).unwrap_or(&[0; 32]);
-            (addr_v6(addresses, 0), addr_v6(addresses, 16))
-        } else {
-            let addresses = self.ip.get(12..20).unwrap_or(&[0; 8]);
-            (addr_v4(addresses, 0), addr_v4(addresses, 4))
+        let (a, b) = match self.addresses {
+            Addresses::V4(&[a, b, c, d, e, f, g, h]) => {
+                (Addr::from_v4([a, b, c, d]), Addr::from_v4([e, f, g, h]))
+            }
+            Addresses::V6(both) => {
+                let [a, b] = both.as_chunks().0 else { return Default::default() };
+                (Addr::from_v6(*a), Addr::from_v6(*b))
+            }
         };
         (Endpoint { addr: a, port: source }, Endpoint { addr: b, port: destination })
     }
@@ -203,15 +223,16 @@ impl<'a> Head<'a> {
     #[must_use]
     pub fn packet(&self, frame: &Frame<'a>, tenant: TenantId) -> Packet<'a> {
         let (source, destination) = self.ends();
-        let protocol = if self.tcp { IpProtocol::TCP } else { IpProtocol::UDP };
-        let tcp = if self.tcp {
-            Tcp {
-                sequence: self.word32(self.transport + 4),
-                acknowledgment: self.word32(self.transport + 8),
-                flags: self.flags(),
+        let (protocol, tcp) = match self.transport {
+            Transport::Tcp(&[_, _, _, _, a, b, c, d, e, f, g, h, _, flags, ..]) => {
+                let tcp = Tcp {
+                    sequence: u32::from_be_bytes([a, b, c, d]),
+                    acknowledgment: u32::from_be_bytes([e, f, g, h]),
+                    flags: TcpFlags(flags),
+                };
+                (IpProtocol::TCP, tcp)
             }
-        } else {
-            Tcp::default()
+            Transport::Udp(_) => (IpProtocol::UDP, Tcp::default()),
         };
         Packet {
             seen: Seen {
@@ -221,26 +242,16 @@ impl<'a> Head<'a> {
                 vlan: frame.vlan.and_then(vlan_id).or(self.vlan),
                 tunnel_id: None,
                 mirror: None,
-                mac: frame.data.get(6..12).and_then(|mac| mac.try_into().ok()).map(Mac),
+                mac: frame.data.get(6..).and_then(|octets| octets.first_chunk().copied()).map(Mac),
                 tenant,
                 depth: 0,
             },
             path: Path { tenant, protocol, source, destination },
             tcp,
-            payload: self.payload(),
-            payload_wire_len: self.payload_wire_len(),
+            payload: self.payload,
+            payload_wire_len: self.payload_wire_len,
             ip_len: self.ip_len,
         }
-    }
-
-    #[inline]
-    fn word16(&self, at: usize) -> u16 {
-        be16(self.ip, at).unwrap_or_default()
-    }
-
-    #[inline]
-    fn word32(&self, at: usize) -> u32 {
-        self.ip.get(at..at + 4).and_then(|word| word.try_into().ok()).map_or(0, u32::from_be_bytes)
     }
 }
 
@@ -253,20 +264,6 @@ fn vlan_id(tag: u16) -> Option<u16> {
 #[inline]
 fn be16(octets: &[u8], at: usize) -> Option<u16> {
     octets.get(at..at + 2).and_then(|word| word.try_into().ok()).map(u16::from_be_bytes)
-}
-
-fn addr_v4(octets: &[u8], at: usize) -> Addr {
-    octets
-        .get(at..at + 4)
-        .and_then(|addr| addr.try_into().ok())
-        .map_or_else(Addr::default, Addr::from_v4)
-}
-
-fn addr_v6(octets: &[u8], at: usize) -> Addr {
-    octets
-        .get(at..at + 16)
-        .and_then(|addr| addr.try_into().ok())
-        .map_or_else(Addr::default, Addr::from_v6)
 }
 
 /// Octets of an Ethernet header (IEEE 802.3 §3.1.1).

@@ -94,7 +94,7 @@ impl Iterator for Suffixes<'_> {
 
 /// The place of the last dot, eight octets at a time.
 #[inline]
-fn last_dot(octets: &[u8]) -> Option<usize> {
+pub(super) fn last_dot(octets: &[u8]) -> Option<usize> {
     const LOW: u64 = 0x7f7f_7f7f_7f7f_7f7f;
     const DOTS: u64 = 0x2e2e_2e2e_2e2e_2e2e;
     let mut rest = octets;

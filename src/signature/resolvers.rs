@@ -158,8 +158,10 @@ impl Resolvers {
 
 /// The last two labels, if no dot is part of one; names of resolvers have no such dots.
 fn end(name: &str) -> &str {
-    let mut dots = name.rmatch_indices('.').map(|(at, _)| at + 1);
-    &name[dots.nth(1).unwrap_or_default()..]
+    let octets = name.as_bytes();
+    let last = labels::last_dot(octets).unwrap_or_default();
+    let before = labels::last_dot(&octets[..last]);
+    &name[before.map_or(0, |dot| dot + 1)..]
 }
 
 fn fault(file: &str, key: &str, problem: &str, advice: &str) -> Fault {
