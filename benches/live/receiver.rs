@@ -33,6 +33,10 @@ impl Sink for Findings {
         }
     }
 
+    fn wants_sightings(&self) -> bool {
+        self.names.is_some()
+    }
+
     fn record(&mut self, _record: Record) {
         self.records += 1;
     }

@@ -187,6 +187,10 @@ fn unheard(event: Event<'_>) {
 }
 
 impl Sink for Found {
+    fn wants_sightings(&self) -> bool {
+        false
+    }
+
     fn record(&mut self, record: Record) {
         self.records.push(record);
     }

@@ -202,6 +202,10 @@ impl Sink for Found {
         }
     }
 
+    fn wants_sightings(&self) -> bool {
+        self.names.is_some()
+    }
+
     fn record(&mut self, record: Record) {
         self.heard.push(Heard::Record(record));
     }

@@ -271,6 +271,10 @@ impl Sink for Found {
         self.records.push(record);
     }
 
+    fn wants_sightings(&self) -> bool {
+        false
+    }
+
     fn wish(&mut self, path: &Path, wish: Wish) {
         self.wishes.push((*path, wish));
     }

@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use super::Sink;
 use super::emitter::{Emitter, Named, Scene};
+use super::verdicts::Ordinary;
 use crate::decode::Seen;
-use crate::detect::{Answer, EchOffered, Listed, Record};
-use crate::inspect::dns::{Message, NameRef, OPCODE_QUERY, RecordType, Svcb};
+use crate::detect::{Answer, EchOffered, Listed, Record, Relation};
+use crate::inspect::dns::{Message, NameRef, OPCODE_QUERY, Questions, RecordType, Svcb};
 use crate::inspect::{Malformed, Signal, dns};
 use crate::name::{Name, NameId, normalise_host};
 use crate::net::{Addr, Path};
@@ -58,6 +59,23 @@ pub(super) fn message(
     emitter.ledger.dns(transport, outcome);
 }
 
+/// A name that was read.
+#[derive(Clone, Copy, Debug)]
+enum Known {
+    /// It is on no list, and nobody wants its text. With its relation, where that was asked for.
+    Ordinary(NameId, Relation),
+    /// Its text is at hand.
+    Written(NameId),
+}
+
+/// What a response answers.
+#[derive(Clone, Copy, Debug)]
+struct Asked<'a> {
+    name: NameRef<'a>,
+    known: Known,
+    identity: u64,
+}
+
 struct Reading<'a, S> {
     emitter: &'a mut Emitter,
     seen: &'a Seen,
@@ -81,23 +99,23 @@ impl<'a, S: Sink> Reading<'a, S> {
         let mut asked = 0;
         let mut repeated = 0;
         for question in self.message.questions() {
-            let read = question
-                .and_then(|question| question.name.write(&mut text).map(|()| question.record_type));
-            let record_type = match read {
-                Ok(record_type) => record_type,
+            let read = question.and_then(|question| {
+                Ok((question.record_type, self.read(question.name, true, &mut text)?))
+            });
+            let (record_type, known) = match read {
+                Ok(read) => read,
                 Err(fault) => {
                     sound = Err(fault);
                     continue;
                 }
             };
             asked += 1;
-            let id = self.emitter.hasher.name(&text);
-            self.emitter.verdicts.prepare(id);
+            let id = known.id();
             let identity = self.question_identity(exchange, id, record_type);
             if let Some(age) = self.emitter.recent.note(identity, self.emitter.now, REPEATED) {
                 repeated += 1;
                 self.emitter.ledger.copies.add(u64::from(age < COPY));
-            } else if !text.is_empty() {
+            } else if known.is_written(&text) {
                 let named = Named { signal, name: &text, id, identity, ech: None };
                 self.emitter.name(&scene, &named, self.out);
             }
@@ -128,60 +146,60 @@ impl<'a, S: Sink> Reading<'a, S> {
         link: &mut String,
     ) -> (DnsOutcome, Result<(), Malformed>) {
         let exchange = self.exchange(scene);
-        let mut identity = None;
-        let question = match self.message.questions().next() {
-            Some(Ok(question)) => match question.name.write(qname) {
-                Ok(()) => Some(question),
+        let mut questions = self.message.questions();
+        let mut asked = None;
+        if let Some(question) = questions.next() {
+            let read = question
+                .and_then(|question| Ok((question, self.read(question.name, true, qname)?)));
+            let (question, known) = match read {
+                Ok(read) => read,
                 Err(fault) => return (DnsOutcome::Response, Err(fault)),
-            },
-            Some(Err(fault)) => return (DnsOutcome::Response, Err(fault)),
-            None => None,
-        };
-        if let Some(question) = question {
-            let id = self.emitter.hasher.name(qname);
-            self.emitter.verdicts.prepare(id);
-            let asked = self.question_identity(exchange, id, question.record_type);
-            let answered = self.emitter.recent.answer(asked, self.emitter.now, REPEATED);
+            };
+            let id = known.id();
+            let identity = self.question_identity(exchange, id, question.record_type);
+            let answered = self.emitter.recent.answer(identity, self.emitter.now, REPEATED);
             if let Some(age) = answered.before {
                 self.emitter.ledger.copies.add(u64::from(age < COPY));
                 return (DnsOutcome::Repeated, Ok(()));
             }
-            if !answered.asked && !qname.is_empty() {
+            if !answered.asked && known.is_written(qname) {
                 let signal = Signal::DnsAnswer;
-                let named = Named { signal, name: qname, id, identity: asked, ech: None };
+                let named = Named { signal, name: qname, id, identity, ech: None };
                 self.emitter.name(scene, &named, self.out);
             }
-            identity = Some((id, asked));
+            asked = Some(Asked { name: question.name, known, identity });
         }
-        (DnsOutcome::Response, self.records(scene, identity, qname, link))
+        (DnsOutcome::Response, self.records(scene, questions, asked, qname, link))
     }
 
     /// The answer section. Without a question the first owner stands for it.
     fn records(
         &mut self,
         scene: &Scene<'_>,
-        identity: Option<(NameId, u64)>,
+        questions: Questions<'a>,
+        asked: Option<Asked<'a>>,
         qname: &mut String,
         link: &mut String,
     ) -> Result<(), Malformed> {
-        let mut identity = identity;
+        let mut asked = asked;
         let mut chain_ttl = u32::MAX;
         let mut addresses = 0;
-        let records = self.message.answers()?;
-        for record in records {
+        for record in self.message.answers_after(questions)? {
             let record = record?;
-            if identity.is_none() {
-                record.name.write(qname)?;
-                let id = self.emitter.hasher.name(qname);
-                let exchange = self.exchange(scene);
-                identity = Some((id, self.question_identity(exchange, id, record.record_type)));
-            }
-            let (id, identity) = identity.unwrap_or_default();
+            let &mut Asked { name, known, identity } = match &mut asked {
+                Some(asked) => asked,
+                None => {
+                    let known = self.read(record.name, true, qname)?;
+                    let exchange = self.exchange(scene);
+                    let identity = self.question_identity(exchange, known.id(), record.record_type);
+                    asked.insert(Asked { name: record.name, known, identity })
+                }
+            };
             let ttl = record.ttl.min(chain_ttl);
             let mut address = |this: &mut Self, address: Addr| {
                 addresses += 1;
                 if addresses <= MAX_ADDRESSES {
-                    this.learned(scene, (id, qname), address, ttl);
+                    this.learned(scene, known, qname, address, ttl);
                 }
             };
             match record.record_type {
@@ -208,7 +226,7 @@ impl<'a, S: Sink> Reading<'a, S> {
                         address(self, Addr::from_v6(*hint));
                     }
                     self.link(scene, identity, svcb.target, link)?;
-                    self.ech_offers(scene, qname, link, &svcb, ttl);
+                    self.ech_offers(scene, name, (qname, link), &svcb, ttl)?;
                 }
                 _ => {}
             }
@@ -224,11 +242,11 @@ impl<'a, S: Sink> Reading<'a, S> {
         target: NameRef<'_>,
         link: &mut String,
     ) -> Result<(), Malformed> {
-        target.write(link)?;
-        if link.is_empty() {
+        let known = self.read(target, false, link)?;
+        if !known.is_written(link) {
             return Ok(());
         }
-        let id = self.emitter.hasher.name(link);
+        let id = known.id();
         let identity = self.emitter.hasher.word(identity, id.0);
         let named = Named { signal: Signal::DnsAnswer, name: link, id, identity, ech: None };
         scene.sighting(&named, self.out);
@@ -241,17 +259,18 @@ impl<'a, S: Sink> Reading<'a, S> {
         Ok(())
     }
 
-    fn learned(
-        &mut self,
-        scene: &Scene<'_>,
-        (name, text): (NameId, &str),
-        address: Addr,
-        ttl: u32,
-    ) {
-        let (verdict, relation) = self.emitter.verdicts.with_relation(name, text);
-        let listed = verdict.indicator.as_ref().map(|indicator| {
-            Box::new(Listed { name: Name::new(text), indicator: Arc::clone(indicator) })
-        });
+    /// `text`: of the name, when it was written.
+    fn learned(&mut self, scene: &Scene<'_>, known: Known, text: &str, address: Addr, ttl: u32) {
+        let (name, relation, listed, over_https) = match known {
+            Known::Ordinary(id, relation) => (id, relation, None, false),
+            Known::Written(id) => {
+                let (verdict, relation) = self.emitter.verdicts.with_relation(id, text);
+                let listed = verdict.indicator.as_ref().map(|indicator| {
+                    Box::new(Listed { name: Name::new(text), indicator: Arc::clone(indicator) })
+                });
+                (id, relation, listed, verdict.over_https)
+            }
+        };
         self.out.record(Record::Answer(Answer {
             origin: scene.origin(),
             tenant: scene.seen.tenant,
@@ -260,31 +279,62 @@ impl<'a, S: Sink> Reading<'a, S> {
             name,
             relation,
             ttl,
-            over_https: verdict.over_https,
+            over_https,
             listed,
         }));
     }
 
+    /// Says under which outer names `name` may be asked for.
     fn ech_offers(
         &mut self,
         scene: &Scene<'_>,
-        qname: &str,
-        text: &mut String,
+        name: NameRef<'_>,
+        (text, other_text): (&mut String, &mut String),
         svcb: &Svcb<'_>,
         ttl: u32,
-    ) {
+    ) -> Result<(), Malformed> {
         for config in svcb.ech_configs().take(MAX_ECH_CONFIGS) {
-            normalise_host(text, config.public_name);
+            name.write(text)?;
+            normalise_host(other_text, config.public_name);
             self.out.record(Record::EchOffered(Box::new(EchOffered {
                 origin: scene.origin(),
                 tenant: scene.seen.tenant,
                 client: scene.path.source.addr,
-                name: Name::new(qname),
-                public_name: Name::new(text),
+                name: Name::new(text),
+                public_name: Name::new(other_text),
                 config_id: config.config_id,
                 ttl,
             })));
         }
+        Ok(())
+    }
+
+    /// Finds out which name this is, and its relation when that will be asked for. Its text is written
+    /// only when somebody wants it: where every sighting is reported, or when it may be listed.
+    fn read(
+        &mut self,
+        name: NameRef<'_>,
+        related: bool,
+        text: &mut String,
+    ) -> Result<Known, Malformed> {
+        let Emitter { hasher, verdicts, .. } = &mut *self.emitter;
+        let sightings = self.out.wants_sightings();
+        let mut spelling = 0;
+        if !sightings {
+            name.runs(|run| spelling = hasher.octets(spelling, run))?;
+            if let Some(Ordinary { id, relation }) = verdicts.ordinary(spelling)
+                && (relation.is_some() || !related)
+            {
+                return Ok(Known::Ordinary(id, relation.unwrap_or_default()));
+            }
+        }
+        name.write(text)?;
+        let id = hasher.name(text);
+        verdicts.prepare(id);
+        if !sightings {
+            verdicts.spelled(spelling, id, text, related);
+        }
+        Ok(Known::Written(id))
     }
 
     /// Equal for a message, its repetitions and its answer, whatever is asked. Says where what is
@@ -305,6 +355,19 @@ impl<'a, S: Sink> Reading<'a, S> {
 
     fn scene(&self, path: Path, from_client: bool) -> Scene<'a> {
         Scene { seen: self.seen, path, from_client, identity: self.emitter.identity(&path) }
+    }
+}
+
+impl Known {
+    const fn id(&self) -> NameId {
+        match self {
+            Self::Ordinary(id, _) | Self::Written(id) => *id,
+        }
+    }
+
+    /// Is there a text, and is it not that of the root?
+    const fn is_written(&self, text: &str) -> bool {
+        matches!(self, Self::Written(_)) && !text.is_empty()
     }
 }
 

@@ -68,6 +68,12 @@ pub trait Sink {
     /// Every name, before it is looked up. Most users do not want them.
     fn sighting(&mut self, _sighting: &Sighting<'_>) {}
 
+    /// False: [`Self::sighting`] need not be called, and names that nobody lists need not be put
+    /// into their printed form for it.
+    fn wants_sightings(&self) -> bool {
+        true
+    }
+
     /// Something for the correlator.
     fn record(&mut self, record: Record);
 

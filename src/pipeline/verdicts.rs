@@ -18,6 +18,24 @@ pub(super) struct Verdicts {
     set: Arc<Set>,
     resolvers: Arc<Resolvers>,
     entries: Box<[Entry]>,
+    /// By how they are spelled, so that most names are known before they are read.
+    ordinary: Box<[Spelled]>,
+}
+
+/// A spelling of a name that is on no list.
+#[derive(Clone, Copy, Debug, Default)]
+struct Spelled {
+    /// Zero: nothing is remembered here.
+    spelling: u64,
+    name: Ordinary,
+}
+
+/// A name that is on no list.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Ordinary {
+    pub(super) id: NameId,
+    /// Found when it is first asked for.
+    pub(super) relation: Option<Relation>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -40,13 +58,32 @@ pub(super) struct Verdict {
 
 impl Verdicts {
     pub(super) fn new(set: Arc<Set>, resolvers: Arc<Resolvers>) -> Self {
-        Self { set, resolvers, entries: vec![Entry::default(); ENTRIES].into_boxed_slice() }
+        let entries = vec![Entry::default(); ENTRIES].into_boxed_slice();
+        let ordinary = vec![Spelled::default(); ENTRIES].into_boxed_slice();
+        Self { set, resolvers, entries, ordinary }
     }
 
     /// From now on asks `set`.
     pub(super) fn set_signatures(&mut self, set: Arc<Set>) {
         self.set = set;
         self.entries.fill(Entry::default());
+        self.ordinary.fill(Spelled::default());
+    }
+
+    /// The name that is spelled so, when it is remembered as one that is on no list.
+    pub(super) fn ordinary(&self, spelling: u64) -> Option<Ordinary> {
+        let spelled = &self.ordinary[place(spelling)];
+        (spelled.spelling == spelling && spelling != 0).then_some(spelled.name)
+    }
+
+    /// `name`, whose id is `id`, is spelled so. Remembered when it is on no list, and with its
+    /// relation when that will be asked for.
+    pub(super) fn spelled(&mut self, spelling: u64, id: NameId, name: &str, related: bool) {
+        let entry = self.entry(id, name);
+        if entry.verdict.indicator.is_none() && !entry.verdict.over_https {
+            let relation = if related { Some(entry.relation(name)) } else { entry.relation };
+            self.ordinary[place(spelling)] = Spelled { spelling, name: Ordinary { id, relation } };
+        }
     }
 
     /// What is said of `name`, whose id is `id`.
@@ -56,19 +93,18 @@ impl Verdicts {
 
     /// As [`Self::of`], with the relation of `name`, which is dearer to find than the rest.
     pub(super) fn with_relation(&mut self, id: NameId, name: &str) -> (&Verdict, Relation) {
-        let Entry { verdict, relation, .. } = self.entry(id, name);
-        let indicator = verdict.indicator.as_deref();
-        let relation = *relation.get_or_insert_with(|| Relation::of(name, indicator));
-        (verdict, relation)
+        let entry = self.entry(id, name);
+        let relation = entry.relation(name);
+        (&entry.verdict, relation)
     }
 
     /// Asks memory for what will be needed of the name, and does not wait for it.
     pub(super) fn prepare(&self, id: NameId) {
-        prefetch(&self.entries[place(id)]);
+        prefetch(&self.entries[place(id.0)]);
     }
 
     fn entry(&mut self, id: NameId, name: &str) -> &mut Entry {
-        let entry = &mut self.entries[place(id)];
+        let entry = &mut self.entries[place(id.0)];
         if !entry.taken || entry.name != id {
             *entry = Entry {
                 name: id,
@@ -84,12 +120,19 @@ impl Verdicts {
     }
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "masked")]
-const fn place(id: NameId) -> usize {
-    id.0 as usize & (ENTRIES - 1)
+impl Entry {
+    fn relation(&mut self, name: &str) -> Relation {
+        let indicator = self.verdict.indicator.as_deref();
+        *self.relation.get_or_insert_with(|| Relation::of(name, indicator))
+    }
 }
 
-/// Of 48 octets: they share a core's second-level cache with the tables of flows.
+#[expect(clippy::cast_possible_truncation, reason = "masked")]
+const fn place(hash: u64) -> usize {
+    hash as usize & (ENTRIES - 1)
+}
+
+/// Of 48 and of 24 octets: they share a core's second-level cache with the tables of flows.
 const ENTRIES: usize = 1 << 13;
 
 #[cfg(test)]

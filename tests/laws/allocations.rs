@@ -16,6 +16,10 @@ use crate::support::wire::captured;
 struct Nobody;
 
 impl Sink for Nobody {
+    fn wants_sightings(&self) -> bool {
+        false
+    }
+
     fn record(&mut self, _record: Record) {}
 }
 

@@ -1,18 +1,53 @@
 //! DNS, over UDP and TCP.
 
 use core::time::Duration;
+use std::sync::{Arc, LazyLock};
 
+use proptest::collection::vec;
 use proptest::prelude::*;
+use proptest::sample::select;
 use vendorwatch::detect::Record;
 use vendorwatch::flow::FlowHasher;
 use vendorwatch::inspect::Signal;
 use vendorwatch::pipeline::Settings;
+use vendorwatch::signature::resolvers::SHIPPED;
+use vendorwatch::signature::{Set, embedded};
 use vendorwatch::visibility::{DnsOutcome, DnsTransport};
 
 use super::deliveries;
+use crate::support::handshake::vector16;
 use crate::support::talk::{ACK, Ends, SYN, Tap, dns, dns_name};
 
 const CLIENT: u32 = 77;
+
+/// Listed ones, resolvers over HTTPS, others, and other spellings of them.
+const NAMES: &[&str] = &[
+    "www.example.org",
+    "Www.Example.Org",
+    "mail.example.org",
+    "odd\u{1}.example.org",
+    "s00.upd.kaspersky.com",
+    "S00.UPD.kaspersky.com",
+    "www.hikvision.com",
+    "dns.google",
+    "com",
+];
+
+static LISTED: LazyLock<Arc<Set>> =
+    LazyLock::new(|| Arc::new(Set::build(embedded::files().unwrap()).unwrap()));
+
+/// One ECHConfig (RFC 9849 §4) with the public name `outer`, in its list, as SVCB's `ech` parameter
+/// (RFC 9848 §3).
+fn ech_parameter() -> Vec<u8> {
+    let mut contents = vec![7, 0, 32];
+    contents.extend(vector16(&[9; 32]));
+    contents.extend(vector16(&[0, 1, 0, 1]));
+    contents.extend([0, 5]);
+    contents.extend(b"outer");
+    contents.extend([0, 0]);
+    let config = [&[0xfe, 0x0d][..], &vector16(&contents)].concat();
+    [&[0, 5][..], &vector16(&vector16(&config))].concat()
+}
 
 fn stream(messages: &[Vec<u8>]) -> Vec<u8> {
     messages
@@ -52,6 +87,45 @@ proptest! {
         tap.finish();
         tap.assert_conserved();
         prop_assert_eq!(tap.connections(), 0);
+    }
+
+    /// Whoever wants no sightings is told the same: names that are known by how they are spelled are
+    /// those that were read.
+    #[test]
+    fn what_is_reported_does_not_depend_on_who_wants_sightings(
+        exchanges in vec((select(NAMES), select(NAMES), 0u16..4, any::<[bool; 3]>()), 1..60),
+        change in 0usize..60,
+    ) {
+        let ends = Ends::v4(50_000, 53);
+        let mut taps = [false, true].map(|deaf| {
+            let settings = Settings { resolvers: Arc::clone(&SHIPPED), ..Settings::default() };
+            let mut tap = Tap::with_set(Arc::default(), settings);
+            tap.heard.deaf = deaf;
+            tap
+        });
+        for (step, (name, other, id, [asked, chained, hinted])) in exchanges.into_iter().enumerate() {
+            let mut answers = Vec::new();
+            if chained {
+                answers.push((5, dns_name(other)));
+            }
+            if hinted {
+                answers.push((65, [&[0, 1][..], &dns_name(other), &ech_parameter()].concat()));
+            }
+            answers.push((1, vec![192, 0, 2, 1]));
+            for tap in &mut taps {
+                if step == change {
+                    tap.pipeline.set_signatures(Arc::clone(&LISTED));
+                }
+                if asked {
+                    tap.frame(&ends.udp(&dns(id, false, name, &[])));
+                }
+                tap.frame(&ends.reversed().udp(&dns(id, true, name, &answers)));
+                tap.wait(700);
+            }
+        }
+        let [heard, deaf] = taps;
+        prop_assert_eq!(format!("{:?}", heard.heard.records), format!("{:?}", deaf.heard.records));
+        prop_assert_eq!(format!("{:?}", heard.ledger.dns), format!("{:?}", deaf.ledger.dns));
     }
 
     /// Octets after a hole are read all the same.

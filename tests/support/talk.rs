@@ -142,6 +142,8 @@ pub(crate) fn dns_name(name: &str) -> Vec<u8> {
 /// What a pipeline said.
 #[derive(Debug, Default)]
 pub(crate) struct Heard {
+    /// It wants no sightings.
+    pub(crate) deaf: bool,
     pub(crate) names: Vec<(Signal, String)>,
     pub(crate) records: Vec<Record>,
 }
@@ -149,6 +151,10 @@ pub(crate) struct Heard {
 impl Sink for Heard {
     fn sighting(&mut self, sighting: &Sighting<'_>) {
         self.names.push((sighting.signal, sighting.name.to_owned()));
+    }
+
+    fn wants_sightings(&self) -> bool {
+        !self.deaf
     }
 
     fn record(&mut self, record: Record) {

@@ -34,6 +34,10 @@ struct Mixed {
 struct Found(Vec<Record>);
 
 impl Sink for Found {
+    fn wants_sightings(&self) -> bool {
+        false
+    }
+
     fn record(&mut self, record: Record) {
         self.0.push(record);
     }

@@ -21,15 +21,15 @@ impl Header {
 
     /// Reads the first twelve octets of a message.
     pub fn read(message: &[u8]) -> Result<Self, Malformed> {
-        let mut reader = Reader::new(message);
-        let mut field = |name| reader.u16(name);
+        let header: &[u8; Self::LEN] = Reader::new(message).array("header")?;
+        let field = |at: usize| u16::from_be_bytes([header[2 * at], header[2 * at + 1]]);
         Ok(Self {
-            id: field("id")?,
-            flags: field("flags")?,
-            questions: field("qdcount")?,
-            answers: field("ancount")?,
-            authorities: field("nscount")?,
-            additionals: field("arcount")?,
+            id: field(0),
+            flags: field(1),
+            questions: field(2),
+            answers: field(3),
+            authorities: field(4),
+            additionals: field(5),
         })
     }
 
@@ -120,7 +120,15 @@ impl<'a> Message<'a> {
     /// # Errors
     /// When the questions before it cannot be read.
     pub fn answers(&self) -> Result<Records<'a>, Malformed> {
-        let mut questions = self.questions();
+        self.answers_after(self.questions())
+    }
+
+    /// As [`Self::answers`], when some of the `questions` were read already.
+    ///
+    /// # Errors
+    /// When the others cannot be read.
+    pub fn answers_after(&self, questions: Questions<'a>) -> Result<Records<'a>, Malformed> {
+        let mut questions = questions;
         for question in questions.by_ref() {
             question?;
         }
@@ -170,10 +178,10 @@ impl<'a> Questions<'a> {
     fn question(&mut self) -> Result<Question<'a>, Malformed> {
         let (name, at) = NameRef::skip(self.message, self.at)?;
         let mut reader = Reader::new(self.message.get(at..).unwrap_or_default());
-        let record_type = RecordType(reader.u16("qtype")?);
-        let class = reader.u16("qclass")?;
+        let &[a, b, c, d] = reader.array("qtype and qclass")?;
         self.at = at + 4;
-        Ok(Question { name, record_type, class })
+        let record_type = RecordType(u16::from_be_bytes([a, b]));
+        Ok(Question { name, record_type, class: u16::from_be_bytes([c, d]) })
     }
 }
 
@@ -202,9 +210,10 @@ impl<'a> Records<'a> {
     fn record(&mut self) -> Result<Record<'a>, Malformed> {
         let (name, at) = NameRef::skip(self.message, self.at)?;
         let mut reader = Reader::new(self.message.get(at..).unwrap_or_default());
-        let record_type = RecordType(reader.u16("type")?);
-        let class = reader.u16("class")?;
-        let ttl = reader.u32("ttl")?;
+        let &[a, b, c, d, e, f, g, h] = reader.array("type, class and ttl")?;
+        let record_type = RecordType(u16::from_be_bytes([a, b]));
+        let class = u16::from_be_bytes([c, d]);
+        let ttl = u32::from_be_bytes([e, f, g, h]);
         let data = reader.vector16("rdata")?;
         let data_at = at + 10;
         self.at = data_at + data.len();

@@ -11,7 +11,7 @@ pub mod name;
 pub mod svcb;
 
 pub use framing::Framing;
-pub use message::{Header, Message, Question, Record};
+pub use message::{Header, Message, Question, Questions, Record};
 pub use name::NameRef;
 pub use svcb::{EchConfig, Svcb};
 

@@ -8,6 +8,9 @@ use crate::name::{CHUNK, escape_into, lower_case};
 pub struct NameRef<'a> {
     message: &'a [u8],
     at: usize,
+    /// Octets of the labels that lie side by side from there on, and what ends them.
+    len: usize,
+    end: End,
 }
 
 impl<'a> NameRef<'a> {
@@ -19,12 +22,13 @@ impl<'a> NameRef<'a> {
 
     /// The name at `at`, and where the octet after it is.
     pub(super) fn skip(message: &'a [u8], at: usize) -> Result<(Self, usize), Malformed> {
-        let (end, how) = run(message, at, Self::LIMIT + 1);
-        let after = match how? {
-            End::Root => end + 1,
-            End::Pointer(_) => end + 2,
+        let (after, how) = run(message, at, Self::LIMIT + 1);
+        let (len, end) = (after - at, how?);
+        let after = match end {
+            End::Root => after + 1,
+            End::Pointer(_) => after + 2,
         };
-        Ok((Self { message, at }, after))
+        Ok((Self { message, at, len, end }, after))
     }
 
     /// Writes the name in its printed form to `out`, replacing what was there; the root is empty.
@@ -80,18 +84,24 @@ impl<'a> NameRef<'a> {
         })
     }
 
-    /// Calls `each` with every run of labels that lie side by side, as they are on the wire.
-    fn runs(&self, mut each: impl FnMut(&[u8])) -> Result<(), Malformed> {
+    /// Calls `each` with every run of labels that lie side by side, as they are on the wire. Equal
+    /// runs are equal names, but not the other way round: letters have two cases, and pointers may
+    /// stand anywhere.
+    ///
+    /// # Errors
+    /// After the labels before the fault.
+    pub fn runs(&self, mut each: impl FnMut(&[u8])) -> Result<(), Malformed> {
         // Every pointer must go below where the labels it ends began, and the labels there end
         // before those, so no octet is read twice.
         let (mut message, mut at) = (self.message, self.at);
         let mut room = Self::LIMIT;
         let mut pointers = 0;
+        let (mut end, mut how) =
+            if self.len < room { (at + self.len, Ok(self.end)) } else { run(message, at, room) };
         loop {
-            let (end, how) = run(message, at, room);
             each(message.get(at..end).unwrap_or_default());
             let End::Pointer(target) = how? else { return Ok(()) };
-            if target >= at {
+            if usize::from(target) >= at {
                 return Err(Malformed::PointerNotBackwards { at: end });
             }
             pointers += 1;
@@ -103,15 +113,17 @@ impl<'a> NameRef<'a> {
             }
             room -= end - at;
             message = message.get(..at).unwrap_or_default();
-            at = target;
+            at = usize::from(target);
+            (end, how) = run(message, at, room);
         }
     }
 }
 
 /// What ends labels that lie side by side.
+#[derive(Clone, Copy, Debug)]
 enum End {
     Root,
-    Pointer(usize),
+    Pointer(u16),
 }
 
 /// Where the labels from `at` on end, and how: they, and the octet that ends them, shall take no
@@ -128,9 +140,7 @@ fn run(message: &[u8], at: usize, room: usize) -> (usize, Result<End, Malformed>
                 continue;
             }
             (0, _) => Ok(End::Root),
-            (0xc0.., Some(&low)) => {
-                Ok(End::Pointer(usize::from(first & 0x3f) << 8 | usize::from(low)))
-            }
+            (0xc0.., Some(&low)) => Ok(End::Pointer(u16::from_be_bytes([first & 0x3f, low]))),
             (0xc0.., None) => Err(Malformed::Overrun { field: "label", need: 1, have: 0 }),
             // Extended labels and the reserved kind (RFC 6891 §5).
             _ => Err(Malformed::Value { field: "label type" }),
@@ -248,7 +258,7 @@ mod tests {
                 .collect();
             prop_assert_eq!(written(&message, at), (Ok(()), labels.join(".")));
 
-            // Cut anywhere in the first run, it keeps the labels that are whole.
+            // Cut anywhere in the first run, a pointer to it keeps the labels that are whole.
             let ends = runs[0].iter().scan(at, |end, label| {
                 *end += 1 + label.len();
                 Some(*end)
@@ -256,9 +266,10 @@ mod tests {
             let ends: Vec<usize> = ends.collect();
             for cut in at..ends.last().copied().unwrap_or(at) {
                 let whole = ends.iter().filter(|&&end| end <= cut).count();
-                let name = NameRef { message: &message[..cut], at };
-                let mut out = String::new();
-                prop_assert!(name.write(&mut out).is_err());
+                let pointer = u16::to_be_bytes(0xc000 | u16::try_from(at).unwrap());
+                let message = [&message[..cut], &pointer].concat();
+                let (result, out) = written(&message, cut);
+                prop_assert!(result.is_err());
                 prop_assert_eq!(out, labels[..whole].join("."));
             }
         }
