@@ -93,9 +93,9 @@ impl FlowHasher {
         // no others give the same words, and how many they were counts at the end.
         let (low, high) = if let Some(last) = octets.last_chunk() {
             halves(last)
-        } else if let (Some(first), Some(last)) = (octets.first_chunk(), octets.last_chunk()) {
+        } else if let (Some(first), Some(last)) = (octets.first_chunk::<8>(), octets.last_chunk()) {
             (u64::from_le_bytes(*first), u64::from_le_bytes(*last))
-        } else if let (Some(first), Some(last)) = (octets.first_chunk(), octets.last_chunk()) {
+        } else if let (Some(first), Some(last)) = (octets.first_chunk::<4>(), octets.last_chunk()) {
             (u32::from_le_bytes(*first).into(), u32::from_le_bytes(*last).into())
         } else {
             (octets.iter().fold(0, |word, &octet| word << 8 | u64::from(octet)), 0)
