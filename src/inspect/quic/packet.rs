@@ -139,10 +139,7 @@ fn read(octets: &[u8], cut: bool) -> Result<(LongPacket<'_>, &[u8]), Malformed> 
     if header.dcid.len() > MAX_CID_LEN || header.scid.len() > MAX_CID_LEN {
         return Err(Malformed::Value { field: "Connection ID Length" });
     }
-    let kind = match scheme.types {
-        Types::V1 => header.first >> 4 & 3,
-        Types::V2 => (header.first >> 4).wrapping_sub(1) & 3,
-    };
+    let kind = scheme.types.number(header.first);
     let token = match kind {
         INITIAL => {
             let len = varint_len(&mut reader, "Token Length")?;
@@ -191,6 +188,23 @@ impl<'a> Invariant<'a> {
             && self.dcid.len() <= MAX_CID_LEN
             && self.scid.len() <= MAX_CID_LEN
             && self.version.is_plausible()
+    }
+}
+
+impl Types {
+    /// Does a long header that begins with this octet begin an Initial packet?
+    #[inline]
+    #[must_use]
+    pub const fn is_initial(self, first: u8) -> bool {
+        self.number(first) == INITIAL
+    }
+
+    /// The packet's type as version 1 numbers it.
+    const fn number(self, first: u8) -> u8 {
+        match self {
+            Self::V1 => first >> 4 & 3,
+            Self::V2 => (first >> 4).wrapping_sub(1) & 3,
+        }
     }
 }
 
@@ -302,6 +316,10 @@ mod tests {
         assert!(matches!(kind(&initial), LongPacket::Initial(_)));
         assert!(matches!(kind(&zero_rtt), LongPacket::Opaque(_)));
         assert!(matches!(kind(&retry), LongPacket::Retry(_)));
+        for (types, initial) in [(Types::V1, 0xc3), (Types::V2, 0xd3)] {
+            let first = (0xc3..=0xf3).step_by(0x10).filter(|&first| types.is_initial(first));
+            assert_eq!(first.collect::<Vec<u8>>(), [initial]);
+        }
     }
 
     #[test]

@@ -7,6 +7,7 @@ use super::{Flight, Flights, Place, To, dcid_tag, short};
 use crate::decode::Packet;
 use crate::flow::Slot;
 use crate::inspect::quic::packet::ConnectionId;
+use crate::inspect::quic::version::Types;
 use crate::inspect::quic::{CryptoFrames, Initial, LongPacket, Packets};
 use crate::pipeline::emitter::origin;
 use crate::pipeline::handshake::Handshake;
@@ -21,18 +22,25 @@ pub(super) struct Arrival<'a> {
 }
 
 impl Flights {
-    /// The long header packets of a datagram.
+    /// The long header packets of a datagram; `types`: of its first packet's version.
     pub(super) fn packets(
         &mut self,
         packet: &Packet<'_>,
+        types: Types,
         to: &mut To<'_, impl FnMut(&Handshake<'_>)>,
     ) -> bool {
+        let mut place = None;
+        if packet.payload.first().is_some_and(|&first| types.is_initial(first)) {
+            // Where it leads is seldom in the cache: on its way while the header is read.
+            let Place { tag, .. } = *place.insert(self.place(packet));
+            self.settled.prepare(tag);
+        }
         let mut first = true;
         // Retry and negotiation are known by what the client does next.
         for long in Packets::new(packet.payload, packet.is_cut()) {
             match long {
                 Ok(LongPacket::Initial(initial)) => {
-                    let place = self.place(packet);
+                    let place = *place.get_or_insert_with(|| self.place(packet));
                     self.initial(&Arrival { packet, initial: &initial, place }, to);
                 }
                 Err(_) if first => self.broken(packet, to),
@@ -50,6 +58,10 @@ impl Flights {
         }
         let header = &initial.header;
         let now = self.now;
+        let dcid_tag = dcid_tag(&self.hasher, packet.path.tenant, header.dcid);
+        if initial.may_be_first() {
+            self.settled.prepare(dcid_tag);
+        }
         let mut prior = Prior::Nothing;
         if let Some(entry) = self.settled.find(place.tag, now) {
             let scid = short(&self.hasher, header.scid);
@@ -83,7 +95,6 @@ impl Flights {
                 prior = Prior::Settled;
             }
         }
-        let dcid_tag = dcid_tag(&self.hasher, packet.path.tenant, header.dcid);
         if let Some((hash, key)) = self.by_dcid.get(&dcid_tag)
             && let Some(slot) = self.unfinished.find(*hash, key)
         {
@@ -177,6 +188,7 @@ impl Flights {
         if flight.unread.is_some() {
             return self.reconsider(slot, arrival, to);
         }
+        self.settled.prepare(flight.begun.tag);
         let Arrival { packet, initial, .. } = arrival;
         let header = &initial.header;
         if packet.path.source == flight.begun.path.destination {

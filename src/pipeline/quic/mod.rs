@@ -210,8 +210,8 @@ impl Flights {
         match packet.payload {
             [0x80..=0xff, a, b, c, d, ..] => {
                 let version = Version(u32::from_be_bytes([*a, *b, *c, *d]));
-                if version.scheme().is_some() {
-                    self.packets(packet, to)
+                if let Some(scheme) = version.scheme() {
+                    self.packets(packet, scheme.types, to)
                 } else if version.is_plausible() {
                     self.unsupported(packet, to)
                 } else {

@@ -6,6 +6,7 @@
 use super::{Begun, flow_tag, short};
 use crate::flow::FlowHasher;
 use crate::inspect::quic::Version;
+use crate::prefetch::prefetch;
 use crate::time::Timestamp;
 
 /// See the [module](self).
@@ -63,6 +64,11 @@ impl Settled {
         let set = self.set(tag);
         let way = (0..Self::WAYS).find(|&way| set.tags[way] == tag && set.age(way, now).is_some());
         Some(&mut set.entries[way?])
+    }
+
+    /// Asks memory for what will be looked for under `tag`, and does not wait for it.
+    pub(super) fn prepare(&mut self, tag: u64) {
+        prefetch(&self.set(tag.max(1)).tags);
     }
 
     /// Remembers a connection, by its flow and by its DCID.
