@@ -153,6 +153,7 @@ impl Emitter {
         let mut text = core::mem::take(&mut self.text);
         normalise_host(&mut text, hello.server_name.unwrap_or_default());
         let id = self.hasher.name(&text);
+        self.verdicts.prepare(id);
         let mut said = Said {
             named: hello.server_name.is_some(),
             encrypted_dns: encrypted_dns(hello, scene.path.destination.port, signal),

@@ -25,6 +25,12 @@ pub(super) enum Opening {
     Copy,
 }
 
+/// Asks memory for what will be needed of a hello with this random, and does not wait for it.
+pub(super) fn prepare(emitter: &Emitter, scene: &Scene<'_>, random: &[u8; 32]) {
+    emitter.recent.prepare(emitter.hasher.octets(scene.identity, random));
+    emitter.recent.prepare(emitter.hasher.word(scene.identity, EXPECTED));
+}
+
 /// So much of a hello is there that it can be told from others: counts it as begun, unless it is
 /// a copy.
 pub(super) fn begin(emitter: &mut Emitter, scene: &Scene<'_>, random: &[u8; 32]) -> Opening {
@@ -35,7 +41,6 @@ pub(super) fn begin(emitter: &mut Emitter, scene: &Scene<'_>, random: &[u8; 32])
 /// As [`begin`], when the hello's identity is known.
 fn begin_as(emitter: &mut Emitter, scene: &Scene<'_>, identity: u64) -> Opening {
     let expected = emitter.hasher.word(scene.identity, EXPECTED);
-    emitter.recent.prepare(expected);
     let now = emitter.now;
     if emitter.recent.note(identity, now, COPY).is_some() {
         emitter.ledger.copies.add(1);

@@ -170,6 +170,7 @@ impl Half {
                 },
                 Stage::Reading(stream) => {
                     let opened = &mut self.opened;
+                    opened.prepare(scene, stream, rest, emitter);
                     let progress = stream.push(rest, &mut |observation| {
                         observed(scene, &observation, None, opened, found, emitter, out);
                     });
@@ -328,6 +329,16 @@ fn observed(
 }
 
 impl Opened {
+    /// What will be asked about these octets is on its way while they are read.
+    fn prepare(&self, scene: &Scene<'_>, stream: &Stream, octets: &[u8], emitter: &Emitter) {
+        if let Stream::Tls(hello) = stream
+            && self.hello == Opening::Unknown
+            && let Some(random) = hello.random(octets)
+        {
+            tls::prepare(emitter, scene, random);
+        }
+    }
+
     /// After a step of inspection these octets are left unconsumed: has something begun?
     fn note(&mut self, scene: &Scene<'_>, stream: &Stream, left: &[u8], emitter: &mut Emitter) {
         match stream {
