@@ -174,10 +174,7 @@ impl Answers {
         server: Addr,
         at: Timestamp,
     ) -> impl Iterator<Item = Candidate> {
-        let fresh = move |who| {
-            let told = self.told.all(self.key(tenant, who, server));
-            told.filter(move |told| at <= told.until().plus(self.grace))
-        };
+        let fresh = move |who| self.fresh(tenant, who, server, at);
         let (names, relayed) = match fresh(client).count() {
             0 => (fresh(ANYONE).count(), true),
             names => (names, false),
@@ -200,6 +197,23 @@ impl Answers {
             };
             Some(Candidate { name: told.name, over_https: told.over_https, attribution })
         })
+    }
+
+    /// Is `name` among the [candidates](Self::candidates)?
+    pub(super) fn knew(
+        &self,
+        name: NameId,
+        tenant: TenantId,
+        client: Addr,
+        server: Addr,
+        at: Timestamp,
+    ) -> bool {
+        let mut told = self.fresh(tenant, client, server, at).peekable();
+        if told.peek().is_some() {
+            told.any(|told| told.name == name)
+        } else {
+            self.fresh(tenant, ANYONE, server, at).any(|told| told.name == name)
+        }
     }
 
     /// The text of a name that an indicator matched when it was answered.
@@ -251,13 +265,26 @@ impl Answers {
         let key = self.key(answer.tenant, client, answer.address);
         let told =
             self.told.enter(key, at.minus(self.grace), |told| told.name == answer.name).value;
-        let left = told.until().since(at).max(lifetime(answer));
+        let left = told.until().as_nanos().saturating_sub(at.as_nanos()).div_ceil(MILLISECOND);
         *told = Told {
             name: answer.name,
             at,
-            lasts: u32::try_from(left.as_nanos().div_ceil(MILLISECOND)).unwrap_or(u32::MAX),
+            lasts: u32::try_from(left).unwrap_or(u32::MAX).max(lifetime(answer)),
             over_https: answer.over_https,
         };
+    }
+
+    /// What `who` was told for `server`, and may still act on at `at`.
+    fn fresh(
+        &self,
+        tenant: TenantId,
+        who: Addr,
+        server: Addr,
+        at: Timestamp,
+    ) -> impl Iterator<Item = &Told> {
+        let earliest = at.minus(self.grace);
+        let told = self.told.all(self.key(tenant, who, server));
+        told.filter(move |told| told.until() >= earliest)
     }
 
     fn given(&self, tenant: TenantId, server: Addr) -> Option<&Given> {
@@ -277,7 +304,8 @@ impl Told {
 
     /// When its TTL runs out.
     fn until(&self) -> Timestamp {
-        self.at.plus(Duration::from_millis(u64::from(self.lasts)))
+        let lasts = u64::from(self.lasts) * MILLISECOND;
+        Timestamp::from_nanos(self.at.as_nanos().saturating_add(lasts))
     }
 }
 
@@ -329,9 +357,9 @@ impl Second {
     }
 }
 
-/// How long the answer's TTL runs.
-fn lifetime(answer: &Answer) -> Duration {
-    Duration::from_secs(u64::from(answer.ttl.min(MAX_TTL)))
+/// How many milliseconds the answer's TTL runs.
+fn lifetime(answer: &Answer) -> u32 {
+    answer.ttl.min(MAX_TTL) * 1_000
 }
 
 /// Stands for every client of the resolvers that ask for others. The unspecified address, which
@@ -339,7 +367,7 @@ fn lifetime(answer: &Answer) -> Duration {
 const ANYONE: Addr = Addr::from_bits(0);
 
 /// In nanoseconds.
-const MILLISECOND: u128 = 1_000_000;
+const MILLISECOND: u64 = 1_000_000;
 
 /// In a second.
 const NANOS: u64 = 1_000_000_000;

@@ -297,7 +297,7 @@ impl Judge {
             }
             Record::Connection(connection) => {
                 self.duplicates.prepare(connection.identity);
-                if !connection.named {
+                if !connection.named || connection.ech.is_some() {
                     let Connection { client, server, .. } = connection;
                     self.answers.prepare(client.tenant, client.addr, server.addr);
                 }
@@ -541,10 +541,7 @@ impl Judge {
 
     fn ech(&self, hello: &EchHello, path: &Path, origin: Origin) -> EchRule {
         let (client, server) = (path.source.addr, path.destination.addr);
-        let resolved = self
-            .answers
-            .candidates(path.tenant, client, server, origin.at)
-            .any(|known| known.name == hello.outer_id);
+        let resolved = self.answers.knew(hello.outer_id, path.tenant, client, server, origin.at);
         self.offers.judge(hello, resolved, origin.at)
     }
 }
