@@ -176,9 +176,7 @@ struct Found {
 
 impl Found {
     fn judge(&mut self, correlator: &mut Correlator) {
-        for record in self.records.drain(..) {
-            correlator.push(0, record, unheard);
-        }
+        correlator.push(0, &mut self.records, unheard);
     }
 }
 

@@ -89,12 +89,10 @@ impl Stage {
             for _ in 0..TURN {
                 let Some(receiver) = lane else { break };
                 match receiver.try_recv() {
-                    Ok(Parcel { records, watermark }) => {
+                    Ok(Parcel { mut records, watermark }) => {
                         busy |= !records.is_empty();
                         sinks.metrics.workers[number].taken(records.len() as u64);
-                        for record in records {
-                            correlator.push(number, record, |event| sinks.event(&event, shared));
-                        }
+                        correlator.push(number, &mut records, |event| sinks.event(&event, shared));
                         correlator.advance(number, watermark, |event| sinks.event(&event, shared));
                     }
                     Err(TryRecvError::Empty) => break,

@@ -82,12 +82,13 @@ pub fn replay(
             let routed = router.route(&mut frame);
             latest = latest.max(frame.at);
             if routed.set_back {
-                found.set_back();
+                correlator.push(0, &mut found.records, |event| each(&event));
+                correlator.set_back(0);
                 latest = frame.at;
             }
             pipeline.timed_frame(&frame, routed.now, &mut found);
-            if found.heard.len() >= SETTLED {
-                correlate(&mut correlator, 0, found.heard.drain(..), each);
+            if found.records.len() >= SETTLED {
+                correlator.push(0, &mut found.records, |event| each(&event));
                 correlator.advance(0, promise(latest), |event| each(&event));
             }
         });
@@ -99,7 +100,7 @@ pub fn replay(
             pipeline.finish(&mut found);
         }
         found.written()?;
-        correlate(&mut correlator, 0, found.heard.drain(..), each);
+        correlator.push(0, &mut found.records, |event| each(&event));
         if batch == Batch::End {
             correlator.finish(|event| each(&event));
             let names = found.names.unwrap_or_default();
@@ -139,52 +140,25 @@ pub fn promise(latest: Timestamp) -> Timestamp {
 /// drive what it keeps out of a core's cache.
 pub const SETTLED: usize = 128;
 
-/// What the correlator hears of a worker.
-#[derive(Debug)]
-enum Heard {
-    Record(Record),
-    /// The clock was set back.
-    SetBack,
-}
-
-/// The correlator hears what the worker `lane` found.
-fn correlate(
-    correlator: &mut Correlator,
-    lane: usize,
-    found: impl IntoIterator<Item = Heard>,
-    each: &mut impl FnMut(&Event<'_>),
-) {
-    for heard in found {
-        match heard {
-            Heard::Record(record) => correlator.push(lane, record, |event| each(&event)),
-            Heard::SetBack => correlator.set_back(lane),
-        }
-    }
-}
-
 /// What a pipeline found in one batch.
 #[derive(Debug)]
 struct Found {
     names: Option<Names>,
     /// Names did not fit in memory, nor could they be written.
     unwritten: Option<io::Error>,
-    heard: Vec<Heard>,
+    records: Vec<Record>,
 }
 
 impl Found {
     fn new(names: bool) -> Self {
-        Self { names: names.then(Names::new), unwritten: None, heard: Vec::new() }
-    }
-
-    fn set_back(&mut self) {
-        self.heard.push(Heard::SetBack);
+        Self { names: names.then(Names::new), unwritten: None, records: Vec::new() }
     }
 
     /// What the correlator shall hear of this batch. The next will be about as much.
-    fn take(&mut self) -> io::Result<Vec<Heard>> {
+    fn take(&mut self) -> io::Result<Vec<Record>> {
         self.written()?;
-        let room = Vec::with_capacity(self.heard.len());
-        Ok(core::mem::replace(&mut self.heard, room))
+        let room = Vec::with_capacity(self.records.len());
+        Ok(core::mem::replace(&mut self.records, room))
     }
 
     /// Did the names of this batch find room?
@@ -207,6 +181,6 @@ impl Sink for Found {
     }
 
     fn record(&mut self, record: Record) {
-        self.heard.push(Heard::Record(record));
+        self.records.push(record);
     }
 }

@@ -96,6 +96,13 @@ pub(super) struct Answers {
     seed: RandomState,
 }
 
+/// Under which keys the tables hold what a client and an address have in common.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Keys {
+    told: u64,
+    given: u64,
+}
+
 /// A name that a client was told for an address. More names than a set of the table holds are a
 /// shared server, whichever they are.
 #[derive(Clone, Copy, Debug, Default)]
@@ -138,19 +145,18 @@ impl Answers {
         }
     }
 
-    /// Remembers one address of an answer. `relayed`: it was told to a resolver that asks for
-    /// others.
-    pub(super) fn hear(&mut self, answer: &Answer, relayed: bool) {
+    /// Remembers one address of an answer, whose keys are known since it was
+    /// [prepared](Self::prepare). `relayed`: it was told to a resolver that asks for others.
+    pub(super) fn hear(&mut self, answer: &Answer, keys: Keys, relayed: bool) {
         if let Some(listed) = &answer.listed {
             self.listed.enter(answer.name, || listed.name.clone());
         }
-        self.tell(answer, answer.client);
+        self.tell(answer, keys.told);
         if relayed {
-            self.tell(answer, ANYONE);
+            self.tell(answer, self.key(answer.tenant, ANYONE, answer.address));
         }
         let at = answer.origin.at;
-        let key = self.key(answer.tenant, answer.address, ANYONE);
-        let given = self.given.enter(key, at, |_| true);
+        let given = self.given.enter(keys.given, at, |_| true);
         let second = Second::of(at);
         if given.new {
             given.value.relations = [(answer.relation, second); 2];
@@ -159,10 +165,15 @@ impl Answers {
     }
 
     /// An answer to `client` with `address` will soon be heard, or a connection between them looked
-    /// at: asks memory for what that needs.
-    pub(super) fn prepare(&self, tenant: TenantId, client: Addr, address: Addr) {
-        self.told.prepare(self.key(tenant, client, address));
-        self.given.prepare(self.key(tenant, address, ANYONE));
+    /// at: asks memory for what that needs, and says under which keys it lies.
+    pub(super) fn prepare(&self, tenant: TenantId, client: Addr, address: Addr) -> Keys {
+        let keys = Keys {
+            told: self.key(tenant, client, address),
+            given: self.key(tenant, address, ANYONE),
+        };
+        self.told.prepare(keys.told);
+        self.given.prepare(keys.given);
+        keys
     }
 
     /// The names by which `client` knew `server` at `at`, latest first; those that a resolver may
@@ -260,9 +271,8 @@ impl Answers {
         (self.listed.len(), self.listed.allocated(), self.listed.evicted())
     }
 
-    fn tell(&mut self, answer: &Answer, client: Addr) {
+    fn tell(&mut self, answer: &Answer, key: u64) {
         let at = answer.origin.at;
-        let key = self.key(answer.tenant, client, answer.address);
         let told =
             self.told.enter(key, at.minus(self.grace), |told| told.name == answer.name).value;
         let left = told.until().as_nanos().saturating_sub(at.as_nanos()).div_ceil(MILLISECOND);

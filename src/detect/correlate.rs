@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::attributed::{Attributed, Pairs};
-use super::attribution::{Answers, Attribution, Candidate, Resolved};
+use super::attribution::{Answers, Attribution, Candidate, Keys, Resolved};
 use super::duplicate::{Duplicates, Kind, Verdict};
 use super::ech::{Ech, EchRule, Offers};
 use super::event::{ConnectionOutcome, Detected, Event};
@@ -171,9 +171,10 @@ impl Correlator {
         self.judge.exceptions = exceptions;
     }
 
-    /// Takes in a record of the worker `lane`.
-    pub fn push(&mut self, lane: usize, record: Record, mut out: impl FnMut(Event<'_>)) {
-        self.order.push(lane, record);
+    /// Takes in what the worker `lane` brought, in the order in which it said it. `records` is then
+    /// empty; its room is another's.
+    pub fn push(&mut self, lane: usize, records: &mut Vec<Record>, mut out: impl FnMut(Event<'_>)) {
+        self.order.push(lane, records);
         if self.order.is_over() {
             self.release(&mut out);
         }
@@ -275,25 +276,29 @@ impl Correlator {
 
     fn release(&mut self, out: &mut impl FnMut(Event<'_>)) {
         let Self { order, judge } = self;
-        loop {
-            for record in order.upcoming(TOGETHER) {
-                judge.prepare(record);
+        while order.choose(TOGETHER) {
+            let mut keys = [Keys::default(); TOGETHER];
+            let records = order.leaving().flat_map(|(_, records)| records);
+            for (record, keys) in records.zip(&mut keys) {
+                *keys = judge.prepare(record);
             }
-            for _ in 0..TOGETHER {
-                if !order.pop(|lane, record| judge.record(lane, record, out)) {
-                    return;
+            let mut keys = keys.iter();
+            for (lane, records) in order.leaving() {
+                for (record, keys) in records.iter().zip(&mut keys) {
+                    judge.record(lane, record, *keys, out);
                 }
             }
+            order.let_go();
         }
     }
 }
 
 impl Judge {
-    /// Asks memory for what judging a record will need.
-    fn prepare(&self, record: &Record) {
+    /// Asks memory for what judging a record will need. An answer's keys are of use again then.
+    fn prepare(&self, record: &Record) -> Keys {
         match record {
             &Record::Answer(Answer { tenant, client, address, .. }) => {
-                self.answers.prepare(tenant, client, address);
+                return self.answers.prepare(tenant, client, address);
             }
             Record::Connection(connection) => {
                 self.duplicates.prepare(connection.identity);
@@ -304,16 +309,23 @@ impl Judge {
             }
             _ => {}
         }
+        Keys::default()
     }
 
-    fn record(&mut self, lane: usize, record: &Record, out: &mut impl FnMut(Event<'_>)) {
+    fn record(
+        &mut self,
+        lane: usize,
+        record: &Record,
+        keys: Keys,
+        out: &mut impl FnMut(Event<'_>),
+    ) {
         self.now = self.now.max(record.origin().at);
         match record {
             Record::Answer(answer) => {
                 let &Answer { origin, tenant, client: addr, .. } = answer;
                 let client = Client { tenant, addr, ..Client::default() };
                 let role = self.networks.role(&client, origin.source);
-                self.answers.hear(answer, role == Some(Role::Resolver));
+                self.answers.hear(answer, keys, role == Some(Role::Resolver));
             }
             Record::Connection(connection) => {
                 if let Some(origin) = self.splits.begun(lane, connection) {
@@ -546,7 +558,7 @@ impl Judge {
     }
 }
 
-/// Records for which memory is asked at a time: its answers overlap, and it is waited for once.
+/// Records judged at a time: memory is asked for all of them first, and waited for once.
 const TOGETHER: usize = 8;
 
 /// Where DNS over HTTPS is served (RFC 8484 §8.1); elsewhere an address says nothing.

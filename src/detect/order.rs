@@ -1,6 +1,7 @@
 //! Puts the records of several workers into one order.
 
 use core::cmp::Ordering;
+use core::slice;
 use std::collections::{BinaryHeap, VecDeque};
 
 use super::{Origin, Record};
@@ -10,7 +11,8 @@ use crate::time::Timestamp;
 ///
 /// Each lane (a worker) promises by its watermark that it will bring nothing earlier. A record is
 /// released when all lanes have promised. Records of one lane are nearly in order already, so a
-/// lane is a queue, and only a record that comes behind its time goes to a heap.
+/// lane is a queue of runs, each left where its worker wrote it, and only a record that comes
+/// behind its time goes to a heap.
 ///
 /// A lane's clock may be set back. What comes after that is of a later age than what came before,
 /// whatever its time; watermarks are of an age too.
@@ -19,31 +21,58 @@ use crate::time::Timestamp;
 #[derive(Debug)]
 pub(super) struct Order {
     lanes: Vec<Lane>,
-    stragglers: BinaryHeap<Waiting>,
+    stragglers: BinaryHeap<Straggler>,
+    /// Stragglers so far: what one frame causes keeps the order in which its worker said it.
+    straggled: u64,
+    /// What is leaving, in order; the stragglers among it have left their heap.
+    leaving: Vec<Leaving>,
+    caught: Vec<Straggler>,
+    /// Runs of which everything has left: empty, room for others.
+    rooms: Vec<Vec<Record>>,
     len: usize,
     limit: usize,
-    /// Arrivals so far: what one frame causes keeps the order in which its worker said it.
-    arrivals: u64,
     /// The latest age and origin that left.
-    released: (u32, Origin),
+    released: Key,
     closed: bool,
     early: u64,
     late: u64,
 }
 
+/// What records are ordered by. Of what is equal, the lower lane's goes first, and a straggler
+/// last: whatever else its worker said of the same frame, it said before.
+type Key = (u32, Origin);
+
 #[derive(Debug, Default)]
 struct Lane {
     age: u32,
     watermark: Timestamp,
-    queue: VecDeque<Waiting>,
+    runs: VecDeque<Run>,
+    /// How many records of the first run have left, or are leaving.
+    left: usize,
+}
+
+/// Records of one age, in order; at least one.
+#[derive(Debug)]
+struct Run {
+    age: u32,
+    records: Vec<Record>,
 }
 
 #[derive(Debug)]
-struct Waiting {
-    lane: u16,
+struct Straggler {
+    lane: usize,
     age: u32,
-    arrival: u64,
+    number: u64,
     record: Record,
+}
+
+/// Where records are that are leaving.
+#[derive(Clone, Copy, Debug)]
+enum Leaving {
+    /// In the first run of their lane.
+    Queued { lane: usize, from: usize, to: usize },
+    /// Among those caught.
+    Straggler { at: usize },
 }
 
 impl Order {
@@ -52,32 +81,54 @@ impl Order {
         Self {
             lanes: (0..lanes.max(1)).map(|_| Lane::default()).collect(),
             stragglers: BinaryHeap::new(),
+            straggled: 0,
+            leaving: Vec::new(),
+            caught: Vec::new(),
+            rooms: Vec::new(),
             len: 0,
             limit: limit.max(1),
-            arrivals: 0,
-            released: Default::default(),
+            released: Key::default(),
             closed: false,
             early: 0,
             late: 0,
         }
     }
 
-    /// Takes a record of `lane` in. A lane that does not exist counts as the first.
-    pub(super) fn push(&mut self, lane: usize, record: Record) {
-        let origin = record.origin();
-        let at = if lane < self.lanes.len() { lane } else { 0 };
-        let Lane { age, queue, .. } = &mut self.lanes[at];
-        if (*age, origin) < self.released {
-            self.late += 1;
+    /// Takes in what `lane` brought, in the order in which it was said, and leaves `records` empty:
+    /// with the room of others that have left, where there is some. A lane that does not exist
+    /// counts as the first.
+    pub(super) fn push(&mut self, lane: usize, records: &mut Vec<Record>) {
+        if !records.is_sorted_by_key(Record::origin) {
+            records.sort_by_key(Record::origin);
         }
-        let lane = u16::try_from(at).unwrap_or(u16::MAX);
-        let waiting = Waiting { lane, age: *age, arrival: self.arrivals, record };
-        self.arrivals += 1;
-        self.len += 1;
-        if queue.back().is_none_or(|last| (last.age, last.record.origin()) <= (*age, origin)) {
-            queue.push_back(waiting);
-        } else {
-            self.stragglers.push(waiting);
+        let Some(first) = records.first().map(Record::origin) else { return };
+        self.len += records.len();
+        let number = if lane < self.lanes.len() { lane } else { 0 };
+        let lane = &mut self.lanes[number];
+        let age = lane.age;
+        let before = |than: Key| move |record: &Record| (age, record.origin()) < than;
+        if (age, first) < self.released {
+            self.late += records.partition_point(before(self.released)) as u64;
+        }
+        if let Some(last) = lane.runs.back().and_then(Run::last)
+            && (age, first) < last
+        {
+            for record in records.drain(..records.partition_point(before(last))) {
+                let straggler = Straggler { lane: number, age, number: self.straggled, record };
+                self.straggled += 1;
+                self.stragglers.push(straggler);
+            }
+        }
+        match lane.runs.back_mut() {
+            Some(run) if run.age == age && run.has_room_for_few(records) => {
+                run.records.append(records);
+            }
+            _ if records.is_empty() => {}
+            _ => {
+                let room = self.rooms.pop().unwrap_or_default();
+                let records = core::mem::replace(records, room);
+                lane.runs.push_back(Run { age, records });
+            }
         }
     }
 
@@ -101,35 +152,72 @@ impl Order {
         self.closed = true;
     }
 
-    /// Shows `judge` the next record that nothing can precede, or that must leave for room, with
-    /// its lane, and lets it go. False: there is none.
-    pub(super) fn pop(&mut self, judge: impl FnOnce(usize, &Record)) -> bool {
-        let Some((age, origin, lane)) = self.first() else { return false };
+    /// Chooses the next records that nothing can precede, or that must leave for room: at most
+    /// `most`, to be looked at as [leaving](Self::leaving) until they are [let go](Self::let_go).
+    /// False: there is none.
+    pub(super) fn choose(&mut self, most: usize) -> bool {
         let watermark = self.lanes.iter().map(|lane| (lane.age, lane.watermark)).min();
-        if watermark.is_none_or(|watermark| (age, origin.at) >= watermark) && !self.closed {
-            if self.len <= self.limit {
-                return false;
+        let watermark = watermark.filter(|_| !self.closed);
+        let is_promised = |(age, origin): Key| watermark.is_none_or(|to| (age, origin.at) < to);
+        let mut room = most;
+        while room > 0
+            && !self.lanes.iter().any(Lane::hides_next)
+            && let Some(Turn { key, number, until }) = self.turn()
+        {
+            let is_early = !is_promised(key);
+            if is_early && self.len <= self.limit {
+                break;
             }
-            self.early += 1;
+            self.early += u64::from(is_early);
+            let (chosen, last) = if let Some(lane) = self.lanes.get_mut(number) {
+                let from = lane.left;
+                lane.left += if is_early {
+                    1
+                } else {
+                    let is_its = |key| until.is_none_or(|until| (key, number) < until);
+                    lane.in_a_row(room, |key| is_its(key) && is_promised(key))
+                };
+                self.leaving.push(Leaving::Queued { lane: number, from, to: lane.left });
+                (lane.left - from, lane.key(lane.left - 1))
+            } else {
+                self.leaving.push(Leaving::Straggler { at: self.caught.len() });
+                self.caught.extend(self.stragglers.pop());
+                (1, Some(key))
+            };
+            self.released = self.released.max(last.unwrap_or(key));
+            self.len -= chosen;
+            room -= chosen;
         }
-        self.len -= 1;
-        self.released = self.released.max((age, origin));
-        if let Some(lane) = lane {
-            let queue = &mut self.lanes[lane].queue;
-            if let Some(waiting) = queue.front() {
-                judge(lane, &waiting.record);
-            }
-            queue.pop_front();
-        } else if let Some(waiting) = self.stragglers.pop() {
-            judge(usize::from(waiting.lane), &waiting.record);
-        }
-        true
+        room < most
     }
 
-    /// Records that will leave soon: the first `count` of every lane.
-    pub(super) fn upcoming(&self, count: usize) -> impl Iterator<Item = &Record> {
-        let queues = self.lanes.iter().map(|lane| &lane.queue);
-        queues.flat_map(move |queue| queue.iter().take(count)).map(|waiting| &waiting.record)
+    /// The records chosen, in order: of one lane each.
+    pub(super) fn leaving(&self) -> impl Iterator<Item = (usize, &[Record])> {
+        self.leaving.iter().filter_map(|leaving| match *leaving {
+            Leaving::Queued { lane, from, to } => {
+                let run = self.lanes[lane].runs.front()?;
+                Some((lane, run.records.get(from..to)?))
+            }
+            Leaving::Straggler { at } => {
+                let straggler = self.caught.get(at)?;
+                Some((straggler.lane, slice::from_ref(&straggler.record)))
+            }
+        })
+    }
+
+    /// The records chosen are not needed any more.
+    pub(super) fn let_go(&mut self) {
+        self.leaving.clear();
+        self.caught.clear();
+        for lane in &mut self.lanes {
+            if lane.first().is_none()
+                && let Some(Run { mut records, .. }) = lane.runs.pop_front()
+            {
+                records.clear();
+                self.rooms.push(records);
+                lane.left = 0;
+            }
+        }
     }
 
     /// What all lanes have promised.
@@ -143,9 +231,11 @@ impl Order {
     }
 
     pub(super) fn table_use(&self) -> (usize, usize, u64) {
-        let places: usize = self.lanes.iter().map(|lane| lane.queue.capacity()).sum();
-        let places = places + self.stragglers.capacity();
-        (self.len, places * size_of::<Waiting>(), self.early)
+        let runs = self.lanes.iter().flat_map(|lane| &lane.runs).map(|run| &run.records);
+        let records: usize = runs.chain(&self.rooms).map(Vec::capacity).sum();
+        let stragglers = self.stragglers.capacity() + self.caught.capacity();
+        let bytes = records * size_of::<Record>() + stragglers * size_of::<Straggler>();
+        (self.len, bytes, self.early)
     }
 
     /// Records that left before their time for room.
@@ -158,46 +248,102 @@ impl Order {
         self.late
     }
 
-    /// The earliest record, and the lane at whose front it is (none: among the stragglers).
-    fn first(&self) -> Option<(u32, Origin, Option<usize>)> {
-        let mut first = self.stragglers.peek().map(|waiting| (waiting.key(), None));
-        for (number, lane) in self.lanes.iter().enumerate() {
-            if let Some(front) = lane.queue.front()
-                && first.is_none_or(|(key, _)| front.key() < key)
-            {
-                first = Some((front.key(), Some(number)));
+    /// Whose turn it is.
+    fn turn(&self) -> Option<Turn> {
+        let lanes = self.lanes.iter().map(Lane::first);
+        let straggler = self.stragglers.peek().map(Straggler::key);
+        let mut first: Option<(Key, usize)> = None;
+        let mut until = None;
+        for (number, key) in lanes.chain([straggler]).enumerate() {
+            let Some(key) = key else { continue };
+            let other = (key, number);
+            if first.is_none_or(|first| other < first) {
+                until = first.replace(other);
+            } else if until.is_none_or(|until| other < until) {
+                until = Some(other);
             }
         }
-        first.map(|((age, origin, _), lane)| (age, origin, lane))
+        first.map(|(key, number)| Turn { key, number, until })
     }
 }
 
-impl Waiting {
-    fn key(&self) -> (u32, Origin, u64) {
-        (self.age, self.record.origin(), self.arrival)
+/// Who has the earliest record.
+#[derive(Clone, Copy, Debug)]
+struct Turn {
+    key: Key,
+    /// Of the lane; beyond all lanes' it is a straggler's turn.
+    number: usize,
+    /// The next to have its turn, and when.
+    until: Option<(Key, usize)>,
+}
+
+impl Lane {
+    /// Of the record that leaves next, when that is of the first run.
+    fn first(&self) -> Option<Key> {
+        self.key(self.left)
+    }
+
+    /// Of the record at `at` of the first run.
+    fn key(&self, at: usize) -> Option<Key> {
+        let run = self.runs.front()?;
+        run.records.get(at).map(|record| (run.age, record.origin()))
+    }
+
+    /// How many of the next `most` records may leave.
+    fn in_a_row(&self, most: usize, may: impl Fn(Key) -> bool) -> usize {
+        self.runs.front().map_or(0, |run| {
+            let next = &run.records[self.left..];
+            let next = &next[..next.len().min(most)];
+            next.partition_point(|record| may((run.age, record.origin())))
+        })
+    }
+
+    /// Does the record that leaves next only come to light when the first run is let go?
+    fn hides_next(&self) -> bool {
+        self.runs.len() > 1 && self.first().is_none()
+    }
+}
+
+impl Run {
+    fn last(&self) -> Option<Key> {
+        self.records.last().map(|record| (self.age, record.origin()))
+    }
+
+    /// Are these so few that they are sooner moved here than held by themselves?
+    const fn has_room_for_few(&self, records: &[Record]) -> bool {
+        records.len() <= FEW && records.len() <= self.records.capacity() - self.records.len()
+    }
+}
+
+/// Moving these costs less than room of their own.
+const FEW: usize = 16;
+
+impl Straggler {
+    fn key(&self) -> Key {
+        (self.age, self.record.origin())
     }
 }
 
 /// Reversed, for `BinaryHeap` gives its greatest.
-impl Ord for Waiting {
+impl Ord for Straggler {
     fn cmp(&self, other: &Self) -> Ordering {
-        other.key().cmp(&self.key())
+        (other.key(), other.number).cmp(&(self.key(), self.number))
     }
 }
 
-impl PartialOrd for Waiting {
+impl PartialOrd for Straggler {
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
         Some(self.cmp(other))
     }
 }
 
-impl PartialEq for Waiting {
+impl PartialEq for Straggler {
     fn eq(&self, other: &Self) -> bool {
-        self.key() == other.key()
+        self.cmp(other).is_eq()
     }
 }
 
-impl Eq for Waiting {}
+impl Eq for Straggler {}
 
 #[cfg(test)]
 mod tests {
@@ -222,19 +368,28 @@ mod tests {
         })
     }
 
+    fn push(order: &mut Order, lane: usize, records: impl IntoIterator<Item = Record>) {
+        let mut records = records.into_iter().collect();
+        order.push(lane, &mut records);
+        assert!(records.is_empty());
+    }
+
     fn drain(order: &mut Order) -> Vec<(Origin, u64)> {
         let mut left = Vec::new();
-        while order.pop(|_, record| match record {
-            Record::Volume(volume) => left.push((volume.origin, volume.sent)),
-            other => panic!("{other:?}"),
-        }) {}
+        while order.choose(3) {
+            left.extend(order.leaving().flat_map(|(_, records)| records).map(|r| match r {
+                Record::Volume(volume) => (volume.origin, volume.sent),
+                other => panic!("{other:?}"),
+            }));
+            order.let_go();
+        }
         left
     }
 
     #[test]
     fn nothing_leaves_before_every_lane_has_passed_it() {
         let mut order = Order::new(2, 100);
-        order.push(0, record(10, 1, 0));
+        push(&mut order, 0, [record(10, 1, 0)]);
         order.advance(0, at(50));
         assert!(drain(&mut order).is_empty());
         order.advance(1, at(10));
@@ -247,16 +402,16 @@ mod tests {
     #[test]
     fn what_comes_after_a_clock_was_set_back_is_later() {
         let mut order = Order::new(2, 100);
-        order.push(0, record(50, 1, 0));
+        push(&mut order, 0, [record(50, 1, 0)]);
         order.advance(0, at(60));
         order.set_back(0);
-        order.push(0, record(10, 2, 1));
+        push(&mut order, 0, [record(10, 2, 1)]);
         order.advance(0, at(20));
         order.advance(1, at(55));
         assert_eq!(drain(&mut order).len(), 1, "lane 1 may still bring something of the old age");
-        order.push(1, record(57, 3, 2));
+        push(&mut order, 1, [record(57, 3, 2)]);
         order.set_back(1);
-        order.push(1, record(9, 4, 3));
+        push(&mut order, 1, [record(9, 4, 3)]);
         order.advance(1, at(20));
         let left: Vec<_> = drain(&mut order).into_iter().map(|(_, tag)| tag).collect();
         assert_eq!(left, [2, 3, 1]);
@@ -267,12 +422,47 @@ mod tests {
     fn a_full_buffer_lets_the_earliest_go_and_counts_it_and_what_it_overtook() {
         let mut order = Order::new(2, 2);
         for number in [3, 1, 2] {
-            order.push(0, record(number * 10, number, number));
+            push(&mut order, 0, [record(number * 10, number, number)]);
         }
         assert_eq!(drain(&mut order).iter().map(|(_, tag)| *tag).collect::<Vec<_>>(), [1]);
         assert_eq!((order.early(), order.len), (1, 2));
-        order.push(1, record(5, 9, 9));
+        push(&mut order, 1, [record(5, 9, 9)]);
         assert_eq!(order.late(), 1);
+    }
+
+    #[test]
+    fn what_one_frame_causes_keeps_its_order_however_late_it_is_said() {
+        let mut order = Order::new(1, usize::MAX);
+        let of_frame = |number, tags: core::ops::Range<u64>| {
+            tags.map(move |tag| record(number * 10, number, tag))
+        };
+        push(&mut order, 0, of_frame(2, 0..20).chain(of_frame(4, 40..60)));
+        push(
+            &mut order,
+            0,
+            of_frame(3, 20..30).chain(of_frame(5, 60..90)).chain(of_frame(3, 30..40)),
+        );
+        push(&mut order, 0, of_frame(5, 90..93));
+        order.close();
+        let left: Vec<_> = drain(&mut order).into_iter().map(|(_, tag)| tag).collect();
+        assert_eq!(left, (0..93).collect::<Vec<_>>());
+        assert_eq!((order.late(), order.len), (0, 0));
+    }
+
+    #[test]
+    fn room_is_used_again() {
+        let mut order = Order::new(1, usize::MAX);
+        let mut batch = Vec::with_capacity(64);
+        let room = batch.as_ptr();
+        for round in 0..64 {
+            batch.extend((0..32).map(|n| record(round, n, n)));
+            order.push(0, &mut batch);
+            order.advance(0, at(round + 1));
+            assert_eq!(drain(&mut order).len(), 32);
+        }
+        assert!(batch.as_ptr() == room || order.rooms[0].as_ptr() == room);
+        assert_eq!(order.rooms.len(), 1);
+        assert!(batch.capacity() <= 64);
     }
 
     proptest! {
@@ -294,16 +484,21 @@ mod tests {
                 .collect();
             arrivals.sort_unstable();
             let mut order = Order::new(4, usize::MAX);
+            let mut batches: [Vec<Record>; 4] = Default::default();
             let mut left = Vec::new();
             for (step, &(said, lane, number)) in arrivals.iter().enumerate() {
                 let nanos = frames[usize::try_from(number).unwrap()].0;
-                order.push(lane, record(nanos, number, number));
+                batches[lane].push(record(nanos, number, number));
                 if step % stride == 0 {
-                    for lane in 0..4 {
+                    for (lane, batch) in batches.iter_mut().enumerate() {
+                        order.push(lane, batch);
                         order.advance(lane, at(said.saturating_sub(30)));
                     }
                     left.extend(drain(&mut order));
                 }
+            }
+            for (lane, batch) in batches.iter_mut().enumerate() {
+                order.push(lane, batch);
             }
             order.close();
             left.extend(drain(&mut order));

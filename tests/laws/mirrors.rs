@@ -175,7 +175,7 @@ fn count(capture: &[Kept], mirror: Option<Mirror>) -> (Counts, u64) {
     };
     for (lane, heard) in heard.iter_mut().enumerate() {
         for record in heard.records.drain(..) {
-            correlator.push(lane, record, &mut each);
+            correlator.push(lane, &mut vec![record], &mut each);
         }
     }
     correlator.finish(&mut each);

@@ -147,14 +147,11 @@ impl World {
 }
 
 /// Hands a batch to one lane and lets it through, as a worker does.
-fn judge(correlator: &mut Correlator, records: Vec<Record>) {
-    let mut last = Timestamp::ZERO;
-    for record in records {
-        last = record.origin().at;
-        correlator.push(0, record, |event| {
-            black_box(&event);
-        });
-    }
+fn judge(correlator: &mut Correlator, mut records: Vec<Record>) {
+    let last = records.last().map(|record| record.origin().at).unwrap_or_default();
+    correlator.push(0, &mut records, |event| {
+        black_box(&event);
+    });
     correlator.advance(0, last, |event| {
         black_box(&event);
     });

@@ -115,11 +115,9 @@ impl Body for Mixed {
             self.pipeline.frame(&frame, &mut self.found);
         }
         assert!(!self.found.0.is_empty(), "there is DNS, TLS and QUIC in it");
-        for record in self.found.0.drain(..) {
-            self.correlator.push(0, record, |event| {
-                std::hint::black_box(&event);
-            });
-        }
+        self.correlator.push(0, &mut self.found.0, |event| {
+            std::hint::black_box(&event);
+        });
         self.correlator.advance(0, self.at, |event| {
             std::hint::black_box(&event);
         });

@@ -6,11 +6,11 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 
-use super::{Found, Heard, Plan, ReplayError, Replayed, Watch, promise};
+use super::{Found, Plan, ReplayError, Replayed, Watch, promise};
 use crate::capture::Batch;
 use crate::capture::dispatch::{Dispatcher, Inbox, QUEUE, Route, Step, channels};
 use crate::capture::file::Files;
-use crate::detect::{Correlator, Event};
+use crate::detect::{Correlator, Event, Record};
 use crate::export::names::Names;
 use crate::pipeline::{Pipeline, Routed, Router};
 use crate::time::Timestamp;
@@ -20,9 +20,19 @@ use crate::visibility::Ledger;
 #[derive(Debug)]
 struct Yield {
     lane: usize,
-    heard: Vec<Heard>,
-    /// Nothing earlier will follow; none when the worker has finished.
-    watermark: Option<Timestamp>,
+    records: Vec<Record>,
+    then: Then,
+}
+
+/// What holds after that.
+#[derive(Debug)]
+enum Then {
+    /// Nothing earlier will follow.
+    Promised(Timestamp),
+    /// The clock was set back.
+    SetBack,
+    /// The worker has finished.
+    Ended,
 }
 
 pub(super) fn replay(
@@ -93,22 +103,23 @@ fn work_off(
     yields: &SyncSender<Yield>,
 ) -> io::Result<Names> {
     let mut found = Found::new(names);
+    // Whoever does not take it any more has ended first, and says why.
+    let hand_over = |found: &mut Found, then| -> io::Result<()> {
+        let _ = yields.send(Yield { lane, records: found.take()?, then });
+        Ok(())
+    };
     while let Some(parcel) = inbox.next_parcel() {
         for step in parcel.steps() {
             match step {
                 Step::Frame(frame, now) => pipeline.timed_frame(&frame, now, &mut found),
                 Step::Time(now) => pipeline.timed_advance(now, &mut found),
-                Step::SetBack => found.set_back(),
+                Step::SetBack => hand_over(&mut found, Then::SetBack)?,
             }
         }
-        let watermark = Some(promise(parcel.until()));
-        let heard = found.take()?;
-        // Whoever does not take it any more has ended first, and says why.
-        let _ = yields.send(Yield { lane, heard, watermark });
+        hand_over(&mut found, Then::Promised(promise(parcel.until())))?;
     }
     pipeline.finish(&mut found);
-    let heard = found.take()?;
-    let _ = yields.send(Yield { lane, heard, watermark: None });
+    hand_over(&mut found, Then::Ended)?;
     Ok(found.names.unwrap_or_default())
 }
 
@@ -120,16 +131,20 @@ fn correlate(
     // What the end of the input brings to an end is of any time. It is judged in one order when
     // all of it is here.
     let mut last = Vec::new();
-    for Yield { lane, heard, watermark } in arrivals {
-        let Some(watermark) = watermark else {
-            last.push((lane, heard));
+    for Yield { lane, mut records, then } in arrivals {
+        if matches!(then, Then::Ended) {
+            last.push((lane, records));
             continue;
-        };
-        super::correlate(&mut correlator, lane, heard, each);
-        correlator.advance(lane, watermark, |event| each(&event));
+        }
+        correlator.push(lane, &mut records, |event| each(&event));
+        match then {
+            Then::Promised(to) => correlator.advance(lane, to, |event| each(&event)),
+            Then::SetBack => correlator.set_back(lane),
+            Then::Ended => {}
+        }
     }
-    for (lane, heard) in last {
-        super::correlate(&mut correlator, lane, heard, each);
+    for (lane, mut records) in last {
+        correlator.push(lane, &mut records, |event| each(&event));
     }
     correlator.finish(|event| each(&event));
     correlator

@@ -26,7 +26,7 @@ fn a_connection_is_split_when_its_directions_come_to_different_lanes() {
         (1, accepted(50, 10)),
         (0, nameless(50 + 31 * SECOND, "203.0.113.9", 10)),
     ] {
-        correlator.push(lane, record, &mut hear);
+        correlator.push(lane, &mut vec![record], &mut hear);
     }
     correlator.finish(&mut hear);
     assert_eq!(split, [SourceId(0)]);
@@ -95,9 +95,9 @@ proptest! {
         let mut turn = 0;
         while workers.iter().any(|worker| !worker.is_empty()) {
             let lane = usize::from(spread[turn % 120]) % lanes;
-            for record in (0..batches[turn % 120]).filter_map(|_| workers[lane].pop_front()) {
-                together.push(lane, record, |event| lines.push(line(&event)));
-            }
+            let mut batch =
+                (0..batches[turn % 120]).filter_map(|_| workers[lane].pop_front()).collect();
+            together.push(lane, &mut batch, |event| lines.push(line(&event)));
             let next = workers[lane].front().map(|record| record.origin().at);
             let promise = next.unwrap_or(Timestamp::from_nanos(u64::MAX));
             together.advance(lane, promise, |event| lines.push(line(&event)));
@@ -109,7 +109,7 @@ proptest! {
             if turn % 7 == 0 {
                 let lane = turn / 7 % lanes;
                 if let Some(record) = workers[lane].pop_front() {
-                    together.push(lane, record, |event| lines.push(line(&event)));
+                    together.push(lane, &mut vec![record], |event| lines.push(line(&event)));
                 }
             }
         }

@@ -44,7 +44,7 @@ fn every_table_stays_within_its_limit_and_counts_what_it_gives_up() {
             detection(&set, n, Signal::DnsQuery, &name, n),
             offered(n, &name, &name, 1),
         ] {
-            correlator.push(0, own(record), |_| events += 1);
+            correlator.push(0, &mut vec![own(record)], |_| events += 1);
         }
         for table in correlator.tables() {
             let limit = match table.table {

@@ -219,7 +219,7 @@ fn said(correlator: &mut Correlator, records: impl IntoIterator<Item = Record>) 
     let mut lines = Vec::new();
     for record in records {
         let at = record.origin().at;
-        correlator.push(0, record, |event| lines.push(line(&event)));
+        correlator.push(0, &mut vec![record], |event| lines.push(line(&event)));
         let next = Timestamp::from_nanos(at.as_nanos() + 1);
         correlator.advance(0, next, |event| lines.push(line(&event)));
     }
