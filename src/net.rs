@@ -164,12 +164,27 @@ impl Path {
     /// The key that both directions share, and whether this packet travels from its low end.
     #[must_use]
     pub fn key(self) -> (FlowKey, bool) {
+        let forward = self.is_from_low();
+        (self.key_from(forward), forward)
+    }
+
+    /// Does this packet travel from its conversation's low end?
+    #[inline]
+    #[must_use]
+    pub fn is_from_low(&self) -> bool {
         // As the derived order has it, in whole numbers.
-        let rank = |end: Endpoint| (end.addr.bits(), end.port);
-        let forward = rank(self.source) <= rank(self.destination);
+        let rank = |end: &Endpoint| (end.addr.bits(), end.port);
+        rank(&self.source) <= rank(&self.destination)
+    }
+
+    /// The first half of [`Self::key`], where the second is known: a key that is built in its
+    /// place, and not copied there while its octets are still being written.
+    #[inline]
+    #[must_use]
+    pub const fn key_from(&self, low: bool) -> FlowKey {
         let (low, high) =
-            if forward { (self.source, self.destination) } else { (self.destination, self.source) };
-        (FlowKey { tenant: self.tenant, protocol: self.protocol, low, high }, forward)
+            if low { (self.source, self.destination) } else { (self.destination, self.source) };
+        FlowKey { tenant: self.tenant, protocol: self.protocol, low, high }
     }
 }
 
@@ -252,6 +267,20 @@ mod tests {
         let (back, backward) = path.reversed().key();
         assert_eq!(key, back);
         assert_ne!(forward, backward);
+    }
+
+    #[test]
+    fn the_low_end_is_the_one_that_the_order_puts_first() {
+        let (v4, v6) = (|n| Addr::from_v4([n, 0, 2, 1]), |n| Addr::from_v6([n; 16]));
+        let addrs = [v4(1), v4(200), v6(0), v6(1), v6(0xfe)];
+        let ends =
+            addrs.iter().flat_map(|&addr| [0, 53, 0xffff].map(|port| Endpoint { addr, port }));
+        let ends: Vec<Endpoint> = ends.collect();
+        for (&source, &destination) in ends.iter().flat_map(|a| ends.iter().map(move |b| (a, b))) {
+            let path = Path { source, destination, ..Path::default() };
+            assert_eq!(path.is_from_low(), source <= destination);
+            assert!(path.key().0.low <= path.key().0.high);
+        }
     }
 
     #[test]

@@ -385,9 +385,10 @@ impl Flights {
 
     /// Where a packet's flow is kept.
     fn place(&self, packet: &Packet<'_>) -> Place {
-        let (key, from_low) = packet.path.key();
-        let hash = self.hasher.path(&packet.path);
-        Place { hash, key, from_low, tag: flow_tag(&self.hasher, hash, packet.path.tenant) }
+        let path = &packet.path;
+        let (hash, from_low) = (self.hasher.path(path), path.is_from_low());
+        let tag = flow_tag(&self.hasher, hash, path.tenant);
+        Place { hash, key: path.key_from(from_low), from_low, tag }
     }
 
     fn give_back(&mut self, mut stream: Reassembly) {

@@ -79,7 +79,7 @@ impl Settled {
         entry: Entry,
         now: Timestamp,
     ) {
-        let (_, client_is_low) = begun.path.key();
+        let client_is_low = begun.path.is_from_low();
         let entry = Entry {
             dcid: short(hasher, begun.dcid.octets()),
             scid: short(hasher, begun.scid.octets()),

@@ -80,9 +80,8 @@ impl Connection {
         let half = if from_client { &mut self.client } else { &mut self.server };
         if !(packet.payload.is_empty() || half.begins_at(sequence) && is_padding(packet)) {
             self.cut |= packet.is_cut();
-            let path = path();
-            let identity = emitter.identity_of(hash, &path);
-            let scene = Scene { seen: &packet.seen, path, from_client, identity };
+            let identity = emitter.identity_of(hash, &packet.path);
+            let scene = Scene { seen: &packet.seen, path: path(), from_client, identity };
             let lost = packet.is_cut().then_some(HandshakeOutcome::Truncated);
             let segment = Segment { sequence, payload: packet.payload, lost };
             let found = half.feed(&scene, &segment, spare, emitter, out);

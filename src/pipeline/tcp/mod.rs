@@ -47,7 +47,8 @@ impl Connections {
         emitter: &mut Emitter,
         out: &mut impl Sink,
     ) -> Option<Listed> {
-        let (key, forward) = packet.path.key();
+        let forward = packet.path.is_from_low();
+        let key = packet.path.key_from(forward);
         let flags = packet.tcp.flags;
         let mut slot = match self.table.find(hash, &key) {
             Some(slot) => {
