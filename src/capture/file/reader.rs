@@ -17,6 +17,7 @@ use super::pcap;
 use super::pcapng;
 use crate::capture::{BATCH, Batch, CaptureError, Counters, Filter, Source};
 use crate::frame::{Frame, SourceId};
+use crate::prefetch::prefetch;
 use crate::time::Timestamp;
 
 /// One capture, in the order of its records.
@@ -257,6 +258,12 @@ impl Tape {
                             return Ok(Stop::Later(head.at));
                         }
                         let begins = self.start + head.data.start;
+                        // The next record is most likely in memory that was written, but not looked at.
+                        for ahead in [used, used + 64] {
+                            if let Some(octet) = octets.get(ahead) {
+                                prefetch(octet);
+                            }
+                        }
                         let data = &octets[head.data];
                         self.start += used;
                         self.number += 1;
