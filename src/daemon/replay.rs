@@ -78,15 +78,14 @@ pub fn replay(
     let mut latest = Timestamp::ZERO;
     loop {
         let batch = files.batch(Duration::ZERO, &mut |frame| {
-            let mut frame = *frame;
-            let routed = router.route(&mut frame);
-            latest = latest.max(frame.at);
+            let routed = router.route(frame);
+            latest = latest.max(routed.at);
             if routed.set_back {
                 correlator.push(0, &mut found.records, |event| each(&event));
                 correlator.set_back(0);
-                latest = frame.at;
+                latest = routed.at;
             }
-            pipeline.timed_frame(&frame, routed.now, &mut found);
+            pipeline.timed_frame(frame, routed.at, routed.now, &mut found);
             if found.records.len() >= SETTLED {
                 correlator.push(0, &mut found.records, |event| each(&event));
                 correlator.advance(0, promise(latest), |event| each(&event));

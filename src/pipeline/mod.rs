@@ -205,12 +205,26 @@ impl Pipeline {
         if tick.clamped {
             self.emitter.ledger.time_clamped.add(1);
         }
-        self.timed_frame(&Frame { at: tick.at, ..*frame }, tick.now, out);
+        self.timed_frame(frame, tick.at, tick.now, out);
     }
 
-    /// As [`Self::frame`], when a [`Router`] keeps the time: `now` is the tables'.
+    /// As [`Self::frame`], when a [`Router`] keeps the time: `at` is the frame's, `now` the tables'.
     #[inline]
-    pub fn timed_frame(&mut self, frame: &Frame<'_>, now: Timestamp, out: &mut impl Sink) {
+    pub fn timed_frame(
+        &mut self,
+        frame: &Frame<'_>,
+        at: Timestamp,
+        now: Timestamp,
+        out: &mut impl Sink,
+    ) {
+        // Nearly every stamp is believed, and the frame need not be copied.
+        let corrected;
+        let frame = if at == frame.at {
+            frame
+        } else {
+            corrected = Frame { at, ..*frame };
+            &corrected
+        };
         self.emitter.now = now;
         self.emitter.ledger.frames.add(1);
         if now >= self.next_sweep {

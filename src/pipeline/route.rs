@@ -37,7 +37,9 @@ pub struct Router {
 pub struct Routed {
     /// The number of its worker.
     pub worker: usize,
-    /// The tables' time; the frame's own was corrected.
+    /// The frame's time, corrected where its stamp is wild.
+    pub at: Timestamp,
+    /// The tables' time.
     pub now: Timestamp,
     /// All must look for what is overdue first, as a single worker would at this frame.
     pub sweep: bool,
@@ -60,11 +62,10 @@ impl Router {
         }
     }
 
-    /// Where `frame` goes. Its time is corrected.
+    /// Where `frame` goes, and when.
     #[inline]
-    pub fn route(&mut self, frame: &mut Frame<'_>) -> Routed {
+    pub fn route(&mut self, frame: &Frame<'_>) -> Routed {
         let tick = self.clock.tick(frame.source, frame.at);
-        frame.at = tick.at;
         if tick.clamped {
             self.ledger.time_clamped.add(1);
         }
@@ -78,7 +79,7 @@ impl Router {
             // The high half times the number of workers: as even as the hash, without a division.
             usize::try_from(((self.pair(frame) >> 32) * self.workers) >> 32).unwrap_or_default()
         };
-        Routed { worker, now: tick.now, sweep, set_back: tick.set_back }
+        Routed { worker, at: tick.at, now: tick.now, sweep, set_back: tick.set_back }
     }
 
     fn pair(&self, frame: &Frame<'_>) -> u64 {
@@ -115,7 +116,7 @@ mod tests {
     }
 
     fn route(router: &mut Router, data: &[u8], link: LinkType, seconds: u64) -> (usize, bool) {
-        let mut frame = Frame {
+        let frame = Frame {
             data,
             wire_len: u32::try_from(data.len()).unwrap(),
             at: Timestamp::from_parts(seconds, 0),
@@ -124,7 +125,7 @@ mod tests {
             number: 1,
             vlan: None,
         };
-        let Routed { worker, sweep, .. } = router.route(&mut frame);
+        let Routed { worker, sweep, .. } = router.route(&frame);
         (worker, sweep)
     }
 

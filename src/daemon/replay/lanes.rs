@@ -81,7 +81,8 @@ fn deal(
 ) -> Result<(), ReplayError> {
     loop {
         let batch = dispatcher.batch(files, &mut |frame| {
-            let Routed { worker, now, sweep, set_back } = router.route(frame);
+            let Routed { worker, at, now, sweep, set_back } = router.route(frame);
+            frame.at = at;
             Route { worker, now, time: sweep, set_back }
         });
         for fault in files.take_faults() {
@@ -111,7 +112,7 @@ fn work_off(
     while let Some(parcel) = inbox.next_parcel() {
         for step in parcel.steps() {
             match step {
-                Step::Frame(frame, now) => pipeline.timed_frame(&frame, now, &mut found),
+                Step::Frame(frame, now) => pipeline.timed_frame(&frame, frame.at, now, &mut found),
                 Step::Time(now) => pipeline.timed_advance(now, &mut found),
                 Step::SetBack => hand_over(&mut found, Then::SetBack)?,
             }
