@@ -106,7 +106,9 @@ proptest! {
         tap.finish();
         prop_assert_eq!(tap.names(), [(Signal::TlsSni, NAME)]);
         prop_assert_eq!((begun(&tap), named(&tap)), (1, 1));
-        prop_assert!(tap.ledger.copies.value() > 0);
+        // A copy that comes when its connection is done and forgotten is nobody's.
+        let follows_at_once = delays[1] == 0;
+        prop_assert!(!follows_at_once || tap.ledger.copies.value() > 0);
         tap.assert_conserved();
     }
 }
