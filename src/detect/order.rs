@@ -213,9 +213,11 @@ impl Order {
             if lane.first().is_none()
                 && let Some(Run { mut records, .. }) = lane.runs.pop_front()
             {
-                records.clear();
-                self.rooms.push(records);
                 lane.left = 0;
+                records.clear();
+                if records.capacity() <= ROOM && self.rooms.len() < ROOMS {
+                    self.rooms.push(records);
+                }
             }
         }
     }
@@ -317,6 +319,10 @@ impl Run {
 
 /// Moving these costs less than room of their own.
 const FEW: usize = 16;
+
+/// How many rooms are kept for others, and for how many records each at most.
+const ROOMS: usize = 16;
+const ROOM: usize = 1_024;
 
 impl Straggler {
     fn key(&self) -> Key {
