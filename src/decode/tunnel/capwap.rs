@@ -13,6 +13,7 @@ impl Peel<'_> {
         const FRAGMENT: u32 = 1 << 7;
         const LAST: u32 = 1 << 6;
         const KEEP_ALIVE: u32 = 1 << 3;
+        const RESERVED: u32 = 7;
         const RADIO_802_11: u32 = 1;
         let mut header = octets;
         // Version 0, and type 0: not DTLS.
@@ -34,6 +35,13 @@ impl Peel<'_> {
         if flags & FRAGMENT == 0 {
             return self.capwap_payload(native, octets);
         }
+        // Nothing but this header says so. What follows a fragment is counted in units of eight
+        // octets, so that only the last may be of another length; reserved bits are zero.
+        let more = flags & LAST == 0;
+        if flags & RESERVED != 0 || offset & 7 != 0 || more && !octets.wire_len().is_multiple_of(8)
+        {
+            return Err(NotDecoded::Malformed);
+        }
         Ok(Decoded::Fragment(Fragment {
             seen: self.seen,
             source: ends.source,
@@ -43,7 +51,7 @@ impl Peel<'_> {
             id: u32::from(id),
             // In units of eight octets, above three reserved bits.
             offset: u32::from(offset >> 3) * 8,
-            more: flags & LAST == 0,
+            more,
             payload: octets.data(),
             payload_wire_len: octets.wire_len(),
         }))
