@@ -13,7 +13,7 @@ use core::time::Duration;
 use foldhash::fast::{FixedState, RandomState};
 
 use super::recent::Recent;
-use super::{Answer, Limits};
+use super::{Answer, Connection, Limits};
 use crate::cache::{Cache, Held};
 use crate::name::{Name, NameId};
 use crate::net::{Addr, TenantId};
@@ -96,6 +96,22 @@ pub(super) struct Answers {
     seed: RandomState,
 }
 
+/// A client that turns to a server, and when.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Contact {
+    pub tenant: TenantId,
+    pub client: Addr,
+    pub server: Addr,
+    pub at: Timestamp,
+}
+
+impl From<&Connection> for Contact {
+    fn from(connection: &Connection) -> Self {
+        let Connection { origin, client, server, .. } = connection;
+        Self { tenant: client.tenant, client: client.addr, server: server.addr, at: origin.at }
+    }
+}
+
 /// Under which keys the tables hold what a client and an address have in common.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Keys {
@@ -176,28 +192,20 @@ impl Answers {
         keys
     }
 
-    /// The names by which `client` knew `server` at `at`, latest first; those that a resolver may
-    /// have told it, when it was told none in sight.
-    pub(super) fn candidates(
-        &self,
-        tenant: TenantId,
-        client: Addr,
-        server: Addr,
-        at: Timestamp,
-    ) -> impl Iterator<Item = Candidate> {
-        let fresh = move |who| self.fresh(tenant, who, server, at);
-        let (names, relayed) = match fresh(client).count() {
-            0 => (fresh(ANYONE).count(), true),
-            names => (names, false),
-        };
-        let who = if relayed { ANYONE } else { client };
+    /// The names by which the client knew the server, latest first; those that a resolver may have
+    /// told it, when it was told none in sight.
+    pub(super) fn candidates(&self, contact: Contact) -> impl Iterator<Item = Candidate> {
+        let Contact { tenant, server, at, .. } = contact;
+        let (who, relayed) = self.asker(contact);
+        let names = self.fresh(contact, who).count();
         let shared =
             names > 0 && self.given(tenant, server).is_some_and(|given| given.is_shared(at));
         let mut left = names;
         let mut before = (Timestamp::from_nanos(u64::MAX), NameId(u64::MAX));
         core::iter::from_fn(move || {
             left = left.checked_sub(1)?;
-            let told = fresh(who).filter(|told| told.rank() < before).max_by_key(|t| t.rank())?;
+            let earlier = self.fresh(contact, who).filter(|told| told.rank() < before);
+            let told = earlier.max_by_key(|told| told.rank())?;
             before = told.rank();
             let attribution = Attribution {
                 age: at.since(told.at),
@@ -211,20 +219,9 @@ impl Answers {
     }
 
     /// Is `name` among the [candidates](Self::candidates)?
-    pub(super) fn knew(
-        &self,
-        name: NameId,
-        tenant: TenantId,
-        client: Addr,
-        server: Addr,
-        at: Timestamp,
-    ) -> bool {
-        let mut told = self.fresh(tenant, client, server, at).peekable();
-        if told.peek().is_some() {
-            told.any(|told| told.name == name)
-        } else {
-            self.fresh(tenant, ANYONE, server, at).any(|told| told.name == name)
-        }
+    pub(super) fn knew(&self, contact: Contact, name: NameId) -> bool {
+        let (who, _) = self.asker(contact);
+        self.fresh(contact, who).any(|told| told.name == name)
     }
 
     /// The text of a name that an indicator matched when it was answered.
@@ -237,17 +234,10 @@ impl Answers {
         self.given(tenant, server).is_some()
     }
 
-    /// Had `name`, which an indicator matches, been resolved when `client` showed it to `server`?
-    pub(super) fn resolved(
-        &self,
-        name: NameId,
-        tenant: TenantId,
-        client: Addr,
-        server: Addr,
-        at: Timestamp,
-    ) -> Resolved {
+    /// Had `name`, which an indicator matches, been resolved when the client showed it?
+    pub(super) fn resolved(&self, contact: Contact, name: NameId) -> Resolved {
         let told = |known: Candidate| known.name == name && !known.attribution.relayed;
-        if self.candidates(tenant, client, server, at).any(told) {
+        if self.candidates(contact).any(told) {
             Resolved::ByClient
         } else if self.listed.get(&name).is_some() {
             Resolved::Elsewhere
@@ -284,17 +274,18 @@ impl Answers {
         };
     }
 
-    /// What `who` was told for `server`, and may still act on at `at`.
-    fn fresh(
-        &self,
-        tenant: TenantId,
-        who: Addr,
-        server: Addr,
-        at: Timestamp,
-    ) -> impl Iterator<Item = &Told> {
-        let earliest = at.minus(self.grace);
-        let told = self.told.all(self.key(tenant, who, server));
+    /// What `who` was told for the server, and may still act on.
+    fn fresh(&self, contact: Contact, who: Addr) -> impl Iterator<Item = &Told> {
+        let earliest = contact.at.minus(self.grace);
+        let told = self.told.all(self.key(contact.tenant, who, contact.server));
         told.filter(move |told| told.until() >= earliest)
+    }
+
+    /// Whose answers count: the client's own or, where none of them is in sight, those that anyone
+    /// was told. Is it the latter?
+    fn asker(&self, contact: Contact) -> (Addr, bool) {
+        let relayed = self.fresh(contact, contact.client).next().is_none();
+        (if relayed { ANYONE } else { contact.client }, relayed)
     }
 
     fn given(&self, tenant: TenantId, server: Addr) -> Option<&Given> {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::attributed::{Attributed, Pairs};
-use super::attribution::{Answers, Attribution, Candidate, Keys, Resolved};
+use super::attribution::{Answers, Attribution, Candidate, Contact, Keys, Resolved};
 use super::duplicate::{Duplicates, Kind, Verdict};
 use super::ech::{Ech, EchRule, Offers};
 use super::event::{ConnectionOutcome, Detected, Event};
@@ -381,16 +381,12 @@ impl Judge {
 
     /// Does a connection go to a resolver, by what only its server's address tells?
     fn encrypted_dns(&self, connection: &Connection) -> Option<EncryptedDns> {
-        let Connection { origin, client, server, named, .. } = connection;
+        let Connection { server, named, .. } = connection;
         if server.port != HTTPS_PORT {
             return None;
         }
         let by_address = Resolvers::over_https(self.resolvers.by_address(server.addr));
-        let by_name = || {
-            self.answers
-                .candidates(client.tenant, client.addr, server.addr, origin.at)
-                .any(|known| known.over_https)
-        };
+        let by_name = || self.answers.candidates(connection.into()).any(|known| known.over_https);
         (by_address || !named && by_name()).then_some(EncryptedDns::Doh)
     }
 
@@ -401,12 +397,11 @@ impl Judge {
         connection: &Connection,
         out: &mut impl FnMut(Event<'_>),
     ) -> ConnectionOutcome {
-        let Connection { origin, client, server, ech, .. } = connection;
+        let Connection { client, server, ech, .. } = connection;
         let shown = ech.as_deref().map(|hello| hello.outer_id);
         let mut known = None;
         let mut listed: Option<(Listed, Candidate)> = None;
-        for candidate in self.answers.candidates(client.tenant, client.addr, server.addr, origin.at)
-        {
+        for candidate in self.answers.candidates(connection.into()) {
             if shown == Some(candidate.name) {
                 continue;
             }
@@ -547,14 +542,15 @@ impl Judge {
             return None;
         }
         let Detection { origin, name_id, client, path, .. } = detection;
-        let server = path.destination.addr;
-        Some(self.answers.resolved(*name_id, client.tenant, client.addr, server, origin.at))
+        let (tenant, server, at) = (client.tenant, path.destination.addr, origin.at);
+        let contact = Contact { tenant, client: client.addr, server, at };
+        Some(self.answers.resolved(contact, *name_id))
     }
 
     fn ech(&self, hello: &EchHello, path: &Path, origin: Origin) -> EchRule {
         let (client, server) = (path.source.addr, path.destination.addr);
-        let resolved = self.answers.knew(hello.outer_id, path.tenant, client, server, origin.at);
-        self.offers.judge(hello, resolved, origin.at)
+        let contact = Contact { tenant: path.tenant, client, server, at: origin.at };
+        self.offers.judge(hello, self.answers.knew(contact, hello.outer_id), origin.at)
     }
 }
 
