@@ -1,5 +1,8 @@
 //! Asks memory for what will soon be needed, and does not wait for it.
 
+/// Octets of a cache line.
+pub(crate) const LINE: usize = 64;
+
 /// Begins to bring the cache line in which `wanted` begins, without waiting for it.
 ///
 /// A load whose value nobody uses would bring it too, but the processor lets nothing after a load

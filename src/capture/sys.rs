@@ -22,7 +22,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use libc::{SOL_PACKET, SOL_SOCKET, socklen_t, tpacket_block_desc, tpacket3_hdr};
 
-use crate::prefetch::prefetch;
+use crate::prefetch::{LINE, prefetch};
 
 /// A packet socket that delivers nothing until it is bound.
 pub fn packet_socket() -> io::Result<OwnedFd> {
@@ -457,7 +457,7 @@ impl RingFrames<'_> {
         let Some(left) = self.size.checked_sub(self.ahead) else { return };
         // SAFETY: these octets lie inside the block.
         let frame = unsafe { slice::from_raw_parts(self.start.add(self.ahead).as_ptr(), left) };
-        frame.iter().step_by(64).take(3).for_each(prefetch);
+        frame.iter().step_by(LINE).take(3).for_each(prefetch);
     }
 }
 

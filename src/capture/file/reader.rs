@@ -17,7 +17,7 @@ use super::pcap;
 use super::pcapng;
 use crate::capture::{BATCH, Batch, CaptureError, Counters, Filter, Source};
 use crate::frame::{Frame, SourceId};
-use crate::prefetch::prefetch;
+use crate::prefetch::{LINE, prefetch};
 use crate::time::Timestamp;
 
 /// One capture, in the order of its records.
@@ -258,11 +258,9 @@ impl Tape {
                             return Ok(Stop::Later(head.at));
                         }
                         let begins = self.start + head.data.start;
-                        // The next record is most likely in memory that was written, but not looked at.
-                        for ahead in [used, used + 64] {
-                            if let Some(octet) = octets.get(ahead) {
-                                prefetch(octet);
-                            }
+                        // The next record was read into memory, but not looked at yet.
+                        if let Some(next) = octets.get(used..) {
+                            next.iter().step_by(LINE).take(2).for_each(prefetch);
                         }
                         let data = &octets[head.data];
                         self.start += used;
