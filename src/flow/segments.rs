@@ -113,16 +113,12 @@ impl Segments {
         self.ready = ready;
     }
 
-    /// As [`Self::hold`], in spare memory if nothing is held yet.
-    pub fn hold_in(&mut self, spare: &mut Spare, octets: &[u8]) {
+    /// Keeps octets that were handed on in place and not consumed, in spare memory if nothing is
+    /// held yet.
+    pub fn hold(&mut self, spare: &mut Spare, octets: &[u8]) {
         if self.ready.capacity() == 0 && !octets.is_empty() {
             self.ready = spare.free.pop().unwrap_or_default();
         }
-        self.hold(octets);
-    }
-
-    /// Keeps octets that were handed on in place and not consumed.
-    pub fn hold(&mut self, octets: &[u8]) {
         self.ready.extend_from_slice(octets);
     }
 
@@ -247,6 +243,9 @@ impl Spare {
     /// Longer ones are not.
     pub const MAX_LEN: usize = 8 * 1024;
 
+    /// The most octets of memory.
+    pub const MAX_BYTES: usize = Self::MAX * Self::MAX_LEN;
+
     /// Octets of memory.
     #[must_use]
     pub fn bytes(&self) -> usize {
@@ -352,20 +351,20 @@ mod tests {
         let mut spare = Spare::default();
         for len in [100, Spare::MAX_LEN + 1, 0] {
             let mut segments = Segments::default();
-            segments.hold_in(&mut spare, &vec![7; len]);
+            segments.hold(&mut spare, &vec![7; len]);
             segments.release(&mut spare);
             assert_eq!((segments.heap(), spare.free.len()), (0, usize::from(len == 100)));
         }
         let mut segments = Segments::default();
-        segments.hold_in(&mut spare, &[1; 60]);
-        segments.hold_in(&mut spare, &[2; 30]);
+        segments.hold(&mut spare, &[1; 60]);
+        segments.hold(&mut spare, &[2; 30]);
         assert_eq!((segments.ready(), spare.bytes()), (&[[1; 60], [2; 60]].concat()[..90], 0));
         for _ in 0..2 * Spare::MAX {
-            segments.hold(&[3; 40]);
+            segments.hold(&mut Spare::default(), &[3; 40]);
             segments.release(&mut spare);
         }
         assert_eq!(spare.free.len(), Spare::MAX);
-        assert!(spare.bytes() <= Spare::MAX * Spare::MAX_LEN);
+        assert!(spare.bytes() <= Spare::MAX_BYTES);
     }
 
     #[test]

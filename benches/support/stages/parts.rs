@@ -4,7 +4,7 @@ use std::hint::black_box;
 
 use vendorwatch::decode::fast::Head;
 use vendorwatch::decode::{self, Packet, Seen, Tcp, Tenants};
-use vendorwatch::flow::{Brought, Filter, FlowHasher, Segments};
+use vendorwatch::flow::{Brought, Filter, FlowHasher, Segments, Spare};
 use vendorwatch::frame::Frame;
 use vendorwatch::inspect::dns::Message;
 use vendorwatch::inspect::quic::{LongPacket, Packets, Salt, Schedules};
@@ -131,17 +131,19 @@ pub(crate) fn hybrid() -> Box<dyn Body> {
     let octets = client_hello(Some("www.example.com"), 1, 1_600, 1 << 14);
     let (first, second) = octets.split_at(1_400);
     let (first, second) = (first.to_vec(), second.to_vec());
+    let mut spare = Spare::default();
     Box::new(move || {
         for _ in 0..MESSAGES {
             let mut segments = Segments::default();
             segments.anchor(100);
             assert_eq!(segments.push(100, black_box(&first)), Brought::InPlace(0..1_400));
-            segments.hold(&first);
+            segments.hold(&mut spare, &first);
             let mut hello = Hello::default();
             assert!(matches!(hello.push(&first), HelloStep::More { .. }));
             segments.push(1_500, black_box(&second));
             let HelloStep::Read(read) = hello.push(segments.ready()) else { panic!("a hello") };
             assert!(black_box(read.server_name).is_some());
+            segments.release(&mut spare);
         }
     })
 }

@@ -99,7 +99,7 @@ impl Half {
                 let consumed = self.inspect(scene, octets, &mut found, emitter, out);
                 if !matches!(self.stage, Stage::Done) {
                     let left = octets.get(consumed..).unwrap_or_default();
-                    self.segments.hold_in(spare, left);
+                    self.segments.hold(spare, left);
                 }
                 0
             }

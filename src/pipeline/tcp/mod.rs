@@ -34,7 +34,8 @@ impl Connections {
     pub(super) const IDLE: Duration = Duration::from_secs(30);
 
     pub(super) fn new(max_bytes: usize, one_of_many: bool) -> Self {
-        Self { table: Table::new(max_bytes), spare: Spare::default(), one_of_many }
+        let table = Table::new(max_bytes.saturating_sub(Spare::MAX_BYTES));
+        Self { table, spare: Spare::default(), one_of_many }
     }
 
     /// A TCP packet that the filter or its content speaks for. Returns the vendor of a listed name
