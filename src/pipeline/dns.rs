@@ -330,8 +330,9 @@ impl<'a, S: Sink> Reading<'a, S> {
         }
         name.write(text)?;
         let id = hasher.name(text);
-        verdicts.prepare(id);
-        if !sightings {
+        if sightings {
+            verdicts.prepare(id);
+        } else {
             verdicts.spelled(spelling, id, text, related);
         }
         Ok(Known::Written(id))
