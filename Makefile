@@ -8,7 +8,7 @@ DESTDIR ?=
 FUZZ_SECONDS ?= 60
 FUZZ_ENTRIES ?=
 
-.PHONY: help deps build demo test fuzz kernels corpus golden bench bench-peers bench-live record bpf generate check-dashboard install clean
+.PHONY: help deps build release demo test fuzz kernels corpus golden bench bench-peers bench-live record bpf generate check-dashboard install clean
 
 help: ## what there is to make
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 14
@@ -16,9 +16,13 @@ help: ## what there is to make
 deps: ## install the packages that build, demo and test need
 	scripts/deps.sh test
 
-build: ## the release binary
+build: ## the release binary, compiled once
 	@scripts/deps.sh build
 	$(CARGO) build --release --locked
+
+release: ## the binary that `install` installs, compiled for what it saw itself do (profile-guided)
+	@scripts/deps.sh release
+	scripts/release.sh
 
 demo: ## read real captures, then run live on a veth pair and show the scrape
 	@scripts/deps.sh demo
@@ -78,8 +82,8 @@ generate: ## write the generated files again: rules, dashboard, unit, default co
 check-dashboard: ## the dashboard against Grafana's own types (needs npm)
 	scripts/check_dashboard.sh
 
-install: build ## binary, unit, configuration, rules and dashboard under $(DESTDIR)$(PREFIX)
-	install -D -m 755 target/release/vendorwatch $(DESTDIR)$(PREFIX)/bin/vendorwatch
+install: release ## binary, unit, configuration, rules and dashboard under $(DESTDIR)$(PREFIX)
+	install -D -m 755 target/trained/vendorwatch $(DESTDIR)$(PREFIX)/bin/vendorwatch
 	install -D -m 644 systemd/vendorwatch.service $(DESTDIR)/lib/systemd/system/vendorwatch.service
 	install -D -m 644 systemd/vendorwatch.toml $(DESTDIR)$(PREFIX)/share/vendorwatch/vendorwatch.toml
 	[ -e $(DESTDIR)/etc/vendorwatch/vendorwatch.toml ] || \
@@ -87,7 +91,7 @@ install: build ## binary, unit, configuration, rules and dashboard under $(DESTD
 	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/vendorwatch/prometheus prometheus/*.yml
 	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/vendorwatch/grafana grafana/*.json
 	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/vendorwatch/signatures signatures/*.toml
-	target/release/vendorwatch generate man | gzip -9n > vendorwatch.1.gz
+	target/trained/vendorwatch generate man | gzip -9n > vendorwatch.1.gz
 	install -D -m 644 vendorwatch.1.gz $(DESTDIR)$(PREFIX)/share/man/man1/vendorwatch.1.gz
 	rm -f vendorwatch.1.gz
 

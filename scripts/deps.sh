@@ -2,6 +2,7 @@
 # Installs what a target needs and this machine lacks, and says so.
 #
 #   scripts/deps.sh build|demo|test|bench     (each includes what stands before it)
+#   scripts/deps.sh release                   (build, and what training needs)
 #   scripts/deps.sh fuzz                      (build, and cargo-fuzz)
 #   scripts/deps.sh kernels                   (build, demo, and a virtual machine)
 set -euo pipefail
@@ -14,18 +15,20 @@ test=(tshark:tshark prometheus:prometheus promtool:prometheus clang:clang llvm-o
       /usr/include/bpf/bpf_helpers.h:libbpf-dev /usr/include/linux/bpf.h:linux-libc-dev
       systemd-analyze:systemd named-checkzone:bind9-utils script:bsdutils chromium:chromium /usr/share/doc/python3-venv:python3-venv jq:jq tcpreplay:tcpreplay)
 bench=(valgrind:valgrind ndpiReader:libndpi-bin)
+release=(ip:iproute2 curl:curl unshare:util-linux)
 fuzz=(c++:g++)
 kernels=(qemu-system-x86_64:qemu-system-x86 busybox:busybox-static cpio:cpio depmod:kmod jq:jq xz:xz-utils)
 
 need=("${build[@]}")
 case ${1:-build} in
     build) ;;
+    release) need+=("${release[@]}") ;;
     fuzz) need+=("${fuzz[@]}") ;;
     kernels) need+=("${demo[@]}" "${kernels[@]}") ;;
     demo) need+=("${demo[@]}") ;;
     test) need+=("${demo[@]}" "${test[@]}") ;;
-    bench) need+=("${demo[@]}" "${test[@]}" "${bench[@]}") ;;
-    *) echo "deps: build, demo, test, bench, fuzz or kernels" >&2; exit 2 ;;
+    bench) need+=("${demo[@]}" "${test[@]}" "${release[@]}" "${bench[@]}") ;;
+    *) echo "deps: build, release, demo, test, bench, fuzz or kernels" >&2; exit 2 ;;
 esac
 
 missing=()
@@ -58,6 +61,15 @@ case ${1:-build} in
             echo "deps: installing aioquic into target/lab-venv"
             python3 -m venv target/lab-venv
             target/lab-venv/bin/pip -q install aioquic==1.7.2
+        fi
+        ;;
+esac
+case ${1:-build} in
+    release | bench)
+        # Without it the binary is not trained, which scripts/release.sh says.
+        if ! package=$(scripts/profdata.sh); then
+            missing=("$package")
+            (install_missing) || true
         fi
         ;;
     fuzz)
