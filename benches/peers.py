@@ -40,7 +40,7 @@ CORE = sorted(os.sched_getaffinity(0))[-1]
 
 
 def build(work):
-    """the generator, the bare limits and the release binary"""
+    """the generator, the bare limits and the binary as it is installed"""
     for source, command in {
         "mkload.rs": ["rustc", "--edition", "2021", "-O", "-o"],
         "walk.c": ["cc", "-O2", "-march=native", "-o"],
@@ -53,7 +53,7 @@ def build(work):
         libs = ["-lpcap"] if source == "pcaploop.c" else []
         quiet = ["-w"] if source.endswith(".c") else ["-A", "warnings"]
         subprocess.run([*command, out, path, *quiet, *libs], check=True)
-    subprocess.run(["cargo", "build", "--release", "--locked", "-q"], cwd=ROOT, check=True)
+    subprocess.run(["scripts/release.sh"], cwd=ROOT, check=True)
 
 
 def load(work, name):
@@ -209,7 +209,7 @@ def main():
     args.work.mkdir(parents=True, exist_ok=True)
     build(args.work)
     folder = signatures(args.work)
-    binary = ROOT / "target/release/vendorwatch"
+    binary = ROOT / "target/trained/vendorwatch"
 
     def programs(path):
         fields = ["-T", "fields", "-e", "ip.src", "-e", "ipv6.src", "-e", "dns.qry.name",

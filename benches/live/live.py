@@ -63,12 +63,9 @@ def build(work, receiver):
     if not (work / "mix-1m.pcap").exists():
         run(work / "mkload", "--out", work / "mix-1m.pcap", "--packets", 1_000_000, "--seed", 1,
             stdout=subprocess.DEVNULL)
-    if receiver:
-        return work, receiver
-    made = run("cargo", "bench", "--locked", "--bench", "receiver", "--no-run", cwd=ROOT,
-               stderr=subprocess.PIPE).stderr
-    receiver = re.search(r"\((\S*receiver-\S+)\)", made).group(1)
-    return work, ROOT / receiver
+    if not receiver:
+        run("scripts/release.sh", "receiver", cwd=ROOT)
+    return work
 
 
 def lab():
@@ -258,11 +255,9 @@ def main():
     if os.geteuid() != 0 or len(CORES) < 2:
         sys.exit("needs root (packet sockets, a namespace, XDP) and two cores")
     options.work.mkdir(parents=True, exist_ok=True)
-    work, receiver = build(options.work, options.receiver)
-    binary = options.binary
-    if not binary:
-        run("cargo", "build", "--release", "--locked", "-q", cwd=ROOT)
-        binary = ROOT / "target/release/vendorwatch"
+    work = build(options.work, options.receiver)
+    receiver = options.receiver or ROOT / "target/trained/receiver"
+    binary = options.binary or ROOT / "target/trained/vendorwatch"
     skb, frame = [], []
     try:
         lab()
