@@ -23,7 +23,8 @@
 //! | 40 Gbit/s | 5.34 M | 1.7 cores: 4 workers | 4.7 cores: 10 workers |
 //! | 100 Gbit/s | 13.4 M | 4.3 cores: 9 workers | 11.8 cores: 24 workers |
 //!
-//! `auto` lies between them: the kernel builds every packet and copies one in nine.
+//! `auto` lies between them: the kernel builds every packet and copies one in nine. In a slower hour
+//! of the same machine a packet took 0.41 and 1.06 µs.
 //!
 //! * One receive queue of the card for each worker, each queue's interrupt on its worker's core,
 //!   and workers pinned (`--workers`, `--capture.cpus`) on the card's memory node.
@@ -54,36 +55,45 @@
 //!
 //! All are ratios within one run, medians of alternating rounds, of processor time unless it says
 //! otherwise. Absolute times mean little: on the machine of these figures, a virtual one with two
-//! shared cores, the same bare loop took 34 to 78 ns a packet within minutes.
+//! shared cores, the same bare loop took 75 to 290 ns a packet within minutes.
+//!
+//! The binary is the one that `make install` installs, compiled a second time by what it was seen
+//! to do (`make release`), with other traffic than this. Against one compilation of the same source,
+//! in alternating series of five to nine rounds, it takes 0.92 and 0.93 of the time on handshakes,
+//! 0.91 on the mix, 0.88 from a ring. Trained by generated files alone it took 0.87 to 0.90 on
+//! handshakes; the captures of real clients count as much because networks differ.
 //!
 //! | work | reference in the same run | goal | reached | command |
 //! | --- | --- | --- | --- | --- |
-//! | mixed traffic, 1 M packets, everything inspected and matched | a libpcap loop that counts | 0.85 | 0.91 (0.76 to 1.00); 0.88 (0.71 to 1.13) in a run before | `make bench-peers` |
-//! | the same, 10 M packets | the same | | 0.70 (0.64 to 0.90) | `make bench-peers` |
-//! | nothing but handshakes, 1 M packets | the same | 2.2 | 3.57 (2.00 to 4.27) | `make bench-peers` |
-//! | growth of the cost of a packet from 1 M to 10 M packets | that of a bare walk | 1.1 | 1.12 (0.89 to 1.20), both files in each round | `make bench-peers` |
-//! | peak memory, any file | | 64 MiB | 38, 56 and 58 MiB (mix of 1 M, handshakes, mix of 10 M) | `make bench-peers` |
-//! | handshakes with 2 workers on 2 cores, by the wall | 1 worker | 1.6 times as fast | 1.37 (1.14 to 1.78) | `make bench-peers` |
-//! | `ring`, process alone | a bare `TPACKET_V3` loop that classifies | 1.5 | 1.64; with the filter in the kernel, as `auto` has it, 0.65 | `make bench-live` |
-//! | `xdp`, kernel and process, a packet on the wire, 11 % passing | the same loop, without XDP, kernel and process | 0.40 | 0.38 | `make bench-live` |
-//! | names at the sender's highest rate | truth file | all, no drop | 7,988 of 7,988, none false, no drop, with `ring`, `auto` and `xdp`, at 0.46 to 0.49 million packets a second | `make bench-live` |
-//! | scraped ten times a second at that rate | | no packet lost | 47 to 49 scrapes each, none lost with `ring`, `auto` and `xdp`; the slowest 160 ms, of all others 12 ms | `make bench-live` |
+//! | mixed traffic, 1 M packets, everything inspected and matched | a libpcap loop that counts | 0.85 | 0.82 (0.79 to 0.94); 0.91 (0.75 to 1.00) half an hour before | `make bench-peers` |
+//! | the same, 10 M packets | the same | | 0.75 (0.65 to 0.82) | `make bench-peers` |
+//! | nothing but handshakes, 1 M packets | the same | 2.2 | 3.17 (2.60 to 4.35); 3.22 (2.82 to 4.45) half an hour before | `make bench-peers` |
+//! | growth of the cost of a packet from 1 M to 10 M packets | that of a bare walk | 1.1 | 1.07 (1.02 to 1.12), both files in each round | `make bench-peers` |
+//! | peak memory, any file | | 64 MiB | 37, 57 and 56 MiB (mix of 1 M, handshakes, mix of 10 M) | `make bench-peers` |
+//! | handshakes with 2 workers on 2 cores, by the wall | 1 worker | 1.6 times as fast | 1.37 (1.16 to 1.64); 1.35 (1.21 to 1.48) half an hour later | `make bench-peers` |
+//! | `ring`, process alone | a bare `TPACKET_V3` loop that classifies | 1.5 | 1.40; with the filter in the kernel, as `auto` has it, 0.53 | `make bench-live` |
+//! | `xdp`, kernel and process, a packet on the wire, 11 % passing | the same loop, without XDP, kernel and process | 0.40 | 0.397 | `make bench-live` |
+//! | names at the sender's highest rate | truth file | all, no drop | 7,988 of 7,988, none false, no drop, with `ring`, `auto` and `xdp`, at 0.42 to 0.50 million packets a second | `make bench-live` |
+//! | scraped ten times a second at that rate | | no packet lost | 49 scrapes each, none lost with `ring`, `auto` and `xdp`; the slowest 12 ms | `make bench-live` |
 //!
-//! All rows are of 2026-11-22, five rounds each, both commands run to their end. The machine is a
+//! All rows are of 2026-11-22, five rounds each, both commands run to their end; of two figures in
+//! a row one is of a run of seven rounds without the file of 10 million packets. The machine is a
 //! virtual one whose memory runs at a half to a third of its speed in some hours, which is why the
 //! rows spread.
 //! Recall is a precondition: every name of the truth files was found, none false, and every pair
 //! of client and vendor as often as it was sent.
 //!
-//! Beside them in the same run, for a packet of the mix: ndpiReader 8 times the libpcap loop, of
-//! the handshakes 61 times, in 96 to 798 MiB. A bare walk over the file in reads of 256 KiB takes
-//! 0.55 of the libpcap loop on the mix and 0.61 on handshakes, over a mapping of it 0.77 and 0.78:
-//! so files are read, not mapped.
+//! Beside them in the same run, for a packet of the mix: ndpiReader 8 to 14 times the libpcap
+//! loop, of the handshakes 62 times, in 96 to 799 MiB. A bare walk over the file in reads of 256 KiB
+//! takes 0.48 to 0.64 of the libpcap loop on the mix and 0.60 on handshakes, over a mapping of it
+//! 0.71 to 0.79 and 0.87: so files are read, not mapped. Mapped piece by piece, with pages brought
+//! in by `MADV_POPULATE_READ`, the walk took 1.6 times as long as by reads.
 //!
 //! Two workers are four threads: one that reads and deals out, the two, and the correlator. On
-//! two cores they used 25 % more processor time than one worker in all (1.45 times as fast by the
-//! wall in that series of nine), so that 1.6 is what could be had there: what is dealt out and
-//! handed over comes from another core's cache. With more cores than threads it matters less.
+//! two cores they used 25 % more processor time than one worker in all (1.46 and 1.50 times as fast by
+//! the wall in those two series of seven), so that 1.6 is what could be had there: what is dealt out
+//! and handed over comes from another core's cache, and each worker has names of its own to learn.
+//! With more cores than threads it matters less.
 //!
 //! `make bench` adds what does not move with the machine's load: for each stage its allocations
 //! and instructions. An ordinary frame is decoded in 152, a question's name of five labels
@@ -94,18 +104,21 @@
 //!
 //! # Where the time goes
 //!
-//! **Files, mixed traffic.** Of 290 ns a packet the kernel's copy of the file into the reader's
-//! buffer is about half; a bare walk that only classifies takes 178. What is left is the first
-//! load of each packet's headers, the counter in the filter, and, for one packet in twenty-five,
-//! a DNS message.
+//! **Files, mixed traffic.** Of 241 ns a packet the kernel takes two thirds, most of it to copy the
+//! file into the reader's buffer; a bare walk that only classifies takes 159. What is left is the
+//! first load of each packet's headers, the counter in the filter, and, for one packet in
+//! twenty-five, a DNS message.
 //!
 //! **Files, handshakes.** Two packets of five are DNS messages, and every answer is remembered for
 //! each of its addresses, so that a connection that shows no name can be told. Callgrind counts
 //! about 1,660 instructions a packet before the correlator, without the hash behind QUIC's keys
 //! (1,990 before most names were known by how they are spelled, and connections settled where they
 //! are kept): 500 of them in DNS, 410 in QUIC, 280 in TCP and TLS, the others on the way there. The
-//! correlator takes about 330. No function stands out. The rest is
-//! memory: what was seen, told and given within a second of a million such packets is many times
+//! correlator takes about 330. (All of one compilation.) No function stands out. By samples of the
+//! trained binary a quarter is the kernel's, reading and page faults; a tenth is one load, that of
+//! the first key in a set of the tables of what was just seen, told and given, though memory was
+//! asked for it before. The rest is memory, too: what was seen, told and given within a second of a
+//! million such packets is many times
 //! what a core's cache holds. A simulated second-level cache of 1 MiB is missed 6.3 times a packet
 //! (10.5 before records were judged 128 at a time and the tables' entries lay side by side): three
 //! of these are the correlator's tables, two the pipeline's.
