@@ -7,7 +7,10 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use rustix::net::SendFlags;
-use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+use rustix::thread::{
+    CpuSet, LinkNameSpaceType, move_into_link_name_space, sched_getaffinity, sched_getcpu,
+    sched_setaffinity,
+};
 use vendorwatch::capture::live::{Live, Opened, Options, open_live};
 use vendorwatch::capture::{Batch, Source, netlink, sys};
 use vendorwatch::frame::SourceId;
@@ -122,6 +125,11 @@ pub(super) fn receive(source: &mut Live, wanted: usize) -> Vec<Kept> {
 
 /// Sends frames, not too many at once; what is received is each of them once, whole and in order.
 pub(super) fn pass(sender: &Sender, source: &mut Live, frames: &[Vec<u8>]) -> Vec<Kept> {
+    // The kernel keeps the order of what one processor sends: each has a queue of its own.
+    let home = sched_getaffinity(None).unwrap();
+    let mut here = CpuSet::new();
+    here.set(sched_getcpu());
+    sched_setaffinity(None, &here).unwrap();
     let mut got = Vec::new();
     for part in frames.chunks(500) {
         for frame in part {
@@ -129,6 +137,7 @@ pub(super) fn pass(sender: &Sender, source: &mut Live, frames: &[Vec<u8>]) -> Ve
         }
         got.extend(receive(source, part.len()));
     }
+    sched_setaffinity(None, &home).unwrap();
     assert_eq!(got.len(), frames.len());
     for (place, (got, sent)) in got.iter().zip(frames).enumerate() {
         assert_eq!(&got.data, sent, "frame {place}");
