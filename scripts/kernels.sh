@@ -73,7 +73,7 @@ boot() {
     chmod +x "$root/init"
     printf '%s\n' "${modules[@]}" >"$root/modules"
     # The repository's own captures are enough for a machine that is emulated.
-    printf 'cd %q && VENDORWATCH_SHARED=/none %q --ignored --test-threads=1 %s\n' \
+    printf 'cd %q && VENDORWATCH_SHARED=/none %q --ignored --test-threads=1 --color never %s\n' \
         "$PWD" "$program" "${tests[*]}" >"$root/job"
     cp "$kernel/lib/modules/$release"/modules.{builtin,builtin.modinfo,order} "$root/lib/modules/$release/"
     depmod -b "$kernel" "$release"
