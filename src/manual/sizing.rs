@@ -93,7 +93,7 @@
 //!
 //! Two workers are four threads: one that reads and deals out, the two, and the correlator. On
 //! two cores they used 25 % more processor time than one worker in all (1.46 and 1.50 times as fast by
-//! the wall in those two series of seven), so that 1.6 is what could be had there: what is dealt out
+//! the wall in two series of seven), so that 1.6 is what could be had there: what is dealt out
 //! and handed over comes from another core's cache, and each worker has names of its own to learn.
 //! With more cores than threads it matters less.
 //!
