@@ -39,9 +39,14 @@ compile() {
     [ -z "$receiver" ] || ln -sf "$(ls -t "$built"/deps/receiver-*[!.]? | head -n 1)" "$work/$3receiver"
 }
 
+untrained=
 if ! profdata=$(scripts/profdata.sh); then
-    echo "release: NOT TRAINED: the compiler's llvm-profdata is not here (rustup component add llvm-tools," \
-        "or Debian's $profdata); the binary is right, but slower" >&2
+    untrained="the compiler's llvm-profdata is not here (rustup component add llvm-tools, or Debian's $profdata)"
+elif [[ $work =~ [[:space:]] ]]; then
+    untrained="cargo would split the compiler's flags at the spaces of $work"
+fi
+if [ -n "$untrained" ]; then
+    echo "release: NOT TRAINED: $untrained; the binary is right, but slower" >&2
     compile plain "" ""
     exit
 fi
@@ -64,51 +69,54 @@ for workers in 1 2; do
 done
 counting own read --names tests/pcap/*.pcap
 
+# Waits for a command to succeed while the process runs.
+ready() {
+    local _
+    for _ in $(seq 100); do
+        ! "$@" || return 0
+        kill -0 "$running"
+        sleep 0.1
+    done
+    echo "release: $work/live.log says why this is not ready: $*" >&2
+    return 1
+}
 live() {
-    ip link add wire type veth peer name span
-    local end daemon backend
-    trap 'kill $(jobs -p) 2>/dev/null || true' EXIT
+    local end backend
+    trap '[ -z "$running" ] || kill "$running"' EXIT
     # With an address of its own it would not be a mirror alone.
     for end in wire span; do ip link set "$end" addrgenmode none; done
     for end in wire span lo; do ip link set "$end" up; done
     for backend in ring auto; do
-        LLVM_PROFILE_FILE=$work/counts/live-%p.profraw "$work/counting-vendorwatch" run -i span --capture "$backend" \
-            --workers 1 --web.listen-address=127.0.0.1:10064 --inventory "$work/inventory.db" 2>"$work/live.log" &
-        daemon=$!
-        for _ in $(seq 100); do
-            ! curl -sfo /dev/null http://127.0.0.1:10064/-/ready || break
-            kill -0 $daemon || { cat "$work/live.log" >&2; return 1; }
-            sleep 0.1
-        done
+        "$work/counting-vendorwatch" run -i span --capture "$backend" --workers 1 \
+            --web.listen-address=127.0.0.1:10064 --inventory "$work/inventory.db" 2>"$work/live.log" &
+        running=$!
+        ready curl -sfo /dev/null http://127.0.0.1:10064/-/ready
         "$work/send" wire "$work/mixed.pcap" 200000 2 >/dev/null
         curl -sfo /dev/null http://127.0.0.1:10064/metrics
-        kill -TERM $daemon
-        wait $daemon
-        [ -z "$receiver" ] || receive "$backend"
+        kill -TERM "$running"
+        wait "$running"
+        running=
     done
-    [ -z "$receiver" ] || receive xdp
-}
-receive() {
-    LLVM_PROFILE_FILE=$work/counts/live-%p.profraw "$work/counting-receiver" span 4 "$1" >"$work/receiver.log" &
-    local receiving=$!
-    for _ in $(seq 100); do
-        ! grep -q ready "$work/receiver.log" || break
-        kill -0 $receiving
-        sleep 0.1
+    for backend in ${receiver:+ring auto xdp}; do
+        "$work/counting-receiver" span 4 "$backend" >"$work/live.log" &
+        running=$!
+        ready grep -q ready "$work/live.log"
+        "$work/send" wire "$work/mixed.pcap" 200000 2 >/dev/null
+        wait "$running"
+        running=
     done
-    "$work/send" wire "$work/mixed.pcap" 200000 2 >/dev/null
-    wait $receiving
 }
-export work receiver
-export -f live receive
 namespace=(unshare --net)
 [ "$(id -u)" = 0 ] || namespace+=(--map-root-user)
+veth="ip link add wire type veth peer name span"
 # What nobody saw at work would be taken for cold.
 without=()
-if "${namespace[@]}" true 2>/dev/null; then
-    "${namespace[@]}" bash -euc live
+if "${namespace[@]}" $veth 2>/dev/null; then
+    export work receiver running= LLVM_PROFILE_FILE=$work/counts/live-%p.profraw
+    export -f ready live
+    "${namespace[@]}" bash -euc "$veth; live"
 else
-    echo "release: no network namespace can be made here: live capture is left untrained" >&2
+    echo "release: no network namespace with a veth pair can be made here: live capture is left untrained" >&2
     without=(--no-function='capture|daemon')
 fi
 
