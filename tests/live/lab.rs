@@ -8,10 +8,11 @@ use std::time::{Duration, Instant};
 
 use rustix::net::SendFlags;
 use rustix::thread::{
-    CpuSet, LinkNameSpaceType, move_into_link_name_space, sched_getaffinity, sched_getcpu,
+    LinkNameSpaceType, move_into_link_name_space, sched_getaffinity, sched_getcpu,
     sched_setaffinity,
 };
 use vendorwatch::capture::live::{Live, Opened, Options, open_live};
+use vendorwatch::capture::ring::pin;
 use vendorwatch::capture::{Batch, Source, netlink, sys};
 use vendorwatch::frame::SourceId;
 
@@ -127,9 +128,7 @@ pub(super) fn receive(source: &mut Live, wanted: usize) -> Vec<Kept> {
 pub(super) fn pass(sender: &Sender, source: &mut Live, frames: &[Vec<u8>]) -> Vec<Kept> {
     // The kernel keeps the order of what one processor sends: each has a queue of its own.
     let home = sched_getaffinity(None).unwrap();
-    let mut here = CpuSet::new();
-    here.set(sched_getcpu());
-    sched_setaffinity(None, &here).unwrap();
+    pin(sched_getcpu()).unwrap();
     let mut got = Vec::new();
     for part in frames.chunks(500) {
         for frame in part {
