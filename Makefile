@@ -11,7 +11,7 @@ FUZZ_ENTRIES ?=
 .PHONY: help deps build release demo test fuzz kernels corpus golden bench bench-peers bench-live record bpf generate check-dashboard install clean
 
 help: ## what there is to make
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 14
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 17
 
 deps: ## install the packages that build, demo and test need
 	scripts/deps.sh test
@@ -20,7 +20,7 @@ build: ## the release binary, compiled once
 	@scripts/deps.sh build
 	$(CARGO) build --release --locked
 
-release: ## the binary that `install` installs, compiled for what it saw itself do (profile-guided)
+release: ## the binary that `install` installs: compiled again by what it was seen to do
 	@scripts/deps.sh release
 	scripts/release.sh
 
