@@ -8,8 +8,8 @@ use crate::time::Timestamp;
 /// A key is 64 bits of a hash whose seed nobody outside knows, so that two things with one key
 /// are a matter of chance (one look-up in 2⁶⁰), not of choice. A set holds `WAYS` entries, in one
 /// cache line or two where the user chooses so, and all that is asked of it is answered by them:
-/// nothing is linked, moved or allocated, but when the table doubles because something still of
-/// use would have to go.
+/// nothing is linked or allocated, and nothing moved but when the table doubles because something
+/// still of use would have to go.
 ///
 /// A key whose set is full goes to the set beside it: so a table fills more than twice as far
 /// before some set overflows by chance.
@@ -57,7 +57,11 @@ impl<V: Held, const WAYS: usize> Cache<V, WAYS> {
         let most = (octets / size_of::<Set<V, WAYS>>()).clamp(2, 1 << 32);
         let max_sets = 1 << most.ilog2();
         let first = FIRST_SETS.min(max_sets);
-        let sets = vec![Set::default(); first];
+        let mut sets = Vec::new();
+        // Room for all, which is memory only once it is written to: so the table grows in its
+        // place. Where that much is refused, it moves as it grows.
+        let _ = sets.try_reserve_exact(max_sets);
+        sets.resize(first, Set::default());
         Self { sets, shift: u64::BITS - first.ilog2(), max_sets, len: 0, evicted: 0 }
     }
 
@@ -124,7 +128,7 @@ impl<V: Held, const WAYS: usize> Cache<V, WAYS> {
 
     /// Octets in use.
     pub(crate) const fn bytes(&self) -> usize {
-        self.sets.capacity() * size_of::<Set<V, WAYS>>()
+        self.sets.len() * size_of::<Set<V, WAYS>>()
     }
 
     /// Values given up for room so far that were still of use.
@@ -132,21 +136,22 @@ impl<V: Held, const WAYS: usize> Cache<V, WAYS> {
         self.evicted
     }
 
-    /// The values of two sets side by side spread over four, which take their place in the order:
-    /// so one pass makes the new table.
+    /// The values of two sets side by side spread over four, in the same order: from the last to
+    /// the first, so that none is written over before it was read.
     fn double(&mut self) {
-        let mut sets = Vec::with_capacity(2 * self.sets.len());
+        let sets = self.sets.len();
+        self.sets.resize(2 * sets, Set::default());
         self.shift -= 1;
-        for pair in self.sets.chunks_exact(2) {
+        for pair in (0..sets).step_by(2).rev() {
+            let first = 2 * pair;
             let mut spread = [Set::default(); 4];
-            for entry in pair.iter().flat_map(Set::held) {
-                let home = self.place(entry.key) - sets.len();
+            for entry in [self.sets[pair], self.sets[pair + 1]].iter().flat_map(Set::held) {
+                let home = self.place(entry.key) - first;
                 // Both hold as much as there is.
                 let _ = spread[home].add(entry) || spread[beside(home)].add(entry);
             }
-            sets.extend_from_slice(&spread);
+            self.sets[first..first + 4].copy_from_slice(&spread);
         }
-        self.sets = sets;
     }
 
     /// By the upper bits, so that what is near stays near when the table doubles.
