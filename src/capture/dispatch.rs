@@ -14,6 +14,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use crate::capture::file::{Block, Files};
 use crate::capture::{Batch, CaptureError};
 use crate::frame::{Frame, LinkType, SourceId};
+use crate::prefetch::{LINE, prefetch};
 use crate::time::Timestamp;
 
 /// How many parcels wait for each worker: more work than the scheduler's longest turns, or a
@@ -23,6 +24,10 @@ pub const QUEUE: usize = 24;
 
 /// How many blocks the frames of one parcel may lie in. Files that overlap are read in turns.
 const MAX_BLOCKS: usize = 2;
+
+/// How many frames ahead memory is asked for them, and how many cache lines of each.
+const AHEAD: usize = 4;
+const HEADERS: usize = 2;
 
 /// Where a frame goes.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -77,12 +82,15 @@ struct Place {
 impl Parcel {
     /// What there is to do, in order.
     pub fn steps(&self) -> impl Iterator<Item = Step<'_>> {
-        self.items.iter().map(|item| match *item {
-            Item::Frame { at, now, number, place } => {
-                Step::Frame(self.frame(at, number, place), now)
+        self.items.iter().enumerate().map(|(n, item)| {
+            self.prepare(n + AHEAD);
+            match *item {
+                Item::Frame { at, now, number, place } => {
+                    Step::Frame(self.frame(at, number, place), now)
+                }
+                Item::Time(now) => Step::Time(now),
+                Item::SetBack => Step::SetBack,
             }
-            Item::Time(now) => Step::Time(now),
-            Item::SetBack => Step::SetBack,
         })
     }
 
@@ -91,12 +99,25 @@ impl Parcel {
         self.until
     }
 
-    fn frame(&self, at: Timestamp, number: u64, place: Place) -> Frame<'_> {
+    /// Asks memory for the headers of a frame that will soon be needed: another core has written
+    /// them.
+    fn prepare(&self, item: usize) {
+        if let Some(Item::Frame { place, .. }) = self.items.get(item) {
+            let data = self.data(*place);
+            data.iter().step_by(LINE).take(HEADERS).for_each(prefetch);
+        }
+    }
+
+    fn data(&self, place: Place) -> &[u8] {
         let begins = place.begins as usize;
         let block = self.blocks.get(usize::from(place.block));
         let data = block.and_then(|block| block.get(begins..begins + place.len as usize));
+        data.unwrap_or_default()
+    }
+
+    fn frame(&self, at: Timestamp, number: u64, place: Place) -> Frame<'_> {
         Frame {
-            data: data.unwrap_or_default(),
+            data: self.data(place),
             wire_len: place.wire_len,
             at,
             link: place.link,
