@@ -1,15 +1,21 @@
-//! One reader, several workers: files read once, and each worker given its own frames.
+//! One reading, several workers: files read once, and each worker given its own frames.
 //!
 //! Frames are not copied. They are named by where they lie in the blocks that were read, and the
 //! blocks are shared; a block is read into again when the last worker has let it go. So memory is
-//! constant, whatever the size of a file: [`QUEUE`] parcels of at most two blocks for each worker.
+//! constant, whatever the size of a file: [`QUEUE`] parcels of at most [`MAX_BLOCKS`] blocks for
+//! each worker.
+//!
+//! Nobody only reads. A worker without frames reads the next batch for all: so there are no more
+//! threads than workers, half of what one of two reads is still in its core's cache when it comes
+//! to it, and no more is read ahead than the others are behind.
 //!
 //! Which worker a frame belongs to is the caller's to say, as is what the time is: a worker that
 //! is given no frames for a while must hear of the time that passes all the same, or it would
 //! end its unfinished flows at another moment than a single worker does.
 
+use core::ops::ControlFlow;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
 
 use crate::capture::file::{Block, Files};
 use crate::capture::{Batch, CaptureError};
@@ -18,12 +24,12 @@ use crate::prefetch::{LINE, prefetch};
 use crate::time::Timestamp;
 
 /// How many parcels wait for each worker: more work than the scheduler's longest turns, or a
-/// worker that has to wait for its processor would soon have the reader, and then all others,
-/// wait for it.
+/// worker that has to wait for its processor would soon have who reads, and then all others, wait
+/// for it.
 pub const QUEUE: usize = 24;
 
-/// How many blocks the frames of one parcel may lie in. Files that overlap are read in turns.
-const MAX_BLOCKS: usize = 2;
+/// How many blocks the frames of one parcel may lie in: one of each file, where files overlap.
+const MAX_BLOCKS: usize = 4;
 
 /// How many frames ahead memory is asked for them, and how many cache lines of each.
 const AHEAD: usize = 4;
@@ -140,11 +146,20 @@ pub struct Dispatcher {
     spare: Receiver<Parcel>,
     /// What is being filled for each worker.
     parcels: Vec<Parcel>,
-    /// The blocks that all of them refer to.
-    blocks: Vec<Block>,
+    /// The blocks that all of them refer to, each of another file.
+    blocks: Vec<(SourceId, Block)>,
     until: Timestamp,
     /// A worker is gone.
     alone: bool,
+}
+
+/// What a worker that has no frames does.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Turn {
+    /// It has read a batch, of which it was sent its share.
+    Taken,
+    /// Another is reading, and will send this one its share.
+    Anothers,
 }
 
 /// A worker's side.
@@ -180,8 +195,9 @@ pub fn channels(workers: usize) -> (Dispatcher, Vec<Inbox>) {
 }
 
 impl Dispatcher {
-    /// Reads a batch of `files` and sends each frame where `route` says, which may correct the
-    /// frame's time. Waits for workers that are behind. Ends when a worker is gone.
+    /// Reads on in `files` until there is a parcel for every worker, with the frames that `route`
+    /// says are its; `route` may correct their time. Waits for workers that are behind. Ends when
+    /// a worker is gone.
     ///
     /// # Errors
     /// As [`Files`] has them; the frames before were sent.
@@ -190,22 +206,37 @@ impl Dispatcher {
         files: &mut Files,
         route: &mut impl FnMut(&mut Frame<'_>) -> Route,
     ) -> Result<Batch, CaptureError> {
-        let batch = files.shared_batch(&mut |frame, block, begins| {
-            let mut frame = *frame;
-            let route = route(&mut frame);
-            self.take(&frame, route, block, begins);
-        });
-        self.send();
-        if self.alone { Ok(Batch::End) } else { batch }
+        loop {
+            let mut sent = false;
+            let batch = files.shared_batch(&mut |frame, block, begins| {
+                let mut frame = *frame;
+                let route = route(&mut frame);
+                sent |= self.take(&frame, route, block, begins);
+                if sent { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            });
+            if !matches!(batch, Ok(Batch::Frames(_))) {
+                self.send();
+            } else if !sent {
+                continue;
+            }
+            return if self.alone { Ok(Batch::End) } else { batch };
+        }
     }
 
-    fn take(&mut self, frame: &Frame<'_>, route: Route, block: &Block, begins: usize) {
-        let known = self.blocks.iter().position(|known| Arc::ptr_eq(known, block));
+    /// Was what came before this frame sent? It is when a block is done, to be looked at while it
+    /// is still in a cache.
+    fn take(&mut self, frame: &Frame<'_>, route: Route, block: &Block, begins: usize) -> bool {
+        let mut known = self.blocks.iter().position(|(source, _)| *source == frame.source);
+        let done = match known {
+            Some(at) => !Arc::ptr_eq(&self.blocks[at].1, block),
+            None => self.blocks.len() == MAX_BLOCKS,
+        };
+        if done {
+            self.send();
+            known = None;
+        }
         let number = known.unwrap_or_else(|| {
-            if self.blocks.len() == MAX_BLOCKS {
-                self.send();
-            }
-            self.blocks.push(Arc::clone(block));
+            self.blocks.push((frame.source, Arc::clone(block)));
             self.blocks.len() - 1
         });
         self.until = if route.set_back { frame.at } else { self.until.max(frame.at) };
@@ -226,6 +257,7 @@ impl Dispatcher {
         let worker = route.worker % self.parcels.len();
         let item = Item::Frame { at: frame.at, now: route.now, number: frame.number, place };
         self.parcels[worker].items.push(item);
+        done
     }
 
     /// Sends what was filled, to every worker: an empty parcel tells the time.
@@ -233,7 +265,7 @@ impl Dispatcher {
         for (parcel, worker) in self.parcels.iter_mut().zip(&self.workers) {
             let next = self.spare.try_recv().unwrap_or_default();
             let mut parcel = std::mem::replace(parcel, next);
-            parcel.blocks.extend(self.blocks.iter().cloned());
+            parcel.blocks.extend(self.blocks.iter().map(|(_, block)| Arc::clone(block)));
             parcel.until = self.until;
             self.alone |= worker.send(parcel).is_err();
         }
@@ -242,26 +274,38 @@ impl Dispatcher {
 }
 
 impl Inbox {
-    /// The next parcel; waits for it. `None` when the dispatcher is gone and all is done.
-    pub fn next_parcel(&mut self) -> Option<&Parcel> {
+    /// The next parcel. When there is none, `read` may [read](Dispatcher::batch), or another
+    /// worker is waited for that does. `None` when the dispatcher is gone and all is done.
+    pub fn next_parcel(&mut self, mut read: impl FnMut() -> Turn) -> Option<&Parcel> {
         if let Some(mut done) = self.parcel.take() {
-            // Blocks are let go before the reader can look for them.
+            // Blocks are let go before they are looked for.
             done.clear();
             let _ = self.spare.try_send(done);
         }
-        self.parcel = self.full.recv().ok();
+        self.parcel = loop {
+            match self.full.try_recv() {
+                Ok(parcel) => break Some(parcel),
+                Err(TryRecvError::Disconnected) => break None,
+                Err(TryRecvError::Empty) => {}
+            }
+            if read() == Turn::Anothers {
+                break self.full.recv().ok();
+            }
+        };
         self.parcel.as_ref()
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::path::PathBuf;
+    use std::path::Path;
+    use std::sync::Mutex;
     use std::thread;
 
     use super::*;
 
-    /// A capture of `count` frames of up to 1,500 octets; the first octets are the number.
+    /// A capture of `count` frames of up to 1,500 octets, one a second `from` a time on; the first
+    /// octets are the number, the others say which capture it is.
     fn capture(count: u32, from: u32) -> Vec<u8> {
         let mut octets = Vec::new();
         for field in [0xa1b2_c3d4_u32, 0x0004_0002, 0, 0, 262_144, 1] {
@@ -273,13 +317,80 @@ mod tests {
                 octets.extend(field.to_le_bytes());
             }
             octets.extend(n.to_le_bytes());
-            octets.extend(vec![7; len as usize - 4]);
+            octets.extend(vec![mark(from.into()); len as usize - 4]);
         }
         octets
     }
 
+    fn mark(from: u64) -> u8 {
+        u8::try_from(from % 251).unwrap()
+    }
+
+    /// What a worker was told.
+    #[derive(Default)]
+    struct Told {
+        frames: Vec<(Timestamp, SourceId, u64)>,
+        times: usize,
+        until: Timestamp,
+    }
+
+    /// Has `workers` read all that is in `directory`, in turns, and checks what each is given.
+    fn read_by(workers: usize, directory: &Path) -> Vec<Told> {
+        let files = Files::new(&[directory.into()], None).unwrap();
+        let (dispatcher, inboxes) = channels(workers);
+        let reading = Mutex::new((Some(dispatcher), files));
+        let read = || {
+            let Ok(mut reading) = reading.try_lock() else { return Turn::Anothers };
+            let (dispatcher, files) = &mut *reading;
+            let batch = dispatcher.as_mut().map(|dispatcher| {
+                dispatcher.batch(files, &mut |frame| {
+                    let n = u32::from_le_bytes(*frame.data.first_chunk().unwrap());
+                    let (worker, time) = (n as usize, n.is_multiple_of(100));
+                    Route { worker, now: frame.at, time, set_back: false }
+                })
+            });
+            if let Some(Ok(Batch::End)) = batch {
+                *dispatcher = None;
+            }
+            Turn::Taken
+        };
+        let work_off = |worker: usize, mut inbox: Inbox| {
+            let mut told = Told::default();
+            while let Some(parcel) = inbox.next_parcel(read) {
+                for step in parcel.steps() {
+                    match step {
+                        Step::Frame(frame, now) => {
+                            assert_eq!(now, frame.at);
+                            let n = u32::from_le_bytes(*frame.data.first_chunk().unwrap());
+                            assert_eq!(u64::from(n) + 1, frame.number);
+                            let mark = mark(frame.at.as_nanos() / 1_000_000_000 - u64::from(n));
+                            assert_eq!(n as usize % workers, worker);
+                            assert_eq!(frame.data.len(), frame.wire_len as usize);
+                            assert!(frame.data[4..].iter().all(|octet| *octet == mark));
+                            told.frames.push((frame.at, frame.source, frame.number));
+                        }
+                        Step::Time(_) => told.times += 1,
+                        Step::SetBack => panic!("nobody said so"),
+                    }
+                }
+                assert!(told.frames.last().is_none_or(|last| last.0 <= parcel.until()));
+                told.until = parcel.until();
+            }
+            assert!(told.frames.is_sorted());
+            told
+        };
+        thread::scope(|scope| {
+            let threads: Vec<_> = inboxes
+                .into_iter()
+                .enumerate()
+                .map(|(worker, inbox)| scope.spawn(move || work_off(worker, inbox)))
+                .collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+        })
+    }
+
     /// Every frame reaches its worker once, in order, as it was read, whatever the number of
-    /// workers; and all workers hear of the time in between.
+    /// workers and whoever reads; and all workers hear of the time in between.
     #[test]
     fn every_frame_reaches_its_worker() {
         const FRAMES: u32 = 5_000;
@@ -288,52 +399,26 @@ mod tests {
         for (name, from) in [("a", 0), ("b", 2_500)] {
             std::fs::write(directory.path().join(name), capture(FRAMES, from)).unwrap();
         }
-        let paths: Vec<PathBuf> = vec![directory.path().into()];
         for workers in 1..4 {
-            let mut files = Files::new(&paths, None).unwrap();
-            let (mut dispatcher, inboxes) = channels(workers);
-            let threads: Vec<_> = inboxes
-                .into_iter()
-                .enumerate()
-                .map(|(worker, mut inbox)| {
-                    thread::spawn(move || {
-                        let (mut frames, mut times, mut until) = (Vec::new(), 0, Timestamp::ZERO);
-                        while let Some(parcel) = inbox.next_parcel() {
-                            for step in parcel.steps() {
-                                match step {
-                                    Step::Frame(frame, now) => {
-                                        assert_eq!(now, frame.at);
-                                        let mark = frame.data.first_chunk().unwrap();
-                                        let n = u32::from_le_bytes(*mark);
-                                        assert_eq!(u64::from(n) + 1, frame.number);
-                                        assert_eq!(n as usize % workers, worker);
-                                        assert_eq!(frame.data.len(), frame.wire_len as usize);
-                                        assert!(frame.data[4..].iter().all(|octet| *octet == 7));
-                                        frames.push((frame.at, frame.source, frame.number));
-                                    }
-                                    Step::Time(_) => times += 1,
-                                    Step::SetBack => panic!("nobody said so"),
-                                }
-                            }
-                            assert!(frames.last().is_none_or(|last| last.0 <= parcel.until()));
-                            until = parcel.until();
-                        }
-                        assert!(frames.is_sorted());
-                        (frames.len(), times, until)
-                    })
-                })
-                .collect();
-            let mut route = |frame: &mut Frame<'_>| {
-                let n = u32::from_le_bytes(*frame.data.first_chunk().unwrap());
-                let (worker, time) = (n as usize, n.is_multiple_of(100));
-                Route { worker, now: frame.at, time, set_back: false }
-            };
-            while let Batch::Frames(_) = dispatcher.batch(&mut files, &mut route).unwrap() {}
-            drop(dispatcher);
-            let ends: Vec<_> = threads.into_iter().map(|thread| thread.join().unwrap()).collect();
-            assert_eq!(ends.iter().map(|end| end.0).sum::<usize>(), 2 * FRAMES as usize);
-            assert!(ends.iter().all(|end| end.1 == 100 && end.2 == ends[0].2), "{ends:?}");
+            let told = read_by(workers, directory.path());
+            let frames: usize = told.iter().map(|told| told.frames.len()).sum();
+            assert_eq!(frames, 2 * FRAMES as usize);
+            assert!(told.iter().all(|one| one.times == 100 && one.until == told[0].until));
         }
+    }
+
+    /// More files than a parcel can tell apart.
+    #[test]
+    fn small_files_are_not_mixed_up() {
+        const FILES: u32 = 600;
+        let directory = tempfile::tempdir().unwrap();
+        for from in 0..FILES {
+            // Each begins before the one before it has ended.
+            std::fs::write(directory.path().join(from.to_string()), capture(3, from)).unwrap();
+        }
+        let told = read_by(2, directory.path());
+        let frames: usize = told.iter().map(|told| told.frames.len()).sum();
+        assert_eq!(frames, 3 * FILES as usize);
     }
 
     #[test]

@@ -64,7 +64,7 @@ pub enum ReplayError {
 pub fn replay(
     files: &mut Files,
     plan: &Plan,
-    watch: &mut impl Watch,
+    watch: &mut (impl Watch + Send),
     each: &mut (impl FnMut(&Event<'_>) + Send),
 ) -> Result<Replayed, ReplayError> {
     if plan.workers.get() > 1 {

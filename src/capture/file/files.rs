@@ -1,5 +1,6 @@
 //! Several captures as one, in the order of time.
 
+use core::ops::ControlFlow;
 use core::time::Duration;
 use std::collections::VecDeque;
 use std::fs;
@@ -210,7 +211,7 @@ impl Files {
     /// Like [`Source::batch`], with the block that each frame lies in and where it begins there.
     pub(in crate::capture) fn shared_batch(
         &mut self,
-        each: &mut impl FnMut(&Frame<'_>, &Block, usize),
+        each: &mut impl FnMut(&Frame<'_>, &Block, usize) -> ControlFlow<()>,
     ) -> Result<Batch, CaptureError> {
         let mut count = 0;
         while count < BATCH {
@@ -234,6 +235,7 @@ impl Files {
             count += usize::try_from(file.reader.walked() - before).unwrap_or(BATCH);
             match stop {
                 Ok(Stop::Full) => {}
+                Ok(Stop::Enough) => break,
                 Ok(Stop::Later(next)) => file.next = next,
                 Ok(Stop::End) => self.close(at),
                 Err(error @ CaptureError::Filter { .. }) => return Err(error),
@@ -262,7 +264,10 @@ impl Source for Files {
         _patience: Duration,
         each: &mut impl FnMut(&Frame<'_>),
     ) -> Result<Batch, CaptureError> {
-        self.shared_batch(&mut |frame, _, _| each(frame))
+        self.shared_batch(&mut |frame, _, _| {
+            each(frame);
+            ControlFlow::Continue(())
+        })
     }
 
     fn counters(&mut self) -> Counters {

@@ -1,6 +1,7 @@
 //! One capture file, from any stream of octets.
 
 use core::fmt;
+use core::ops::ControlFlow;
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use core::time::Duration;
 use std::fs::File;
@@ -56,6 +57,8 @@ enum Kind {
 pub(super) enum Stop {
     /// As many frames were handed out as asked for.
     Full,
+    /// Whoever takes the frames has enough.
+    Enough,
     /// The next frame has this time, which is later than asked for.
     Later(Timestamp),
     /// The file ended.
@@ -146,19 +149,19 @@ impl Reader {
     /// # Errors
     /// When the file breaks off before it.
     pub fn peek(&mut self) -> Result<Option<Timestamp>, CaptureError> {
-        match self.run(Timestamp::ZERO, 1, &mut |_, _, _| {}, true)? {
+        match self.run(Timestamp::ZERO, 1, &mut |_, _, _| ControlFlow::Continue(()), true)? {
             Stop::Later(at) => Ok(Some(at)),
-            Stop::Full | Stop::End => Ok(None),
+            Stop::Full | Stop::Enough | Stop::End => Ok(None),
         }
     }
 
     /// Hands out frames up to and including the time `until`, at most `most`, each with the block
-    /// it lies in and where it begins there; with `peek`, none.
+    /// it lies in and where it begins there, until `each` breaks off; with `peek`, none.
     pub(super) fn run(
         &mut self,
         until: Timestamp,
         most: usize,
-        each: &mut impl FnMut(&Frame<'_>, &Block, usize),
+        each: &mut impl FnMut(&Frame<'_>, &Block, usize) -> ControlFlow<()>,
         peek: bool,
     ) -> Result<Stop, CaptureError> {
         match &mut self.kind {
@@ -177,7 +180,11 @@ impl Source for Reader {
     ) -> Result<Batch, CaptureError> {
         let before = self.tape.counters.packets;
         let forever = Timestamp::from_nanos(u64::MAX);
-        let stop = self.run(forever, BATCH, &mut |frame, _, _| each(frame), false)?;
+        let mut each = |frame: &Frame<'_>, _: &Block, _| {
+            each(frame);
+            ControlFlow::Continue(())
+        };
+        let stop = self.run(forever, BATCH, &mut each, false)?;
         let count = usize::try_from(self.tape.counters.packets - before).unwrap_or(usize::MAX);
         Ok(if stop == Stop::End && count == 0 { Batch::End } else { Batch::Frames(count) })
     }
@@ -233,7 +240,7 @@ impl Tape {
         format: &mut F,
         until: Timestamp,
         most: usize,
-        each: &mut impl FnMut(&Frame<'_>, &Block, usize),
+        each: &mut impl FnMut(&Frame<'_>, &Block, usize) -> ControlFlow<()>,
         peek: bool,
     ) -> Result<Stop, CaptureError> {
         let mut walked = 0;
@@ -282,7 +289,9 @@ impl Tape {
                             number: self.number,
                             vlan: None,
                         };
-                        each(&frame, &self.octets, begins);
+                        if each(&frame, &self.octets, begins).is_break() {
+                            return Ok(Stop::Enough);
+                        }
                     }
                     Step::Skip { used } => self.skip = used,
                     Step::Need(octets) => break octets,

@@ -1,15 +1,17 @@
-//! Several workers: this thread reads and deals out, each worker has a pipeline, one more thread
-//! correlates. Every channel is bounded and waited for, so memory is bounded and nothing is lost.
+//! Several workers, each with a pipeline, and no thread beside them: a worker without frames reads
+//! and deals out for all, and one that has handed records over correlates them. Both are done by
+//! one at a time, in the same order whoever does it. Every channel is bounded, so memory is
+//! bounded, and waited for, so nothing is lost.
 
 use std::io;
-use std::sync::Arc;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, Mutex};
 use std::thread;
 
 use super::{Found, Plan, ReplayError, Replayed, Watch, promise};
-use crate::capture::Batch;
-use crate::capture::dispatch::{Dispatcher, Inbox, QUEUE, Route, Step, channels};
+use crate::capture::dispatch::{Dispatcher, Inbox, QUEUE, Route, Step, Turn, channels};
 use crate::capture::file::Files;
+use crate::capture::{Batch, CaptureError};
 use crate::detect::{Correlator, Event, Record};
 use crate::export::names::Names;
 use crate::pipeline::{Pipeline, Routed, Router};
@@ -35,118 +37,223 @@ enum Then {
     Ended,
 }
 
+/// Where frames come from.
+struct Reading<'a, W> {
+    files: &'a mut Files,
+    router: Router,
+    watch: &'a mut W,
+    /// `None` at the end. Whoever comes to it, or panics, takes it along; then no worker waits
+    /// for frames any more.
+    dispatcher: Option<Dispatcher>,
+    fault: Option<CaptureError>,
+}
+
+/// Where records go.
+struct Correlating<'a, E> {
+    correlator: Correlator,
+    arrivals: Receiver<Yield>,
+    /// What the end of the input brings to an end is of any time. It is judged in one order when
+    /// all of it is here.
+    last: Vec<(usize, Vec<Record>)>,
+    each: &'a mut E,
+}
+
+/// A worker's way to the correlator.
+struct Outbox<'a, 'e, E> {
+    lane: usize,
+    yields: SyncSender<Yield>,
+    correlating: &'a Mutex<Correlating<'e, E>>,
+}
+
 pub(super) fn replay(
     files: &mut Files,
     plan: &Plan,
-    watch: &mut impl Watch,
+    watch: &mut (impl Watch + Send),
     each: &mut (impl FnMut(&Event<'_>) + Send),
 ) -> Result<Replayed, ReplayError> {
     let lanes = plan.workers.get();
+    // The first is the router's, for what only the whole of the frames can tell.
+    let mut ledgers = vec![Arc::new(Ledger::default())];
+    let router = Router::new(plan.settings.seed, lanes, Arc::clone(&ledgers[0]));
+    let (dispatcher, inboxes) = channels(lanes);
+    let reading = Reading { files, router, watch, dispatcher: Some(dispatcher), fault: None };
+    let reading = Mutex::new(reading);
+    let (yields, arrivals) = sync_channel(lanes * QUEUE);
+    let correlator = plan.correlator();
+    let correlating = Correlating { correlator, arrivals, last: Vec::new(), each };
+    let correlating = Mutex::new(correlating);
+    let mut names = Names::new();
     thread::scope(|scope| {
-        let (yields, arrivals) = sync_channel::<Yield>(lanes * QUEUE);
-        let (dispatcher, inboxes) = channels(lanes);
-        // The first is the router's, for what only the whole of the frames can tell.
-        let mut ledgers = vec![Arc::new(Ledger::default())];
         let mut workers = Vec::new();
         for (lane, inbox) in inboxes.into_iter().enumerate() {
             let ledger = Arc::new(Ledger::default());
             let pipeline = plan.pipeline(&ledger);
-            let (yields, names) = (yields.clone(), plan.names);
-            workers.push(scope.spawn(move || work_off(lane, pipeline, names, inbox, &yields)));
+            let outbox = Outbox { lane, yields: yields.clone(), correlating: &correlating };
+            let (reading, names) = (&reading, plan.names);
+            workers.push(scope.spawn(move || work_off(pipeline, names, inbox, reading, &outbox)));
             ledgers.push(ledger);
         }
-        drop(yields);
-        let correlator = plan.correlator();
-        let correlated = scope.spawn(move || correlate(correlator, &arrivals, each));
-        let router = Router::new(plan.settings.seed, lanes, Arc::clone(&ledgers[0]));
-        // When it returns the dispatcher is gone: each worker finishes, and so does the correlator.
-        let read = deal(files, dispatcher, router, watch);
-        let mut names = Names::new();
         for worker in workers {
             let of_lane = worker.join().map_err(|_| ReplayError::Panicked)??;
             names.merge(of_lane)?;
         }
-        let correlator = correlated.join().map_err(|_| ReplayError::Panicked)?;
-        read?;
-        Ok(Replayed { correlator, ledgers, names })
-    })
-}
-
-/// Reads and deals out to the end.
-fn deal(
-    files: &mut Files,
-    mut dispatcher: Dispatcher,
-    mut router: Router,
-    watch: &mut impl Watch,
-) -> Result<(), ReplayError> {
-    loop {
-        let batch = dispatcher.batch(files, &mut |frame| {
-            let Routed { worker, at, now, sweep, set_back } = router.route(frame);
-            frame.at = at;
-            Route { worker, now, time: sweep, set_back }
-        });
-        for fault in files.take_faults() {
-            watch.fault(&fault);
-        }
-        if batch? == Batch::End {
-            return Ok(());
-        }
-        let (read, total) = files.progress();
-        watch.progress(read, total);
+        Ok::<_, ReplayError>(())
+    })?;
+    drop(yields);
+    let correlating = correlating.into_inner().map_err(|_| ReplayError::Panicked)?;
+    let reading = reading.into_inner().map_err(|_| ReplayError::Panicked)?;
+    let correlator = correlating.finish();
+    match reading.fault {
+        Some(fault) => Err(fault.into()),
+        None => Ok(Replayed { correlator, ledgers, names }),
     }
 }
 
-fn work_off(
-    lane: usize,
+fn work_off<E: FnMut(&Event<'_>)>(
     mut pipeline: Pipeline,
     names: bool,
     mut inbox: Inbox,
-    yields: &SyncSender<Yield>,
+    reading: &Mutex<Reading<'_, impl Watch>>,
+    outbox: &Outbox<'_, '_, E>,
 ) -> io::Result<Names> {
     let mut found = Found::new(names);
-    // Whoever does not take it any more has ended first, and says why.
-    let hand_over = |found: &mut Found, then| -> io::Result<()> {
-        let _ = yields.send(Yield { lane, records: found.take()?, then });
-        Ok(())
+    let read = || match reading.try_lock() {
+        Ok(mut reading) => {
+            reading.deal();
+            Turn::Taken
+        }
+        Err(_) => Turn::Anothers,
     };
-    while let Some(parcel) = inbox.next_parcel() {
+    while let Some(parcel) = inbox.next_parcel(read) {
         for step in parcel.steps() {
             match step {
                 Step::Frame(frame, now) => pipeline.timed_frame(&frame, frame.at, now, &mut found),
                 Step::Time(now) => pipeline.timed_advance(now, &mut found),
-                Step::SetBack => hand_over(&mut found, Then::SetBack)?,
+                Step::SetBack => outbox.hand_over(&mut found, Then::SetBack)?,
             }
         }
-        hand_over(&mut found, Then::Promised(promise(parcel.until())))?;
+        outbox.hand_over(&mut found, Then::Promised(promise(parcel.until())))?;
     }
     pipeline.finish(&mut found);
-    hand_over(&mut found, Then::Ended)?;
+    outbox.hand_over(&mut found, Then::Ended)?;
     Ok(found.names.unwrap_or_default())
 }
 
-fn correlate(
-    mut correlator: Correlator,
-    arrivals: &Receiver<Yield>,
-    each: &mut impl FnMut(&Event<'_>),
-) -> Correlator {
-    // What the end of the input brings to an end is of any time. It is judged in one order when
-    // all of it is here.
-    let mut last = Vec::new();
-    for Yield { lane, mut records, then } in arrivals {
-        if matches!(then, Then::Ended) {
-            last.push((lane, records));
-            continue;
+impl<W: Watch> Reading<'_, W> {
+    /// Reads a batch and deals it out, unless the end was reached.
+    fn deal(&mut self) {
+        let Some(mut dispatcher) = self.dispatcher.take() else { return };
+        let router = &mut self.router;
+        let batch = dispatcher.batch(self.files, &mut |frame| {
+            let Routed { worker, at, now, sweep, set_back } = router.route(frame);
+            frame.at = at;
+            Route { worker, now, time: sweep, set_back }
+        });
+        for fault in self.files.take_faults() {
+            self.watch.fault(&fault);
         }
-        correlator.push(lane, &mut records, |event| each(&event));
-        match then {
-            Then::Promised(to) => correlator.advance(lane, to, |event| each(&event)),
-            Then::SetBack => correlator.set_back(lane),
-            Then::Ended => {}
+        match batch {
+            Ok(Batch::End) => {}
+            Ok(_) => {
+                let (read, total) = self.files.progress();
+                self.watch.progress(read, total);
+                self.dispatcher = Some(dispatcher);
+            }
+            Err(fault) => self.fault = Some(fault),
         }
     }
-    for (lane, mut records) in last {
-        correlator.push(lane, &mut records, |event| each(&event));
+}
+
+impl<E: FnMut(&Event<'_>)> Outbox<'_, '_, E> {
+    /// Sends what was found, and correlates unless another worker is just doing so.
+    fn hand_over(&self, found: &mut Found, then: Then) -> io::Result<()> {
+        let mut yielded = Yield { lane: self.lane, records: found.take()?, then };
+        while let Err(TrySendError::Full(back)) = self.yields.try_send(yielded) {
+            yielded = back;
+            // Another may have left them there: it looked before they came.
+            let Ok(mut correlating) = self.correlating.lock() else { break };
+            correlating.take_in();
+        }
+        if let Ok(mut correlating) = self.correlating.try_lock() {
+            correlating.take_in();
+        }
+        Ok(())
     }
-    correlator.finish(|event| each(&event));
-    correlator
+}
+
+impl<E: FnMut(&Event<'_>)> Correlating<'_, E> {
+    /// Takes in what has arrived.
+    fn take_in(&mut self) {
+        let Self { correlator, arrivals, last, each } = self;
+        for Yield { lane, mut records, then } in arrivals.try_iter() {
+            if matches!(then, Then::Ended) {
+                last.push((lane, records));
+                continue;
+            }
+            correlator.push(lane, &mut records, |event| each(&event));
+            match then {
+                Then::Promised(to) => correlator.advance(lane, to, |event| each(&event)),
+                Then::SetBack => correlator.set_back(lane),
+                Then::Ended => {}
+            }
+        }
+    }
+
+    /// All workers have ended.
+    fn finish(mut self) -> Correlator {
+        self.take_in();
+        let Self { mut correlator, last, each, .. } = self;
+        for (lane, mut records) in last {
+            correlator.push(lane, &mut records, |event| each(&event));
+        }
+        correlator.finish(|event| each(&event));
+        correlator
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::config::{Config, Flags, Policy};
+
+    /// Which of the two that look on panics.
+    struct Panicking {
+        reader: bool,
+    }
+
+    impl Watch for Panicking {
+        fn fault(&mut self, fault: &CaptureError) {
+            panic!("{fault}");
+        }
+
+        fn progress(&mut self, _read: u64, _total: Option<u64>) {
+            assert!(!self.reader, "as the test wants");
+        }
+    }
+
+    /// A worker that panics, reading for all or correlating for all, leaves nobody waiting.
+    #[test]
+    fn a_panic_is_an_error_and_not_for_ever() {
+        let config = Config::read(None, "", |_| None, &Flags::default()).unwrap();
+        let capture = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/pcap/clients.pcap");
+        // So many side by side that there are several batches.
+        let captures = vec![capture; 8];
+        for reader in [true, false] {
+            for workers in 2..5 {
+                let plan = Plan {
+                    policy: Policy::load(&config, &[], Timestamp::ZERO).unwrap(),
+                    settings: crate::pipeline::Settings::default(),
+                    limits: crate::detect::Limits::default(),
+                    names: false,
+                    workers: workers.try_into().unwrap(),
+                };
+                let mut files = Files::new(&captures, None).unwrap();
+                let mut each = |_: &Event<'_>| assert!(reader, "as the test wants");
+                let replayed = replay(&mut files, &plan, &mut Panicking { reader }, &mut each);
+                assert!(matches!(replayed, Err(ReplayError::Panicked)), "{workers} workers");
+            }
+        }
+    }
 }
