@@ -5,17 +5,17 @@
 //! constant, whatever the size of a file: [`QUEUE`] parcels of at most [`MAX_BLOCKS`] blocks for
 //! each worker.
 //!
-//! Nobody only reads. A worker without frames reads the next batch for all: so there are no more
-//! threads than workers, half of what one of two reads is still in its core's cache when it comes
-//! to it, and no more is read ahead than the others are behind.
+//! Nobody only reads. A worker without frames reads the next batch for all, when no other is just
+//! doing so: so there are no more threads than workers, half of what one of two reads is still in
+//! its core's cache when it comes to it, and no more is read ahead than the others are behind.
 //!
 //! Which worker a frame belongs to is the caller's to say, as is what the time is: a worker that
 //! is given no frames for a while must hear of the time that passes all the same, or it would
 //! end its unfinished flows at another moment than a single worker does.
 
 use core::ops::ControlFlow;
-use std::sync::Arc;
-use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
+use std::collections::VecDeque;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use crate::capture::file::{Block, Files};
 use crate::capture::{Batch, CaptureError};
@@ -23,9 +23,9 @@ use crate::frame::{Frame, LinkType, SourceId};
 use crate::prefetch::{LINE, prefetch};
 use crate::time::Timestamp;
 
-/// How many parcels wait for each worker: more work than the scheduler's longest turns, or a
-/// worker that has to wait for its processor would soon have who reads, and then all others, wait
-/// for it.
+/// How many parcels may wait for a worker before nothing is read on: more work than the
+/// scheduler's longest turns, or one that has to wait for its processor would soon have all others
+/// wait for it.
 pub const QUEUE: usize = 24;
 
 /// How many blocks the frames of one parcel may lie in: one of each file, where files overlap.
@@ -133,98 +133,99 @@ impl Parcel {
         }
     }
 
-    fn clear(&mut self) {
+    /// Blocks are let go before they are looked for.
+    fn emptied(mut self) -> Self {
         self.blocks.clear();
         self.items.clear();
+        self
     }
 }
 
-/// The reader's side.
+/// Puts frames into parcels.
 #[derive(Debug)]
 pub struct Dispatcher {
-    workers: Vec<SyncSender<Parcel>>,
-    spare: Receiver<Parcel>,
     /// What is being filled for each worker.
     parcels: Vec<Parcel>,
     /// The blocks that all of them refer to, each of another file.
     blocks: Vec<(SourceId, Block)>,
     until: Timestamp,
-    /// A worker is gone.
-    alone: bool,
+    /// What is done: one for each worker, or none.
+    ready: Vec<Parcel>,
+    /// Empty ones, that keep their memory.
+    spare: Vec<Parcel>,
 }
 
-/// What a worker that has no frames does.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Turn {
-    /// It has read a batch, of which it was sent its share.
-    Taken,
-    /// Another is reading, and will send this one its share.
-    Anothers,
-}
-
-/// A worker's side.
+/// Where workers get their frames.
+///
+/// `F` reads one batch into the [`Dispatcher`], and says [`Batch::End`] when there will be no more.
 #[derive(Debug)]
-pub struct Inbox {
-    full: Receiver<Parcel>,
-    spare: SyncSender<Parcel>,
+pub struct Desk<F> {
+    state: Mutex<State<F>>,
+    /// A batch was read, there is room again where there was none, or it is the end.
+    changed: Condvar,
+}
+
+#[derive(Debug)]
+struct State<F> {
+    /// For each worker, in order.
+    waiting: Vec<VecDeque<Parcel>>,
+    spare: Vec<Parcel>,
+    /// `None` while a worker is reading.
+    reading: Option<(Dispatcher, F)>,
+    /// Nothing more will be read: all was, or a worker is gone.
+    ended: bool,
+}
+
+/// A worker's place at the desk. When it is left, also by a panic, nothing more is read.
+#[derive(Debug)]
+pub struct Seat<'a, F> {
+    desk: &'a Desk<F>,
+    worker: usize,
     parcel: Option<Parcel>,
 }
 
-/// A dispatcher and the inboxes of its workers.
-#[must_use]
-pub fn channels(workers: usize) -> (Dispatcher, Vec<Inbox>) {
-    let workers = workers.max(1);
-    let (give_back, spare) = sync_channel(workers * (QUEUE + 2));
-    let mut senders = Vec::new();
-    let mut inboxes = Vec::new();
-    for _ in 0..workers {
-        let (sender, full) = sync_channel(QUEUE);
-        senders.push(sender);
-        inboxes.push(Inbox { full, spare: give_back.clone(), parcel: None });
-    }
-    let parcels = (0..workers).map(|_| Parcel::default()).collect();
-    let dispatcher = Dispatcher {
-        workers: senders,
-        spare,
-        parcels,
-        blocks: Vec::new(),
-        until: Timestamp::ZERO,
-        alone: false,
-    };
-    (dispatcher, inboxes)
-}
-
 impl Dispatcher {
+    fn new(workers: usize) -> Self {
+        Self {
+            parcels: (0..workers).map(|_| Parcel::default()).collect(),
+            blocks: Vec::new(),
+            until: Timestamp::ZERO,
+            ready: Vec::new(),
+            spare: Vec::new(),
+        }
+    }
+
     /// Reads on in `files` until there is a parcel for every worker, with the frames that `route`
-    /// says are its; `route` may correct their time. Waits for workers that are behind. Ends when
-    /// a worker is gone.
+    /// says are its; `route` may correct their time.
     ///
     /// # Errors
-    /// As [`Files`] has them; the frames before were sent.
+    /// As [`Files`] has them; the frames before are dealt out.
     pub fn batch(
         &mut self,
         files: &mut Files,
         route: &mut impl FnMut(&mut Frame<'_>) -> Route,
     ) -> Result<Batch, CaptureError> {
         loop {
-            let mut sent = false;
             let batch = files.shared_batch(&mut |frame, block, begins| {
                 let mut frame = *frame;
                 let route = route(&mut frame);
-                sent |= self.take(&frame, route, block, begins);
-                if sent { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+                if self.take(&frame, route, block, begins) {
+                    ControlFlow::Break(())
+                } else {
+                    ControlFlow::Continue(())
+                }
             });
             if !matches!(batch, Ok(Batch::Frames(_))) {
-                self.send();
-            } else if !sent {
-                continue;
+                self.close();
             }
-            return if self.alone { Ok(Batch::End) } else { batch };
+            if !self.ready.is_empty() {
+                return batch;
+            }
         }
     }
 
-    /// Was what came before this frame sent? It is when a block is done, to be looked at while it
-    /// is still in a cache.
+    /// Is a parcel for every worker ready, of what came before this frame? It is when a block is
+    /// done, to be looked at while it is still in a cache.
     fn take(&mut self, frame: &Frame<'_>, route: Route, block: &Block, begins: usize) -> bool {
         let mut known = self.blocks.iter().position(|(source, _)| *source == frame.source);
         let done = match known {
@@ -232,7 +233,7 @@ impl Dispatcher {
             None => self.blocks.len() == MAX_BLOCKS,
         };
         if done {
-            self.send();
+            self.close();
             known = None;
         }
         let number = known.unwrap_or_else(|| {
@@ -260,46 +261,97 @@ impl Dispatcher {
         done
     }
 
-    /// Sends what was filled, to every worker: an empty parcel tells the time.
-    fn send(&mut self) {
-        for (parcel, worker) in self.parcels.iter_mut().zip(&self.workers) {
-            let next = self.spare.try_recv().unwrap_or_default();
+    /// What was filled is ready, for every worker: an empty parcel tells the time.
+    fn close(&mut self) {
+        for parcel in &mut self.parcels {
+            let next = self.spare.pop().unwrap_or_default();
             let mut parcel = std::mem::replace(parcel, next);
             parcel.blocks.extend(self.blocks.iter().map(|(_, block)| Arc::clone(block)));
             parcel.until = self.until;
-            self.alone |= worker.send(parcel).is_err();
+            self.ready.push(parcel);
         }
         self.blocks.clear();
     }
 }
 
-impl Inbox {
-    /// The next parcel. When there is none, `read` may [read](Dispatcher::batch), or another
-    /// worker is waited for that does. `None` when the dispatcher is gone and all is done.
-    pub fn next_parcel(&mut self, mut read: impl FnMut() -> Turn) -> Option<&Parcel> {
-        if let Some(mut done) = self.parcel.take() {
-            // Blocks are let go before they are looked for.
-            done.clear();
-            let _ = self.spare.try_send(done);
-        }
+impl<F> Desk<F> {
+    /// For so many workers, and at least one; `read` is called by one at a time.
+    pub fn new(workers: usize, read: F) -> Self {
+        let workers = workers.max(1);
+        let state = State {
+            waiting: (0..workers).map(|_| VecDeque::new()).collect(),
+            spare: Vec::new(),
+            reading: Some((Dispatcher::new(workers), read)),
+            ended: false,
+        };
+        Self { state: Mutex::new(state), changed: Condvar::new() }
+    }
+
+    /// That of one worker, by its number.
+    pub const fn seat(&self, worker: usize) -> Seat<'_, F> {
+        Seat { desk: self, worker, parcel: None }
+    }
+
+    /// Nobody panics while holding the state: it is whole.
+    fn state(&self) -> MutexGuard<'_, State<F>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<F: FnMut(&mut Dispatcher) -> Batch> Seat<'_, F> {
+    /// The next parcel; reads for all where there is none, or waits for who is just reading.
+    /// `None` at the end.
+    pub fn next_parcel(&mut self) -> Option<&Parcel> {
+        let done = self.parcel.take().map(Parcel::emptied);
+        let mut state = self.desk.state();
+        state.spare.extend(done);
         self.parcel = loop {
-            match self.full.try_recv() {
-                Ok(parcel) => break Some(parcel),
-                Err(TryRecvError::Disconnected) => break None,
-                Err(TryRecvError::Empty) => {}
+            if let Some(parcel) = state.waiting[self.worker].pop_front() {
+                if state.waiting[self.worker].len() == QUEUE - 1 {
+                    self.desk.changed.notify_all();
+                }
+                break Some(parcel);
             }
-            if read() == Turn::Anothers {
-                break self.full.recv().ok();
+            if state.ended {
+                break None;
             }
+            let has_room = state.waiting.iter().all(|waiting| waiting.len() < QUEUE);
+            state = match state.reading.take() {
+                Some((mut dispatcher, mut read)) if has_room => {
+                    dispatcher.spare.append(&mut state.spare);
+                    drop(state);
+                    let batch = read(&mut dispatcher);
+                    let mut state = self.desk.state();
+                    for (waiting, parcel) in
+                        state.waiting.iter_mut().zip(dispatcher.ready.drain(..))
+                    {
+                        waiting.push_back(parcel);
+                    }
+                    state.ended |= batch == Batch::End;
+                    state.reading = Some((dispatcher, read));
+                    self.desk.changed.notify_all();
+                    state
+                }
+                reading => {
+                    state.reading = reading;
+                    self.desk.changed.wait(state).unwrap_or_else(PoisonError::into_inner)
+                }
+            };
         };
         self.parcel.as_ref()
+    }
+}
+
+impl<F> Drop for Seat<'_, F> {
+    fn drop(&mut self) {
+        self.desk.state().ended = true;
+        self.desk.changed.notify_all();
     }
 }
 
 #[cfg(test)]
 mod tests {
     use std::path::Path;
-    use std::sync::Mutex;
     use std::thread;
 
     use super::*;
@@ -336,27 +388,19 @@ mod tests {
 
     /// Has `workers` read all that is in `directory`, in turns, and checks what each is given.
     fn read_by(workers: usize, directory: &Path) -> Vec<Told> {
-        let files = Files::new(&[directory.into()], None).unwrap();
-        let (dispatcher, inboxes) = channels(workers);
-        let reading = Mutex::new((Some(dispatcher), files));
-        let read = || {
-            let Ok(mut reading) = reading.try_lock() else { return Turn::Anothers };
-            let (dispatcher, files) = &mut *reading;
-            let batch = dispatcher.as_mut().map(|dispatcher| {
-                dispatcher.batch(files, &mut |frame| {
-                    let n = u32::from_le_bytes(*frame.data.first_chunk().unwrap());
-                    let (worker, time) = (n as usize, n.is_multiple_of(100));
-                    Route { worker, now: frame.at, time, set_back: false }
-                })
+        let mut files = Files::new(&[directory.into()], None).unwrap();
+        let desk = Desk::new(workers, |dispatcher: &mut Dispatcher| {
+            let batch = dispatcher.batch(&mut files, &mut |frame| {
+                let n = u32::from_le_bytes(*frame.data.first_chunk().unwrap());
+                let (worker, time) = (n as usize, n.is_multiple_of(100));
+                Route { worker, now: frame.at, time, set_back: false }
             });
-            if let Some(Ok(Batch::End)) = batch {
-                *dispatcher = None;
-            }
-            Turn::Taken
-        };
-        let work_off = |worker: usize, mut inbox: Inbox| {
+            batch.unwrap()
+        });
+        let work_off = |worker: usize| {
+            let mut seat = desk.seat(worker);
             let mut told = Told::default();
-            while let Some(parcel) = inbox.next_parcel(read) {
+            while let Some(parcel) = seat.next_parcel() {
                 for step in parcel.steps() {
                     match step {
                         Step::Frame(frame, now) => {
@@ -380,11 +424,8 @@ mod tests {
             told
         };
         thread::scope(|scope| {
-            let threads: Vec<_> = inboxes
-                .into_iter()
-                .enumerate()
-                .map(|(worker, inbox)| scope.spawn(move || work_off(worker, inbox)))
-                .collect();
+            let threads: Vec<_> =
+                (0..workers).map(|worker| scope.spawn(move || work_off(worker))).collect();
             threads.into_iter().map(|thread| thread.join().unwrap()).collect()
         })
     }
@@ -421,14 +462,41 @@ mod tests {
         assert_eq!(frames, 3 * FILES as usize);
     }
 
+    /// A worker may be behind as far as it will: the other reads no more than may wait for it, and
+    /// goes on when it comes.
+    #[test]
+    fn one_that_is_behind_is_waited_for() {
+        let mut left = 3 * QUEUE;
+        let desk = Desk::new(2, |dispatcher: &mut Dispatcher| {
+            left -= 1;
+            dispatcher.close();
+            if left > 0 { Batch::Frames(1) } else { Batch::End }
+        });
+        let parcels = |mut seat: Seat<'_, _>| {
+            let mut parcels = 0;
+            while seat.next_parcel().is_some() {
+                parcels += 1;
+            }
+            parcels
+        };
+        thread::scope(|scope| {
+            let quick = scope.spawn(|| parcels(desk.seat(0)));
+            while desk.state().waiting[1].len() < QUEUE {
+                thread::yield_now();
+            }
+            assert_eq!(parcels(desk.seat(1)), 3 * QUEUE);
+            assert_eq!(quick.join().unwrap(), 3 * QUEUE);
+        });
+    }
+
     #[test]
     fn a_worker_that_is_gone_ends_the_reading() {
-        let directory = tempfile::tempdir().unwrap();
-        std::fs::write(directory.path().join("a"), capture(5_000, 0)).unwrap();
-        let mut files = Files::new(&[directory.path().into()], None).unwrap();
-        let (mut dispatcher, inboxes) = channels(2);
-        drop(inboxes);
-        let batch = dispatcher.batch(&mut files, &mut |_| Route::default());
-        assert_eq!(batch.unwrap(), Batch::End);
+        let desk = Desk::new(2, |dispatcher: &mut Dispatcher| {
+            dispatcher.close();
+            Batch::Frames(1)
+        });
+        let mut stays = desk.seat(1);
+        drop(desk.seat(0));
+        assert!(stays.next_parcel().is_none());
     }
 }

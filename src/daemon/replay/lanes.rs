@@ -9,9 +9,9 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 
 use super::{Found, Plan, ReplayError, Replayed, Watch, promise};
-use crate::capture::dispatch::{Dispatcher, Inbox, QUEUE, Route, Step, Turn, channels};
+use crate::capture::Batch;
+use crate::capture::dispatch::{Desk, Dispatcher, QUEUE, Route, Seat, Step};
 use crate::capture::file::Files;
-use crate::capture::{Batch, CaptureError};
 use crate::detect::{Correlator, Event, Record};
 use crate::export::names::Names;
 use crate::pipeline::{Pipeline, Routed, Router};
@@ -35,17 +35,6 @@ enum Then {
     SetBack,
     /// The worker has finished.
     Ended,
-}
-
-/// Where frames come from.
-struct Reading<'a, W> {
-    files: &'a mut Files,
-    router: Router,
-    watch: &'a mut W,
-    /// `None` at the end. Whoever comes to it, or panics, takes it along; then no worker waits
-    /// for frames any more.
-    dispatcher: Option<Dispatcher>,
-    fault: Option<CaptureError>,
 }
 
 /// Where records go.
@@ -74,10 +63,24 @@ pub(super) fn replay(
     let lanes = plan.workers.get();
     // The first is the router's, for what only the whole of the frames can tell.
     let mut ledgers = vec![Arc::new(Ledger::default())];
-    let router = Router::new(plan.settings.seed, lanes, Arc::clone(&ledgers[0]));
-    let (dispatcher, inboxes) = channels(lanes);
-    let reading = Reading { files, router, watch, dispatcher: Some(dispatcher), fault: None };
-    let reading = Mutex::new(reading);
+    let mut router = Router::new(plan.settings.seed, lanes, Arc::clone(&ledgers[0]));
+    let mut fault = None;
+    let desk = Desk::new(lanes, |dispatcher: &mut Dispatcher| {
+        let batch = dispatcher.batch(files, &mut |frame| {
+            let Routed { worker, at, now, sweep, set_back } = router.route(frame);
+            frame.at = at;
+            Route { worker, now, time: sweep, set_back }
+        });
+        for fault in files.take_faults() {
+            watch.fault(&fault);
+        }
+        let (read, total) = files.progress();
+        watch.progress(read, total);
+        batch.unwrap_or_else(|error| {
+            fault = Some(error);
+            Batch::End
+        })
+    });
     let (yields, arrivals) = sync_channel(lanes * QUEUE);
     let correlator = plan.correlator();
     let correlating = Correlating { correlator, arrivals, last: Vec::new(), each };
@@ -85,12 +88,12 @@ pub(super) fn replay(
     let mut names = Names::new();
     thread::scope(|scope| {
         let mut workers = Vec::new();
-        for (lane, inbox) in inboxes.into_iter().enumerate() {
+        for lane in 0..lanes {
             let ledger = Arc::new(Ledger::default());
             let pipeline = plan.pipeline(&ledger);
             let outbox = Outbox { lane, yields: yields.clone(), correlating: &correlating };
-            let (reading, names) = (&reading, plan.names);
-            workers.push(scope.spawn(move || work_off(pipeline, names, inbox, reading, &outbox)));
+            let (seat, names) = (desk.seat(lane), plan.names);
+            workers.push(scope.spawn(move || work_off(pipeline, names, seat, &outbox)));
             ledgers.push(ledger);
         }
         for worker in workers {
@@ -101,9 +104,9 @@ pub(super) fn replay(
     })?;
     drop(yields);
     let correlating = correlating.into_inner().map_err(|_| ReplayError::Panicked)?;
-    let reading = reading.into_inner().map_err(|_| ReplayError::Panicked)?;
     let correlator = correlating.finish();
-    match reading.fault {
+    drop(desk);
+    match fault {
         Some(fault) => Err(fault.into()),
         None => Ok(Replayed { correlator, ledgers, names }),
     }
@@ -112,19 +115,11 @@ pub(super) fn replay(
 fn work_off<E: FnMut(&Event<'_>)>(
     mut pipeline: Pipeline,
     names: bool,
-    mut inbox: Inbox,
-    reading: &Mutex<Reading<'_, impl Watch>>,
+    mut seat: Seat<'_, impl FnMut(&mut Dispatcher) -> Batch>,
     outbox: &Outbox<'_, '_, E>,
 ) -> io::Result<Names> {
     let mut found = Found::new(names);
-    let read = || match reading.try_lock() {
-        Ok(mut reading) => {
-            reading.deal();
-            Turn::Taken
-        }
-        Err(_) => Turn::Anothers,
-    };
-    while let Some(parcel) = inbox.next_parcel(read) {
+    while let Some(parcel) = seat.next_parcel() {
         for step in parcel.steps() {
             match step {
                 Step::Frame(frame, now) => pipeline.timed_frame(&frame, frame.at, now, &mut found),
@@ -137,31 +132,6 @@ fn work_off<E: FnMut(&Event<'_>)>(
     pipeline.finish(&mut found);
     outbox.hand_over(&mut found, Then::Ended)?;
     Ok(found.names.unwrap_or_default())
-}
-
-impl<W: Watch> Reading<'_, W> {
-    /// Reads a batch and deals it out, unless the end was reached.
-    fn deal(&mut self) {
-        let Some(mut dispatcher) = self.dispatcher.take() else { return };
-        let router = &mut self.router;
-        let batch = dispatcher.batch(self.files, &mut |frame| {
-            let Routed { worker, at, now, sweep, set_back } = router.route(frame);
-            frame.at = at;
-            Route { worker, now, time: sweep, set_back }
-        });
-        for fault in self.files.take_faults() {
-            self.watch.fault(&fault);
-        }
-        match batch {
-            Ok(Batch::End) => {}
-            Ok(_) => {
-                let (read, total) = self.files.progress();
-                self.watch.progress(read, total);
-                self.dispatcher = Some(dispatcher);
-            }
-            Err(fault) => self.fault = Some(fault),
-        }
-    }
 }
 
 impl<E: FnMut(&Event<'_>)> Outbox<'_, '_, E> {
@@ -216,6 +186,7 @@ mod tests {
     use std::path::Path;
 
     use super::*;
+    use crate::capture::CaptureError;
     use crate::config::{Config, Flags, Policy};
 
     /// Which of the two that look on panics.
