@@ -67,36 +67,43 @@
 //!
 //! | work | reference in the same run | goal | reached | command |
 //! | --- | --- | --- | --- | --- |
-//! | mixed traffic, 1 M packets, everything inspected and matched | a libpcap loop that counts | 0.85 | 0.82 (0.79 to 0.94); 0.91 (0.75 to 1.00) half an hour before | `make bench-peers` |
-//! | the same, 10 M packets | the same | | 0.75 (0.65 to 0.82) | `make bench-peers` |
-//! | nothing but handshakes, 1 M packets | the same | 2.2 | 3.17 (2.60 to 4.35); 3.22 (2.82 to 4.45) half an hour before | `make bench-peers` |
-//! | growth of the cost of a packet from 1 M to 10 M packets | that of a bare walk | 1.1 | 1.07 (1.02 to 1.12), both files in each round | `make bench-peers` |
-//! | peak memory, any file | | 64 MiB | 37, 57 and 56 MiB (mix of 1 M, handshakes, mix of 10 M) | `make bench-peers` |
-//! | handshakes with 2 workers on 2 cores, by the wall | 1 worker | 1.6 times as fast | 1.37 (1.16 to 1.64); 1.35 (1.21 to 1.48) half an hour later | `make bench-peers` |
+//! | mixed traffic, 1 M packets, everything inspected and matched | a libpcap loop that counts | 0.85 | 0.88 (0.56 to 0.93) | `make bench-peers` |
+//! | the same, 10 M packets | the same | | 0.78 (0.70 to 1.00) | `make bench-peers` |
+//! | nothing but handshakes, 1 M packets | the same | 2.2 | 3.17 (2.42 to 3.48) | `make bench-peers` |
+//! | growth of the cost of a packet from 1 M to 10 M packets | that of a bare walk | 1.1 | 1.19 (1.07 to 1.27), both files in each round; 1.07 before the smaller file became cheaper (see below) | `make bench-peers` |
+//! | peak memory, any file | | 64 MiB | 29, 47 and 49 MiB (mix of 1 M, handshakes, mix of 10 M) | `make bench-peers` |
+//! | handshakes with 2 workers on 2 cores, by the wall | 1 worker | 1.6 times as fast | 1.56 (1.36 to 1.65) | `make bench-peers` |
 //! | `ring`, process alone | a bare `TPACKET_V3` loop that classifies | 1.5 | 1.40; with the filter in the kernel, as `auto` has it, 0.53 | `make bench-live` |
 //! | `xdp`, kernel and process, a packet on the wire, 11 % passing | the same loop, without XDP, kernel and process | 0.40 | 0.397 | `make bench-live` |
 //! | names at the sender's highest rate | truth file | all, no drop | 7,988 of 7,988, none false, no drop, with `ring`, `auto` and `xdp`, at 0.42 to 0.50 million packets a second | `make bench-live` |
 //! | scraped ten times a second at that rate | | no packet lost | 49 scrapes each, none lost with `ring`, `auto` and `xdp`; the slowest 12 ms | `make bench-live` |
 //!
-//! All rows are of 2026-11-22, five rounds each, both commands run to their end; of two figures in
-//! a row one is of a run of seven rounds without the file of 10 million packets. The machine is a
-//! virtual one whose memory runs at a half to a third of its speed in some hours, which is why the
-//! rows spread.
+//! All rows are of 2026-11-22, five rounds each, both commands run to their end; `make bench-live`
+//! before tables grew in their place and two workers became two threads, which leaves what it
+//! measures as it was. The machine is a virtual one whose memory runs at a half to a third of its
+//! speed in some hours, which is why the rows spread.
 //! Recall is a precondition: every name of the truth files was found, none false, and every pair
 //! of client and vendor as often as it was sent.
 //!
-//! Beside them in the same run, for a packet of the mix: ndpiReader 8 to 14 times the libpcap
-//! loop, of the handshakes 62 times, in 96 to 799 MiB. A bare walk over the file in reads of 256 KiB
-//! takes 0.48 to 0.64 of the libpcap loop on the mix and 0.60 on handshakes, over a mapping of it
-//! 0.71 to 0.79 and 0.87: so files are read, not mapped. Mapped piece by piece, with pages brought
+//! Beside them in the same run, for a packet of the mix: ndpiReader 9 to 16 times the libpcap
+//! loop, of the handshakes 48 times, in 96 to 798 MiB. A bare walk over the file in reads of 256 KiB
+//! takes 0.46 to 0.54 of the libpcap loop on the mix and 0.55 on handshakes, over a mapping of it
+//! 0.77 to 0.80 and 0.87: so files are read, not mapped. Mapped piece by piece, with pages brought
 //! in by `MADV_POPULATE_READ`, the walk took 1.6 times as long as by reads.
 //!
-//! Two workers are four threads: one that reads and deals out, the two, and the correlator. On
-//! two cores they used 25 % more processor time than one worker in all (1.46 and 1.50 times as fast
-//! by the wall in two series of seven), so that 1.6 is what could be had there. A fifth of it was
-//! the reader's, three fifths the workers', a fifth the correlator's; page faults rose from 17,000
-//! to 24,000, for each worker has tables of its own.
-//! With more cores than threads it matters less.
+//! Two workers are two threads: one without frames reads and deals out for both, one that has
+//! handed its records over correlates those of both. On two cores they used 25 % more processor
+//! time than one worker (23 % in a series in which they used 42 % with threads of their own for
+//! reading and correlating, and frames not asked for early), so that 1.6 is what could be had
+//! there. By samples most of it goes into what one core wrote and the other reads, or writes
+//! again: the blocks of the file and the records. Two processes of one worker each, side by side,
+//! take as long as one alone.
+//!
+//! Tables reserve room for their largest size and grow in it. That made a million packets cheaper,
+//! in which they grow, and left ten million as they were: hence the growth from one to the other.
+//! Where the kernel gives large pages unasked (`/sys/kernel/mm/transparent_hugepage/enabled` is
+//! `always`) one worker took 0.94 of the time on handshakes, two gained nothing; these figures are
+//! without.
 //!
 //! `make bench` adds what does not move with the machine's load: for each stage its allocations
 //! and instructions. An ordinary frame is decoded in 152, a question's name of five labels
