@@ -21,9 +21,9 @@ pub use files::{Files, MAX_FILES, MAX_OPEN};
 pub(super) use reader::Block;
 pub use reader::Reader;
 
-/// How much is asked of the kernel at once: fits a second-level cache with a few others, so that
-/// the copy made by `read(2)` is still there when the frame is looked at.
-pub const BLOCK: usize = 128 << 10;
+/// How much is asked of the kernel at once: fits a second-level cache, so that the copy made by
+/// `read(2)` is still there when the frame is looked at.
+pub const BLOCK: usize = 256 << 10;
 
 /// Entry points for fuzzing; each asserts a property, not merely that nothing panics.
 #[doc(hidden)]
