@@ -2,8 +2,8 @@
 //!
 //! Frames are not copied. They are named by where they lie in the blocks that were read, and the
 //! blocks are shared; a block is read into again when the last worker has let it go. So memory is
-//! constant, whatever the size of a file: [`QUEUE`] parcels of at most [`MAX_BLOCKS`] blocks for
-//! each worker.
+//! constant, whatever the size of a file: [`QUEUE`] parcels of at most four blocks for each
+//! worker.
 //!
 //! Nobody only reads. A worker without frames reads the next batch for all, when no other is just
 //! doing so: so there are no more threads than workers, half of what one of two reads is still in
@@ -298,6 +298,21 @@ impl<F> Desk<F> {
     }
 }
 
+impl<F: FnMut(&mut Dispatcher) -> Batch> Desk<F> {
+    /// Has a worker whose turn it is read, and puts what it read where it waits.
+    fn deal(&self, (mut dispatcher, mut read): (Dispatcher, F)) -> MutexGuard<'_, State<F>> {
+        let batch = read(&mut dispatcher);
+        let mut state = self.state();
+        for (waiting, parcel) in state.waiting.iter_mut().zip(dispatcher.ready.drain(..)) {
+            waiting.push_back(parcel);
+        }
+        state.ended |= batch == Batch::End;
+        state.reading = Some((dispatcher, read));
+        self.changed.notify_all();
+        state
+    }
+}
+
 impl<F: FnMut(&mut Dispatcher) -> Batch> Seat<'_, F> {
     /// The next parcel; reads for all where there is none, or waits for who is just reading.
     /// `None` at the end.
@@ -316,26 +331,12 @@ impl<F: FnMut(&mut Dispatcher) -> Batch> Seat<'_, F> {
                 break None;
             }
             let has_room = state.waiting.iter().all(|waiting| waiting.len() < QUEUE);
-            state = match state.reading.take() {
-                Some((mut dispatcher, mut read)) if has_room => {
-                    dispatcher.spare.append(&mut state.spare);
-                    drop(state);
-                    let batch = read(&mut dispatcher);
-                    let mut state = self.desk.state();
-                    for (waiting, parcel) in
-                        state.waiting.iter_mut().zip(dispatcher.ready.drain(..))
-                    {
-                        waiting.push_back(parcel);
-                    }
-                    state.ended |= batch == Batch::End;
-                    state.reading = Some((dispatcher, read));
-                    self.desk.changed.notify_all();
-                    state
-                }
-                reading => {
-                    state.reading = reading;
-                    self.desk.changed.wait(state).unwrap_or_else(PoisonError::into_inner)
-                }
+            state = if let Some(mut turn) = state.reading.take_if(|_| has_room) {
+                turn.0.spare.append(&mut state.spare);
+                drop(state);
+                self.desk.deal(turn)
+            } else {
+                self.desk.changed.wait(state).unwrap_or_else(PoisonError::into_inner)
             };
         };
         self.parcel.as_ref()

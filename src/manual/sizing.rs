@@ -97,14 +97,13 @@
 //! handed its records over correlates those of both. On two cores they used 25 % more processor
 //! time than one worker (23 % in a series in which they used 42 % with threads of their own for
 //! reading and correlating, and frames not asked for early), so that 1.6 is what could be had
-//! there. By samples most of it goes into what one core wrote and the other reads, or writes
-//! again: the blocks of the file and the records. Two processes of one worker each, side by side,
+//! there. By samples about half of it goes into what one core wrote and the other reads, or
+//! writes again: the blocks of the file and the records. Two processes of one worker each, side by side,
 //! take as long as one alone.
 //!
-//! Tables reserve room for their largest size and grow in it, which makes a million packets, in
-//! which they grow, cheaper by more than ten million. Where the kernel gives large pages unasked (`/sys/kernel/mm/transparent_hugepage/enabled` is
-//! `always`) one worker took 0.94 of the time on handshakes, two gained nothing; these figures are
-//! without.
+//! Tables reserve room for their largest size and grow in it. Where the kernel gives large pages
+//! unasked (`/sys/kernel/mm/transparent_hugepage/enabled` is `always`) one worker took 0.94 of the
+//! time on handshakes, two gained nothing; these figures are without.
 //!
 //! `make bench` adds what does not move with the machine's load: for each stage its allocations
 //! and instructions. An ordinary frame is decoded in 152, a question's name of five labels
