@@ -473,5 +473,5 @@ const CONTROL: TcpFlags = TcpFlags(TcpFlags::SYN.0 | TcpFlags::FIN.0 | TcpFlags:
 /// span of 16 ms keeps more records waiting than a core's cache holds.
 pub(crate) const SWEEP: Duration = Duration::from_millis(2);
 
-/// Known by flow: 64 KiB of counters.
-type FlowFilter = Filter<{ 1 << 16 }>;
+/// Known by flow: 8 KiB of bits, 64 KiB of counters.
+type FlowFilter = Filter<{ 1 << 10 }>;

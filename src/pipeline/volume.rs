@@ -17,7 +17,7 @@ use crate::time::Timestamp;
 #[derive(Debug)]
 pub(super) struct Volumes {
     table: Table<Pair>,
-    filter: Filter<{ 1 << 14 }>,
+    filter: Filter<{ 1 << 8 }>,
     due: Timestamp,
 }
 

@@ -63,7 +63,7 @@ pub(crate) fn tunnelled() -> Box<dyn Body> {
 /// What a packet in the middle of something does with its flow: it asks whether it is known.
 pub(crate) fn filter() -> Box<dyn Body> {
     let (frames, hasher) = (downloads(), FlowHasher::new(1));
-    let mut filter = Filter::<{ 1 << 16 }>::new();
+    let mut filter = Filter::<{ 1 << 10 }>::new();
     (0..1_000).for_each(|known| filter.add(hasher.word(7, known)));
     Box::new(move || {
         for data in &frames {
