@@ -29,12 +29,13 @@ demo: ## read real captures, then run live on a veth pair and show the scrape
 	$(CARGO) build --locked
 	@scripts/demo.sh
 
-test: ## everything: fmt, clippy, unit, property, corpus, end to end
+test: ## everything: fmt, clippy, documentation, unit, property, corpus, end to end
 	@scripts/deps.sh test
 	$(CARGO) fmt --check
 	$(CARGO) fmt --check --manifest-path tests/fuzz/Cargo.toml
 	$(CARGO) clippy --locked --all-targets -- -D warnings
 	$(CARGO) clippy --locked --no-default-features -- -D warnings
+	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --locked --no-deps
 	$(CARGO) test --locked
 	@if [ $$(id -u) = 0 ]; then \
 	    $(CARGO) test --locked --test tests -- --ignored live::; \

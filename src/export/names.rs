@@ -1,6 +1,6 @@
 //! The set of names behind `read --names`: sorted and unique within bounded memory.
 //!
-//! Up to [`Names::LIMIT`] octets are kept in memory. Beyond, the set is written to a temporary
+//! Up to `Names::LIMIT` octets are kept in memory. Beyond, the set is written to a temporary
 //! file as a sorted run and begins anew; at the end all runs are merged.
 
 use core::cmp::Reverse;

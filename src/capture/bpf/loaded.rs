@@ -1,5 +1,5 @@
 //! The programs, loaded with `aya`. Keys and values are plain octets, laid out in
-//! [`wire`](super::wire).
+//! [`wire`].
 
 use core::fmt;
 use std::io;

@@ -1,7 +1,7 @@
 //! Events: one JSON object a line, in the shape of Suricata's EVE, with one object of our own.
 //!
 //! An event is written when a finding changes, and at most once an interval when it goes on.
-//! [`line`] makes the text; [`Log`] writes it, on a thread of its own behind a bounded queue.
+//! [`line()`] makes the text; [`Log`] writes it, on a thread of its own behind a bounded queue.
 
 mod eve;
 mod log;

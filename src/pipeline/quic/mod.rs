@@ -1,7 +1,7 @@
 //! First flights of QUIC connections: which Initials belong together, and what their hello says.
 //!
 //! A connection costs one key derivation, and an opening for each datagram of its first flight.
-//! Once its hello is read it is [`settled`]: server Initials, second flights, Retry and packets
+//! Once its hello is read it is settled: server Initials, second flights, Retry and packets
 //! sent again cost a look-up and are never opened.
 //!
 //! Which keys open a packet follows from its Destination Connection ID (RFC 9001 §5.2): the

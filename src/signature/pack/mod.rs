@@ -6,8 +6,8 @@
 //!
 //! # Layout
 //!
-//! All numbers are little-endian. After the fixed [`Header`]: the manifest (JSON), the lengths of
-//! the [`Code`], the tails (a line each), the marks, zeros up to a multiple of sixteen, the groups,
+//! All numbers are little-endian. After the fixed `Header`: the manifest (JSON), the lengths of
+//! the `Code`, the tails (a line each), the marks, zeros up to a multiple of sixteen, the groups,
 //! the entries. Then a SHA-256 of
 //! everything before it; then, in a signed pack, a [signature](split_signature).
 //!
@@ -388,7 +388,7 @@ pub(super) fn is_writable(name: &str) -> bool {
 }
 
 /// The octets that a signature covers, and the signature's text, if there is one. It lies at the
-/// end: the text, its length (u32), [`SIGNED`].
+/// end: the text, its length (u32), `SIGNED`.
 #[must_use]
 pub fn split_signature(octets: &[u8]) -> (&[u8], Option<&str>) {
     let signature = || {
