@@ -23,6 +23,7 @@ use super::ip::Ends;
 use super::octets::Octets;
 use super::peel::{Peel, Peeled, makes_sense};
 use super::{NotDecoded, ethernet};
+use crate::net::IpProtocol;
 
 /// UDP ports that tunnels are known to use (IANA, but for two).
 mod port {
@@ -163,7 +164,8 @@ fn plausible_ipv4(octets: Octets<'_>) -> bool {
     fits || right() == Some(0xffff)
 }
 
-/// IPv6 has no checksum: the addresses must be of the kinds in use.
+/// IPv6 has no checksum: the addresses must be of the kinds in use. Where its length does not fit
+/// a mirror may have cut the packet, but only one that has ports is then worth believing.
 fn plausible_ipv6(octets: Octets<'_>) -> bool {
     let Some(fixed) = octets.peek::<40>() else { return false };
     let unicast = |first: u8, second: u8| match first {
@@ -173,9 +175,11 @@ fn plausible_ipv6(octets: Octets<'_>) -> bool {
         0xfe => second & 0xc0 == 0x80,
         _ => false,
     };
-    let (hop_limit, next) = (fixed[7], fixed[6]);
+    let (hop_limit, next) = (fixed[7], IpProtocol(fixed[6]));
+    let length = fixed.len() + usize::from(u16::from_be_bytes([fixed[4], fixed[5]]));
+    let has_ports = matches!(next, IpProtocol::TCP | IpProtocol::UDP);
     hop_limit != 0
-        && is_common(next)
+        && (has_ports || length <= octets.wire() && is_common(next.0))
         && unicast(fixed[8], fixed[9])
         && (fixed[24] == 0xff || unicast(fixed[24], fixed[25]))
 }
