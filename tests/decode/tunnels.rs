@@ -444,6 +444,33 @@ proptest! {
     }
 }
 
+/// Where only a port announces IPv6 whose length says that much is missing: a mirror cuts packets,
+/// and what may show a name is read; other octets are an application's.
+#[test]
+fn of_ipv6_that_does_not_fit_only_what_may_show_a_name_is_believed() {
+    const LISP: u16 = 4_341;
+    let address = |last: u128| (0x2001_0db8_u128 << 96 | last).to_be_bytes();
+    let outer = |next: u8, rest: &[u8]| {
+        let header =
+            [&[0x60, 0, 0, 0, 0x4e, 0x20, next, 64][..], &address(1), &address(2)].concat();
+        let payload = [&[0; 8][..], &header, rest].concat();
+        Inner { tcp: false, ports: (40_000, LISP), payload, ..Inner::sample() }
+    };
+    for protocol in [1, 2, 46, 58, 59, 88, 89, 103, 112, 132] {
+        let outer = outer(protocol, &[1; 40]);
+        outer.assert_is(&decoded(&Wire::Ip(outer.ip()).ethernet()));
+    }
+    let inner = Inner::sample();
+    let tcp = wire::tcp(inner.ends, inner.ports, &inner.payload);
+    let behind_options = [&[6, 0, 1, 4, 0, 0, 0, 0][..], &tcp].concat();
+    for (protocol, rest) in [(6, tcp), (60, behind_options)] {
+        let data = Wire::Ip(outer(protocol, &rest).ip()).ethernet();
+        let Decoded::Packet(packet) = decoded(&data) else { panic!("{protocol}") };
+        assert_eq!(packet.path.destination.port, inner.ports.1, "{protocol}");
+        assert_eq!(packet.payload, inner.payload, "{protocol}");
+    }
+}
+
 /// Each tunnel alone, in each of its forms, with each family inside and outside.
 #[test]
 fn each_tunnel_carries_each_family() {

@@ -23,7 +23,6 @@ use super::ip::Ends;
 use super::octets::Octets;
 use super::peel::{Peel, Peeled, makes_sense};
 use super::{NotDecoded, ethernet};
-use crate::net::IpProtocol;
 
 /// UDP ports that tunnels are known to use (IANA, but for two).
 mod port {
@@ -165,7 +164,7 @@ fn plausible_ipv4(octets: Octets<'_>) -> bool {
 }
 
 /// IPv6 has no checksum: the addresses must be of the kinds in use. Where its length does not fit
-/// a mirror may have cut the packet, but only one that has ports is then worth believing.
+/// a mirror may have cut the packet, which is worth believing when a name may lie in it.
 fn plausible_ipv6(octets: Octets<'_>) -> bool {
     let Some(fixed) = octets.peek::<40>() else { return false };
     let unicast = |first: u8, second: u8| match first {
@@ -175,22 +174,24 @@ fn plausible_ipv6(octets: Octets<'_>) -> bool {
         0xfe => second & 0xc0 == 0x80,
         _ => false,
     };
-    let (hop_limit, next) = (fixed[7], IpProtocol(fixed[6]));
+    let (hop_limit, next) = (fixed[7], fixed[6]);
     let length = fixed.len() + usize::from(u16::from_be_bytes([fixed[4], fixed[5]]));
-    let has_ports = matches!(next, IpProtocol::TCP | IpProtocol::UDP);
     hop_limit != 0
-        && (has_ports || length <= octets.wire() && is_common(next.0))
+        && (leads_on(next) || length <= octets.wire() && is_common(next))
         && unicast(fixed[8], fixed[9])
         && (fixed[24] == 0xff || unicast(fixed[24], fixed[25]))
 }
 
 /// Is this protocol one that is met with?
 fn is_common(protocol: u8) -> bool {
-    const COMMON: [u8; 26] = [
-        0, 1, 2, 4, 6, 17, 41, 43, 44, 46, 47, 50, 51, 58, 59, 60, 88, 89, 94, 97, 103, 112, 115,
-        132, 137, 143,
-    ];
-    COMMON.contains(&protocol)
+    const OTHERS: [u8; 10] = [1, 2, 46, 58, 59, 88, 89, 103, 112, 132];
+    leads_on(protocol) || OTHERS.contains(&protocol)
+}
+
+/// May what this protocol carries show a name: ports, or a packet, directly or behind extensions?
+fn leads_on(protocol: u8) -> bool {
+    const LEADING_ON: [u8; 16] = [0, 4, 6, 17, 41, 43, 44, 47, 50, 51, 60, 94, 97, 115, 137, 143];
+    LEADING_ON.contains(&protocol)
 }
 
 /// The sum of RFC 1071 over `octets`, folded; a header with its own checksum in it is right when
