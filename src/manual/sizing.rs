@@ -99,19 +99,19 @@
 //! Recall is a precondition: every name of the truth files was found, none false, and every pair
 //! of client and vendor as often as it was sent.
 //!
-//! Beside them in the same run, for a packet of the mix: ndpiReader 9 to 16 times the libpcap
-//! loop, of the handshakes 48 times, in 96 to 798 MiB. A bare walk over the file in reads of 256 KiB
-//! takes 0.46 to 0.54 of the libpcap loop on the mix and 0.55 on handshakes, over a mapping of it
-//! 0.77 to 0.80 and 0.87: so files are read, not mapped. Mapped piece by piece, with pages brought
+//! Beside them in the same run, for a packet of the mix: ndpiReader 8 to 16 times the libpcap
+//! loop, of the handshakes 54 times, in 96 to 799 MiB. A bare walk over the file in reads of 256 KiB
+//! takes 0.43 to 0.48 of the libpcap loop on the mix and 0.45 on handshakes, over a mapping of it
+//! 0.70 to 0.77 and 0.69: so files are read, not mapped. Mapped piece by piece, with pages brought
 //! in by `MADV_POPULATE_READ`, the walk took 1.6 times as long as by reads.
 //!
 //! Two workers are two threads: one without frames reads and deals out for both, one that has
 //! handed its records over correlates those of both. On two cores they used 25 % more processor
 //! time than one worker (23 % in a series in which they used 42 % with threads of their own for
 //! reading and correlating, and frames not asked for early), so that 1.6 is what could be had
-//! there; in another hour they used 41 % more. By samples about half of it goes into what one core wrote and the other reads, or
-//! writes again: the blocks of the file and the records. Two processes of one worker each, side by side,
-//! take as long as one alone.
+//! there; in another hour they used 41 % more. By samples about half of it goes into what one core
+//! wrote and the other reads, or writes again: the blocks of the file and the records. Two
+//! processes of one worker each, side by side, take as long as one alone.
 //!
 //! Tables reserve room for their largest size and grow in it. Where the kernel gives large pages
 //! unasked (`/sys/kernel/mm/transparent_hugepage/enabled` is `always`) one worker took 0.94 of the
@@ -122,7 +122,7 @@
 //! read in 621, the three records of an answer walked in 563, a ClientHello of one segment read in
 //! 369, all without an allocation. A packet of the mix takes 643 and 0.000 allocations. (Valgrind,
 //! which counts them, has none of the instructions for SHA-256, so that QUIC's key schedule takes
-//! 48,964 there.)
+//! 49,007 there.)
 //!
 //! # Where the time goes
 //!
