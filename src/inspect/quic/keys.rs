@@ -6,18 +6,24 @@
 
 use aes::Aes128;
 use aes::cipher::{Array, BlockCipherEncrypt, KeyInit};
-use hmac::{Hmac, Mac};
+use hmac::Hmac;
 use ring::aead::{AES_128_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
+use ring::hmac::Key as RingHmac;
 use sha2::Sha256;
 
+use super::hmac::{Keyed, has_instructions};
 use super::packet::Initial;
 use super::version::Salt;
 
-/// The key schedule of each version, as far as it does not depend on a connection.
+/// The key schedule of each version, as far as it does not depend on a connection: HMAC states that
+/// have taken in the salt. Saves two of sixteen hash blocks a connection.
 #[derive(Clone, Debug)]
-pub struct Schedules {
-    /// HMAC states that have taken in the salt: two of sixteen hash blocks a connection saved.
-    salts: [Hmac<Sha256>; Salt::ALL.len()],
+pub struct Schedules(Salts);
+
+#[derive(Clone, Debug)]
+enum Salts {
+    Sha2([Hmac<Sha256>; Salt::ALL.len()]),
+    Ring([RingHmac; Salt::ALL.len()]),
 }
 
 /// The client's Initial keys of one connection.
@@ -36,28 +42,43 @@ pub struct NotOpened;
 
 impl Default for Schedules {
     fn default() -> Self {
-        Self { salts: Salt::ALL.map(|salt| hmac(&salt.octets())) }
+        if has_instructions() { Self::by_sha2() } else { Self::by_ring() }
     }
 }
 
 impl Schedules {
+    fn by_sha2() -> Self {
+        Self(Salts::Sha2(Salt::ALL.map(|salt| Keyed::new(&salt.octets()))))
+    }
+
+    fn by_ring() -> Self {
+        Self(Salts::Ring(Salt::ALL.map(|salt| Keyed::new(&salt.octets()))))
+    }
+
     /// The client's keys for a connection whose first DCID is `dcid`: fourteen hash blocks.
     #[must_use]
     pub fn client(&self, salt: Salt, dcid: &[u8]) -> Keys {
-        let mut extract = self.salts[salt as usize].clone();
-        extract.update(dcid);
-        let initial: [u8; 32] = extract.finalize().into_bytes().into();
-        let client = hmac(&expand(&hmac(&initial), CLIENT_IN));
         let labels = if salt.has_v2_labels() { &V2_LABELS } else { &V1_LABELS };
-        Keys {
-            key: head(expand(&client, labels.key)),
-            iv: head(expand(&client, labels.iv)),
-            hp: head(expand(&client, labels.hp)),
+        match &self.0 {
+            Salts::Sha2(salts) => Keys::derive(&salts[salt as usize], labels, dcid),
+            Salts::Ring(salts) => Keys::derive(&salts[salt as usize], labels, dcid),
         }
     }
 }
 
 impl Keys {
+    /// HKDF (RFC 5869) as in RFC 9001 §5.2. No expansion is longer than a block, so that each is
+    /// the HMAC of its info, an `HkdfLabel`.
+    fn derive<H: Keyed>(salt: &H, labels: &Labels, dcid: &[u8]) -> Self {
+        let initial = H::new(&salt.sign(dcid));
+        let client = H::new(&initial.sign(CLIENT_IN));
+        Self {
+            key: head(client.sign(labels.key)),
+            iv: head(client.sign(labels.iv)),
+            hp: head(client.sign(labels.hp)),
+        }
+    }
+
     /// Opens `initial` in `scratch`, which keeps its memory between calls, and gives the frames.
     ///
     /// A packet whose end was not captured has no tag to check. Its frames are deciphered all the
@@ -153,18 +174,6 @@ fn encrypt(key: &[u8; 16], block: [u8; 16]) -> [u8; 16] {
     block.into()
 }
 
-#[expect(clippy::expect_used, reason = "HMAC takes a key of any length (RFC 2104 §2)")]
-fn hmac(key: &[u8]) -> Hmac<Sha256> {
-    Hmac::new_from_slice(key).expect("any length will do")
-}
-
-/// HKDF-Expand for one block or less (RFC 5869 §2.3): the info is an `HkdfLabel`.
-fn expand(secret: &Hmac<Sha256>, info: &[u8]) -> [u8; 32] {
-    let mut mac = secret.clone();
-    mac.update(info);
-    mac.finalize().into_bytes().into()
-}
-
 fn head<const N: usize>(octets: [u8; 32]) -> [u8; N] {
     core::array::from_fn(|i| octets[i])
 }
@@ -226,18 +235,22 @@ mod tests {
 
     #[test]
     fn version_1_keys_are_those_of_rfc_9001_a_1() {
-        let keys = Schedules::default().client(Salt::V1, &DCID);
-        assert_eq!(keys.key[..], unhex("1f369613dd76d5467730efcbe3b1a22d"));
-        assert_eq!(keys.iv[..], unhex("fa044b2f42a3fd3b46fb255c"));
-        assert_eq!(keys.hp[..], unhex("9f50449e04a0e810283a1e9933adedd2"));
+        for schedules in [Schedules::by_sha2(), Schedules::by_ring()] {
+            let keys = schedules.client(Salt::V1, &DCID);
+            assert_eq!(keys.key[..], unhex("1f369613dd76d5467730efcbe3b1a22d"));
+            assert_eq!(keys.iv[..], unhex("fa044b2f42a3fd3b46fb255c"));
+            assert_eq!(keys.hp[..], unhex("9f50449e04a0e810283a1e9933adedd2"));
+        }
     }
 
     #[test]
     fn version_2_keys_are_those_of_rfc_9369_a_1() {
-        let keys = Schedules::default().client(Salt::V2, &DCID);
-        assert_eq!(keys.key[..], unhex("8b1a0bc121284290a29e0971b5cd045d"));
-        assert_eq!(keys.iv[..], unhex("91f73e2351d8fa91660e909f"));
-        assert_eq!(keys.hp[..], unhex("45b95e15235d6f45a6b19cbcb0294ba9"));
+        for schedules in [Schedules::by_sha2(), Schedules::by_ring()] {
+            let keys = schedules.client(Salt::V2, &DCID);
+            assert_eq!(keys.key[..], unhex("8b1a0bc121284290a29e0971b5cd045d"));
+            assert_eq!(keys.iv[..], unhex("91f73e2351d8fa91660e909f"));
+            assert_eq!(keys.hp[..], unhex("45b95e15235d6f45a6b19cbcb0294ba9"));
+        }
     }
 
     /// RFC 9001 A.2 and RFC 9369 A.2 print the protected packets; how they begin depends on all

@@ -10,6 +10,7 @@
 
 pub mod frame;
 pub mod google;
+mod hmac;
 pub mod keys;
 pub mod packet;
 pub mod version;
