@@ -13,7 +13,8 @@ Needs root, two cores and a namespace; touches nothing outside it, and ends by i
 Ours and the reference alternate; ratios are taken inside a round, their median is printed.
 
 Before that, at the highest rate that the sender reaches: are all names of the generator's truth
-file found, by each back end, and does a daemon that is scraped all the time lose a packet?
+file found, by each back end, and does a daemon that is scraped all the time lose a packet? Where
+they are not, or it does, the run fails once it has printed everything; a missed goal fails nothing.
 
     benches/live/live.py [--rounds N] [--seconds S] [--pps N] [--work DIR] [--receiver FILE]
 """
@@ -124,27 +125,46 @@ def threads():
     return total, found
 
 
+def send_all_out(work, seconds):
+    """(frames on the wire, Mpps, Gbit/s) of the sender at its highest rate; 0 s: the file once"""
+    text = run(*INSIDE, "taskset", "-c", SENDER, work / "send", "wire", work / "mix-1m.pcap",
+               0, seconds, stdout=subprocess.PIPE).stdout
+    sent, rate, bits, failed = re.search(
+        r"sent (\d+) .* ([\d.]+) Mpps ([\d.]+) Gbit/s failed (\d+)", text).groups()
+    # What its own end refused was never on the wire.
+    return int(sent) - int(failed), rate, bits
+
+
+def faults(where, **figures):
+    """a line for each figure, (expected, found), that is not what it has to be"""
+    return [f"{where}: {what.replace('_', ' ')}: expected {wanted}, found {found}"
+            for what, (wanted, found) in figures.items() if wanted != found]
+
+
 def names_at_full_rate(work, receiver, options):
-    """what each back end finds of the truth file, and what it drops, with the sender all out"""
+    """what each back end finds of the truth file, and what it drops; returns the faults"""
     wanted, _ = peers.truth(work / "mix-1m.pcap")
     wanted = {(kind, name) for kind, names in wanted.items() for name in names}
+    kinds, wrong = {kind for kind, _ in wanted}, []
     # The sender is to begin at once.
     peers.warm(work / "mix-1m.pcap")
     for backend in ["ring", "auto", "xdp"]:
         found = work / "names.txt"
         process = start(receiver, "span", WHOLE, backend, found)
         assert process.stdout.readline() == "ready\n", "the receiver did not start"
-        sent = run(*INSIDE, "taskset", "-c", SENDER, work / "send", "wire", work / "mix-1m.pcap",
-                   0, 0, stdout=subprocess.PIPE).stdout
+        count, rate, bits = send_all_out(work, 0)
         got = ours(process)
         seen = {tuple(line.split("\t")) for line in found.read_text().splitlines()}
-        kinds = {kind for kind, _ in wanted}
-        false = sum(1 for name in seen - wanted if name[0] in kinds)
-        rate, bits = re.search(r"([\d.]+) Mpps ([\d.]+) Gbit/s", sent).groups()
-        count = re.search(r"sent (\d+)", sent).group(1)
+        missing = sorted(wanted - seen)
+        false = sorted(name for name in seen - wanted if name[0] in kinds)
+        packets, dropped = got["packets"] + got["skipped"], got["dropped"]
         print(f"names, {backend:<5} at {rate} Mpps, {bits} Gbit/s: {len(wanted & seen)} of "
-              f"{len(wanted)}, false {false}; {got['packets'] + got['skipped']} packets of {count} "
-              f"seen or left out, dropped {got['dropped']}", flush=True)
+              f"{len(wanted)}, false {len(false)}; {packets} packets of {count} seen or left out, "
+              f"dropped {dropped}", flush=True)
+        wrong += faults(f"names, {backend}", names_missing=([], missing[:5]),
+                        false_names=([], false[:5]), packets_dropped=(0, dropped),
+                        packets_seen_or_left_out=(count, packets))
+    return wrong
 
 
 SCRAPER = """
@@ -163,7 +183,9 @@ print(len(took), max(took) * 1e3, family("vendorwatch_packets_total"),
 
 
 def scraped_at_full_rate(work, binary, options):
-    """a daemon with one worker, all its threads on one core, scraped ten times a second"""
+    """a daemon with one worker, all its threads on one core, scraped ten times a second; returns
+    the faults"""
+    wrong = []
     run(*INSIDE, "ip", "link", "set", "lo", "up")
     for backend in ["ring", "auto", "xdp"]:
         daemon = subprocess.Popen(
@@ -179,17 +201,17 @@ def scraped_at_full_rate(work, binary, options):
             scraper = subprocess.Popen(
                 [*INSIDE, "taskset", "-c", SENDER, sys.executable, "-c", SCRAPER,
                  str(options.seconds + 2)], stdout=subprocess.PIPE, text=True)
-            sent = run(*INSIDE, "taskset", "-c", SENDER, work / "send", "wire",
-                       work / "mix-1m.pcap", 0, options.seconds, stdout=subprocess.PIPE).stdout
+            count, rate, _ = send_all_out(work, options.seconds)
             scrapes, slowest, packets, dropped = map(float, scraper.communicate()[0].split())
         finally:
             daemon.terminate()
             daemon.wait()
-        count = int(re.search(r"sent (\d+)", sent).group(1))
-        rate = re.search(r"([\d.]+) Mpps", sent).group(1)
         print(f"scraped, {backend:<5} at {rate} Mpps: {scrapes:.0f} scrapes, the slowest "
               f"{slowest:.1f} ms; {packets:.0f} packets of {count} seen or left out, "
               f"dropped {dropped:.0f}", flush=True)
+        wrong += faults(f"scraped, {backend}", packets_dropped=(0, int(dropped)),
+                        packets_seen_or_left_out=(count, int(packets)))
+    return wrong
 
 
 def skb_path(work, receiver, options):
@@ -261,8 +283,8 @@ def main():
     skb, frame = [], []
     try:
         lab()
-        names_at_full_rate(work, receiver, options)
-        scraped_at_full_rate(work, binary, options)
+        wrong = names_at_full_rate(work, receiver, options)
+        wrong += scraped_at_full_rate(work, binary, options)
         for number in range(options.rounds):
             skb.append(skb_path(work, receiver, options))
             (loop, _), (ring, _), (filtered, figures) = skb[-1]
@@ -287,6 +309,8 @@ def main():
     print(f"  filtered ring, process / bare classify loop   {filtered:.2f}")
     print(f"  XDP + ring, all / bare loop without a filter  {xdp:.2f}   (goal 0.40), "
           f"{passed:.1%} passed")
+    if wrong:
+        sys.exit("\n  ".join(["the names or the packets are not what was sent:", *wrong]))
 
 
 if __name__ == "__main__":
