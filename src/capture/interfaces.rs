@@ -11,8 +11,7 @@ use std::os::fd::AsFd;
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
 
 use crate::capture::netlink::{self, Link};
-use crate::capture::sys::{self, EthtoolValue};
-use crate::capture::{ring, xdp};
+use crate::capture::{ring, sys, xdp};
 use crate::net::Mac;
 
 /// An interface, as an operator wants to see it before capturing on it.
@@ -72,6 +71,8 @@ impl State {
 pub enum Distortion {
     /// The kernel joins segments of a flow before they are captured.
     GenericReceiveOffload,
+    /// The card does.
+    HardwareReceiveOffload,
     /// The card does, and rewrites their headers.
     LargeReceiveOffload,
     /// Mirrored frames that carry a tag or a tunnel are longer than the card may accept.
@@ -89,6 +90,10 @@ impl fmt::Display for Distortion {
             Self::GenericReceiveOffload => f.write_str(
                 "generic receive offload is on: packets are joined before they are captured, so \
                  counts of packets are too low (`ethtool -K IFACE gro off`)",
+            ),
+            Self::HardwareReceiveOffload => f.write_str(
+                "hardware receive offload is on: the card joins packets before they are captured, \
+                 so counts of packets are too low (`ethtool -K IFACE rx-gro-hw off`)",
             ),
             Self::LargeReceiveOffload => f.write_str(
                 "large receive offload is on: the card joins packets and rewrites their headers \
@@ -129,18 +134,20 @@ pub fn distortions(interface: &str) -> io::Result<Vec<Distortion>> {
 }
 
 fn describe(link: &Link, all: &[Link], socket: &impl AsFd) -> Interface {
-    const LARGE_RECEIVE: u32 = 1 << 15;
+    /// By their names in the kernel's `net/ethtool/common.c`.
+    const JOINING: [(&str, Distortion); 3] = [
+        ("rx-gro", Distortion::GenericReceiveOffload),
+        ("rx-gro-hw", Distortion::HardwareReceiveOffload),
+        ("rx-lro", Distortion::LargeReceiveOffload),
+    ];
     /// `IFF_PROMISC`: somebody switched it on by hand, without a membership.
     const BY_HAND: u32 = 0x100;
-    let ask = |command| sys::ethtool_value(socket.as_fd(), &link.name, command);
     let mut distortions = Vec::new();
     if link.flags & Link::LOOPBACK == 0 {
-        if ask(EthtoolValue::GenericReceiveOffload).is_ok_and(|on| on != 0) {
-            distortions.push(Distortion::GenericReceiveOffload);
-        }
-        if ask(EthtoolValue::Flags).is_ok_and(|flags| flags & LARGE_RECEIVE != 0) {
-            distortions.push(Distortion::LargeReceiveOffload);
-        }
+        let features = sys::ethtool_features(socket.as_fd(), &link.name).unwrap_or_default();
+        let in_force = |name: &str| features.iter().any(|feature| feature == name);
+        let joining = JOINING.into_iter().filter(|(name, _)| in_force(name));
+        distortions.extend(joining.map(|(_, distortion)| distortion));
         if link.mtu < Distortion::TUNNELLED {
             distortions.push(Distortion::SmallMtu(link.mtu));
         }
@@ -200,6 +207,7 @@ mod tests {
     fn every_distortion_says_what_to_do() {
         for distortion in [
             Distortion::GenericReceiveOffload,
+            Distortion::HardwareReceiveOffload,
             Distortion::LargeReceiveOffload,
             Distortion::SmallMtu(1_500),
         ] {

@@ -189,11 +189,6 @@ pub fn prefer_hardware_time(socket: BorrowedFd<'_>) -> io::Result<()> {
     set_option(socket, SOL_PACKET, libc::PACKET_TIMESTAMP, &libc::SOF_TIMESTAMPING_RAW_HARDWARE)
 }
 
-/// Lets `poll` spin in the driver for up to `micros` before it sleeps.
-pub fn busy_poll(socket: BorrowedFd<'_>, micros: u32) -> io::Result<()> {
-    set_option(socket, SOL_SOCKET, libc::SO_BUSY_POLL, &micros.cast_signed())
-}
-
 /// What a packet socket counted since the last call: reading resets it.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct SocketStatistics {
@@ -470,24 +465,39 @@ fn block_status<'r>(start: NonNull<u8>) -> &'r AtomicU32 {
     unsafe { start.add(at).cast::<AtomicU32>().as_ref() }
 }
 
-/// Commands of `SIOCETHTOOL` that answer with one number (`linux/ethtool.h`).
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-#[repr(u32)]
-pub enum EthtoolValue {
-    GenericReceiveOffload = 0x2b,
-    /// Bit 15 large receive offload, bit 8 VLAN tags taken out on receive.
-    Flags = 0x25,
-}
+/// The features of `interface` that are in force, by name, as `rx-gro`: their numbers differ
+/// between kernels (`struct ethtool_gfeatures` in `linux/ethtool.h`). `socket` is any socket.
+pub fn ethtool_features(socket: BorrowedFd<'_>, interface: &str) -> io::Result<Vec<String>> {
+    const GET_STRINGS: u32 = 0x1b;
+    const GET_FEATURES: u32 = 0x3a;
+    /// `ETH_SS_FEATURES`.
+    const NAMES_OF_FEATURES: u32 = 4;
+    /// Room for four times 32 features; Linux 6.18 has 64.
+    const BLOCKS: u32 = 4;
+    /// `ETH_GSTRING_LEN`, in words.
+    const NAME: usize = 32 / 4;
 
-/// Asks the driver of `interface` for one number. `socket` is any socket.
-pub fn ethtool_value(
-    socket: BorrowedFd<'_>,
-    interface: &str,
-    command: EthtoolValue,
-) -> io::Result<u32> {
-    let mut value = [command as u32, 0];
-    ethtool(socket, interface, value.as_mut_bytes())?;
-    Ok(value[1])
+    // The command, how many blocks there is room for, and the blocks.
+    let mut features = [0_u32; 2 + BLOCKS as usize * 4];
+    features[0] = GET_FEATURES;
+    features[1] = BLOCKS;
+    ethtool(socket, interface, features.as_mut_bytes())?;
+    // The kernel has said how many blocks hold all its features. It writes the names of all of
+    // them, whether or not there is room.
+    if features[1] > BLOCKS {
+        return Err(io::ErrorKind::Unsupported.into());
+    }
+    // The command, which strings, how many they are, and the strings.
+    let mut names = [0_u32; 3 + BLOCKS as usize * 32 * NAME];
+    names[0] = GET_STRINGS;
+    names[1] = NAMES_OF_FEATURES;
+    ethtool(socket, interface, names.as_mut_bytes())?;
+    let in_force = features[2..].as_chunks::<4>().0.iter().flat_map(|block| {
+        let [_available, _requested, active, _never_changed] = *block;
+        (0..32).map(move |bit| active & (1 << bit) != 0)
+    });
+    let names = names[3..].as_chunks::<NAME>().0.iter().zip(in_force);
+    Ok(names.filter(|(_, in_force)| *in_force).map(|(name, _)| text(name)).collect())
 }
 
 /// The driver of `interface`, as `ixgbe`.
@@ -498,8 +508,14 @@ pub fn ethtool_driver(socket: BorrowedFd<'_>, interface: &str) -> io::Result<Str
     let mut info = [0_u32; SIZE / 4];
     info[0] = GET_DRIVER_INFO;
     ethtool(socket, interface, info.as_mut_bytes())?;
-    let name: Vec<u8> = info[1..9].iter().flat_map(|word| word.to_ne_bytes()).collect();
-    Ok(String::from_utf8_lossy(name.split(|octet| *octet == 0).next().unwrap_or(&[])).into_owned())
+    Ok(text(&info[1..9]))
+}
+
+/// The octets of `words` as far as the first zero.
+fn text(words: &[u32]) -> String {
+    let octets: Vec<u8> = words.iter().flat_map(|word| word.to_ne_bytes()).collect();
+    let text = octets.split(|octet| *octet == 0).next().unwrap_or_default();
+    String::from_utf8_lossy(text).into_owned()
 }
 
 /// Tells the driver to stamp every received frame.

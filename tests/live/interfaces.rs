@@ -1,8 +1,11 @@
 //! What `interfaces` says of an interface of our own.
 
-use vendorwatch::capture::interfaces::{Distortion, State, interfaces};
+use std::process::Command;
+
+use vendorwatch::capture::interfaces::{Distortion, State, distortions, interfaces};
 
 use super::lab::{Lab, ip};
+use crate::support::process::{program, said};
 
 #[test]
 #[ignore = "needs root"]
@@ -32,4 +35,22 @@ fn settings_that_distort_a_mirror_are_named() {
     assert!(!after.distortions.contains(&Distortion::SmallMtu(9_000)));
     assert_eq!(after.addresses.len(), 1);
     assert!(after.no_xdp.unwrap().contains("192.0.2.1"));
+}
+
+#[test]
+#[ignore = "needs root"]
+fn joined_packets_are_named_while_they_are_joined() {
+    const ADVICE: &str = "`ethtool -K span gro off`";
+    let _lab = Lab::new();
+    for setting in ["on", "off", "on"] {
+        said(Command::new("ethtool").args(["-K", "span", "gro", setting]));
+        let found = distortions("span").unwrap();
+        let joined = found.contains(&Distortion::GenericReceiveOffload);
+        assert_eq!(joined, setting == "on", "{setting}: {found:?}");
+        // No card joins what passes through a veth.
+        assert!(!found.contains(&Distortion::HardwareReceiveOffload), "{found:?}");
+        assert!(!found.contains(&Distortion::LargeReceiveOffload), "{found:?}");
+        let shown = said(program().args(["interfaces", "span"]));
+        assert_eq!(shown.contains(ADVICE), setting == "on", "{setting}: {shown}");
+    }
 }
