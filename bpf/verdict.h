@@ -21,7 +21,7 @@
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
 
-/* Why a frame was left out. The numbers are those of `SkipReason` in src/capture/prefilter.rs. */
+/* Why a frame was left out. The numbers are those of `SkipReason` in src/capture/bpf/mod.rs. */
 enum {
 	PASS = -1,
 	SKIP_TCP_EMPTY = 0,	/* an acknowledgment without octets */
@@ -73,42 +73,22 @@ struct {
 	__type(value, struct windows);
 } flows6 SEC(".maps");
 
-/* UDP ports of which every packet passes: DNS and its kin, tunnels. One bit a port. */
-struct ports {
-	__u8 udp[8192];
+/* What the sensor chooses before the first frame. */
+struct settings {
+	__u8 udp[8192];	/* ports of which every packet passes: DNS and its kin, tunnels; a bit each */
+	__u32 sampled;	/* see is_sampled */
 };
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 1);
 	__type(key, __u32);
-	__type(value, struct ports);
-} ports SEC(".maps");
-
-/* Addresses whose volume is counted although their packets stay here. The bits answer "no" for
- * nearly every other address without a look-up. */
-struct bits {
-	__u32 any;		/* 0 while no address is attributed */
-	__u8 bit[8192];
-};
-
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct bits);
-} attributed_bits SEC(".maps");
+	__type(value, struct settings);
+} settings SEC(".maps");
 
 struct address {
 	__u32 word[4];
 };
-
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 16384);
-	__type(key, struct address);
-	__type(value, __u32);
-} attributed SEC(".maps");
 
 struct conversation {
 	struct address client, server;
@@ -118,6 +98,8 @@ struct exchanged {
 	struct volume sent, received;
 };
 
+/* Conversations whose volume is counted although their packets stay here. The sensor makes and
+ * removes the entries, so that each counts from the moment it is asked for. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 16384);
@@ -125,13 +107,19 @@ struct {
 	__type(value, struct exchanged);
 } exchanges SEC(".maps");
 
-/* Frames of attributed addresses for which `exchanges` had no room. */
+/* The servers of these conversations. The bits answer "no" for nearly every other address without
+ * a look-up. */
+struct bits {
+	__u32 any;		/* 0 while there are none */
+	__u8 bit[8192];
+};
+
 struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 1);
 	__type(key, __u32);
-	__type(value, struct volume);
-} uncounted SEC(".maps");
+	__type(value, struct bits);
+} servers SEC(".maps");
 
 struct packet {
 	struct address source, destination;
@@ -155,6 +143,11 @@ struct packet {
  * certificates. */
 #define CLIENT_OCTETS 65536
 #define SERVER_OCTETS 32768
+/* Before an acknowledgment, octets may still come late, or again. */
+#define LATE_OCTETS 65536
+/* All that is still to come, as far as sequence numbers can tell before from behind: what a client
+ * of HTTP/2 in clear sends, which has names in it to its end. `wish` in loaded.rs uses it too. */
+#define ALL_OCTETS (1 << 30)
 
 /* Fields of a header that `LOAD` put into aligned memory, at their natural alignment. */
 static __always_inline __u16 be16(const __u8 *at)
@@ -251,16 +244,13 @@ static __always_inline int read_packet(context *frame, struct packet *packet)
 	return 0;
 }
 
-/* One flow in 256 passes whole, for the estimators that need every packet of a flow. Equal to
- * `FlowKey::is_sampled` in src/net.rs. */
-static __always_inline int is_sampled(const struct packet *packet)
+/* One TCP flow in 256 passes whole, for the estimators that need every packet of a flow: those whose
+ * ports mix to the number that the sensor chose. Equal to `Sample::takes` in
+ * src/pipeline/sample.rs. */
+static __always_inline int is_sampled(const struct packet *packet, const struct settings *settings)
 {
-	__u32 mixed = packet->source.word[3] ^ packet->destination.word[3];
-	if (packet->ipv6)
-		for (int word = 0; word < 3; word++)
-			mixed ^= packet->source.word[word] ^ packet->destination.word[word];
-	mixed ^= (__u32)(packet->source_port ^ packet->destination_port) * 0x00010001;
-	return mixed * 0x9e3779b1 >> 24 == 0;
+	__u16 mixed = (__u32)(packet->source_port ^ packet->destination_port) * 0x9e37;
+	return packet->tcp && mixed >> 8 == settings->sampled;
 }
 
 /* Which end sends: 0 the low one, 1 the high one. */
@@ -302,15 +292,16 @@ static __always_inline struct windows *find(const struct packet *packet, int fro
 	return bpf_map_lookup_elem(&flows4, &key);
 }
 
-/* Opens windows after a beginning: from `sequence` on for the sender of this packet and, when it
- * acknowledges something, from there on for the other side. */
+/* Opens windows after a beginning: `length` octets from `sequence` on for the sender of this packet
+ * and, when it acknowledges something, from there on for the other side. */
 static __always_inline void open_windows(const struct packet *packet, int from, __u32 sequence,
-					 int by_client)
+					 int by_client, __u32 length)
 {
 	int answered = packet->flags & ACK;
-	__u32 length = by_client ? CLIENT_OCTETS : SERVER_OCTETS;
-	__u32 back = answered ? packet->acknowledgment : 0;
-	__u32 back_length = !answered ? 0 : by_client ? SERVER_OCTETS : CLIENT_OCTETS;
+	/* What the other end said just before may be delivered later: a mirror of two ports keeps no
+	 * order between them. */
+	__u32 back = answered ? packet->acknowledgment - LATE_OCTETS : 0;
+	__u32 back_length = !answered ? 0 : LATE_OCTETS + (by_client ? SERVER_OCTETS : CLIENT_OCTETS);
 	struct windows windows = {
 		{ from ? back : sequence, from ? sequence : back },
 		{ from ? back_length : length, from ? length : back_length },
@@ -340,6 +331,18 @@ static __always_inline int is_handshake(const __u8 *head)
 	return head[0] == 0x16 && head[1] == 3;
 }
 
+/* Is a direction of a flow wanted to its end? */
+static __always_inline int is_wide_open(const struct windows *windows)
+{
+	return windows->length[0] >= ALL_OCTETS || windows->length[1] >= ALL_OCTETS;
+}
+
+/* The preface of HTTP/2 (RFC 9113, 3.4). */
+static __always_inline int is_preface(const __u8 *head)
+{
+	return head[0] == 'P' && head[1] == 'R' && head[2] == 'I' && head[3] == ' ' && head[4] == '*';
+}
+
 /* What looks like a request line: three capitals, then a capital, a hyphen or a space. That is
  * every method of HTTP, CONNECT, the preface of HTTP/2, STARTTLS and its neighbours. */
 static __always_inline int is_request(const __u8 *head)
@@ -354,7 +357,9 @@ static __always_inline int tcp_verdict(context *frame, const struct packet *pack
 	__u8 head[6] __attribute__((aligned(8)));
 
 	if (packet->flags & SYN) {
-		open_windows(packet, from, packet->sequence + 1, !(packet->flags & ACK));
+		int by_client = !(packet->flags & ACK);
+		open_windows(packet, from, packet->sequence + 1, by_client,
+			     by_client ? CLIENT_OCTETS : SERVER_OCTETS);
 		return PASS;
 	}
 	if (packet->flags & (FIN | RST))
@@ -367,14 +372,18 @@ static __always_inline int tcp_verdict(context *frame, const struct packet *pack
 	/* A ClientHello is message 1, a ServerHello message 2. */
 	if (is_handshake(head)) {
 		if (head[5] == 1 || head[5] == 2)
-			open_windows(packet, from, packet->sequence, head[5] == 1);
-		return PASS;
-	}
-	if (is_request(head)) {
-		open_windows(packet, from, packet->sequence, 1);
+			open_windows(packet, from, packet->sequence, head[5] == 1,
+				     head[5] == 1 ? CLIENT_OCTETS : SERVER_OCTETS);
 		return PASS;
 	}
 	const struct windows *windows = find(packet, from);
+	if (is_request(head)) {
+		/* What only looks like a request must not narrow what is wide open. */
+		if (!windows || !is_wide_open(windows))
+			open_windows(packet, from, packet->sequence, 1,
+				     is_preface(head) ? ALL_OCTETS : CLIENT_OCTETS);
+		return PASS;
+	}
 	if (!windows)
 		return SKIP_TCP_UNKNOWN;
 	__u32 start = from ? windows->start[1] : windows->start[0];
@@ -418,13 +427,11 @@ static __always_inline int udp_verdict(context *frame, const struct packet *pack
 	return SKIP_UDP;
 }
 
-static __always_inline int is_attributed(const struct bits *bits, const struct address *address)
+static __always_inline int may_be_server(const struct bits *bits, const struct address *address)
 {
 	__u32 mixed = address->word[0] ^ address->word[1] ^ address->word[2] ^ address->word[3];
 	mixed = mixed * 0x9e3779b1 >> 16;
-	if (!(bits->bit[mixed >> 3 & 8191] >> (mixed & 7) & 1))
-		return 0;
-	return bpf_map_lookup_elem(&attributed, address) != 0;
+	return bits->bit[mixed >> 3 & 8191] >> (mixed & 7) & 1;
 }
 
 static __always_inline void add(struct volume *volume, __u32 octets)
@@ -433,62 +440,56 @@ static __always_inline void add(struct volume *volume, __u32 octets)
 	__sync_fetch_and_add(&volume->octets, octets);
 }
 
-/* Counts a packet that stays here for the address it belongs to, if that address is listed. */
-static __always_inline void count_attributed(const struct packet *packet)
+/* Counts a packet that stays here for its conversation, if that is one to be counted. */
+static __always_inline void count_exchanged(const struct packet *packet)
 {
 	__u32 zero = 0;
-	const struct bits *bits = bpf_map_lookup_elem(&attributed_bits, &zero);
+	const struct bits *bits = bpf_map_lookup_elem(&servers, &zero);
 	if (!bits || !bits->any)
 		return;
-	int sent = is_attributed(bits, &packet->destination);
-	if (!sent && !is_attributed(bits, &packet->source))
-		return;
-	struct conversation key;
-	key.client = sent ? packet->source : packet->destination;
-	key.server = sent ? packet->destination : packet->source;
-	struct exchanged *known = bpf_map_lookup_elem(&exchanges, &key);
-	if (!known) {
-		struct exchanged none = {};
-		bpf_map_update_elem(&exchanges, &key, &none, BPF_NOEXIST);
-		known = bpf_map_lookup_elem(&exchanges, &key);
-	}
-	if (known) {
-		add(sent ? &known->sent : &known->received, packet->ip_length);
-	} else {
-		struct volume *lost = bpf_map_lookup_elem(&uncounted, &zero);
-		if (lost) {
-			lost->packets++;
-			lost->octets += packet->ip_length;
+	if (may_be_server(bits, &packet->destination)) {
+		struct conversation key = { packet->source, packet->destination };
+		struct exchanged *known = bpf_map_lookup_elem(&exchanges, &key);
+		if (known) {
+			add(&known->sent, packet->ip_length);
+			return;
 		}
+	}
+	if (may_be_server(bits, &packet->source)) {
+		struct conversation key = { packet->destination, packet->source };
+		struct exchanged *known = bpf_map_lookup_elem(&exchanges, &key);
+		if (known)
+			add(&known->received, packet->ip_length);
 	}
 }
 
 /* 1: the frame goes on to the sensor. 0: it was counted and stays. */
 static __always_inline int wanted(context *frame)
 {
-	struct packet packet;
+	struct packet packet = {};
 	__u32 zero = 0;
 
 	if (read_packet(frame, &packet))
 		return 1;
+	const struct settings *chosen = bpf_map_lookup_elem(&settings, &zero);
+	if (!chosen)
+		return 1;
 	if (packet.tcp) {
 		if (packet.source_port == DNS || packet.destination_port == DNS)
 			return 1;
-	} else {
-		const struct ports *open = bpf_map_lookup_elem(&ports, &zero);
-		if (!open || is_port(open->udp, packet.source_port) ||
-		    is_port(open->udp, packet.destination_port))
-			return 1;
+	} else if (is_port(chosen->udp, packet.source_port) ||
+		   is_port(chosen->udp, packet.destination_port)) {
+		return 1;
 	}
 	__u32 reason = packet.tcp ? tcp_verdict(frame, &packet) : udp_verdict(frame, &packet);
-	if (reason == (__u32)PASS || is_sampled(&packet))
+	if (reason == (__u32)PASS || is_sampled(&packet, chosen))
 		return 1;
 	struct volume *volume = bpf_map_lookup_elem(&skipped, &reason);
 	if (!volume)
 		return 1;
 	volume->packets++;
 	volume->octets += LENGTH(frame);
-	count_attributed(&packet);
+	count_exchanged(&packet);
 	return 0;
 }
 

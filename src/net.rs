@@ -46,17 +46,6 @@ impl Addr {
         self.0[0] == 0 && self.0[1] >> 32 == V4_MAPPED
     }
 
-    /// The four words of an IPv6 address, exclusive-ored; an IPv4 address itself.
-    #[expect(clippy::cast_possible_truncation, reason = "word by word")]
-    const fn folded(self) -> u32 {
-        let [high, low] = self.0;
-        if self.is_v4() {
-            low as u32
-        } else {
-            (high >> 32) as u32 ^ high as u32 ^ (low >> 32) as u32 ^ low as u32
-        }
-    }
-
     /// As the standard library's type.
     #[must_use]
     #[expect(clippy::cast_possible_truncation, reason = "the low 32 bits are the IPv4 address")]
@@ -199,25 +188,21 @@ pub struct FlowKey {
     pub high: Endpoint,
 }
 
-impl FlowKey {
-    /// One flow in 256, chosen by its addresses and ports, for what needs every packet of a
-    /// flow. In-kernel filters let these flows pass whole: they choose the same ones, by the
-    /// arithmetic of `is_sampled` in `bpf/verdict.h`.
-    #[must_use]
-    pub fn is_sampled(&self) -> bool {
-        let ports = u32::from(self.low.port ^ self.high.port);
-        let mixed = self.low.addr.folded() ^ self.high.addr.folded() ^ (ports << 16 | ports);
-        mixed.wrapping_mul(0x9e37_79b1) >> 24 == 0
-    }
-}
-
 /// What is known of a flow, for a source that may leave out its packets.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Wish {
     /// Enough is known: no further octets are needed.
     Done,
-    /// More octets of both directions are needed than a flow's beginning usually takes.
+    /// Octets of the path's source are needed beyond a flow's beginning, until it is done.
     More,
+}
+
+/// Two addresses whose volume is counted, for a source that may leave out their packets. Outside
+/// all declared tenants: what is in a tunnel is never left out.
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
+pub struct Pair {
+    pub client: Addr,
+    pub server: Addr,
 }
 
 impl Hash for FlowKey {

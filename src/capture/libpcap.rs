@@ -12,7 +12,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
 use crate::capture::counters::Widened;
-use crate::capture::live::Options;
+use crate::capture::live::{Lacking, Notice, Options};
 use crate::capture::{BATCH, Batch, CaptureError, Counters, Source};
 use crate::frame::{Frame, LinkType, SourceId};
 use crate::time::Timestamp;
@@ -154,6 +154,21 @@ impl Source for Libpcap {
     }
 }
 
+/// What `options` ask for that is done with the packet ring only.
+pub(super) fn lacking(interface: &str, options: &Options) -> Vec<Notice> {
+    [
+        (options.workers > 1, Lacking::Workers, "libpcap has no fanout"),
+        (options.hardware_time, Lacking::HardwareTime, "libpcap is not asked for them"),
+        (options.busy_poll.is_some(), Lacking::BusyPoll, "libpcap is only read when it has frames"),
+        (!options.cpus.is_empty(), Lacking::Placement, "libpcap allocates it"),
+        (options.ignore_outgoing, Lacking::IgnoreOutgoing, "libpcap does not leave them out"),
+    ]
+    .into_iter()
+    .filter(|(asked, ..)| *asked)
+    .map(|(_, what, why)| Notice { interface: interface.to_owned(), what, why: why.to_owned() })
+    .collect()
+}
+
 impl core::fmt::Debug for Libpcap {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.debug_struct("Libpcap")
@@ -222,4 +237,33 @@ fn explain(error: &pcap::Error) -> String {
         return format!("{text} (there are: {})", names.join(", "));
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_asked_for_in_vain_is_said_and_nothing_else() {
+        assert_eq!(lacking("any", &Options::default()), []);
+        let options = Options {
+            workers: 2,
+            hardware_time: true,
+            busy_poll: Some(Duration::from_micros(50)),
+            cpus: vec![0],
+            ignore_outgoing: true,
+            ..Options::default()
+        };
+        let what: Vec<_> = lacking("any", &options).iter().map(|notice| notice.what).collect();
+        assert_eq!(
+            what,
+            [
+                Lacking::Workers,
+                Lacking::HardwareTime,
+                Lacking::BusyPoll,
+                Lacking::Placement,
+                Lacking::IgnoreOutgoing
+            ]
+        );
+    }
 }

@@ -3,13 +3,13 @@
 use core::fmt;
 use core::time::Duration;
 
-use crate::capture::bpf::{Exchange, Volume};
+use crate::capture::bpf::Exchange;
 #[cfg(feature = "libpcap")]
-use crate::capture::libpcap::Libpcap;
+use crate::capture::libpcap::{self, Libpcap};
 use crate::capture::ring::{self, Ring};
 use crate::capture::{Batch, CaptureError, Counters, Source};
 use crate::frame::{Frame, SourceId};
-use crate::net::{Addr, Path, Wish};
+use crate::net::{Pair, Path, Wish};
 
 /// What delivers the frames of an interface.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -38,6 +38,19 @@ impl Backend {
             Self::Xdp => "xdp",
         }
     }
+
+    /// Do frames stay in the kernel?
+    #[must_use]
+    pub const fn filters(self) -> bool {
+        matches!(self, Self::Auto | Self::Xdp)
+    }
+
+    /// The one that does the least in the kernel, so that a sensor with several interfaces does not
+    /// seem better off than the worst of them is.
+    #[must_use]
+    pub fn weakest(of: &[Self]) -> Option<Self> {
+        [Self::Libpcap, Self::Ring, Self::Auto, Self::Xdp].into_iter().find(|one| of.contains(one))
+    }
 }
 
 /// How interfaces are opened.
@@ -61,14 +74,21 @@ pub struct Options {
     /// Ask the card for its own timestamps, in the card's own epoch: only where its clock is
     /// kept on time, and the same for every interface.
     pub hardware_time: bool,
-    /// Spin in the driver before sleeping: lower delay for a core's full time.
+    /// Look at the ring for this long before sleeping, and no longer than the caller's patience:
+    /// lower delay for processor time.
     pub busy_poll: Option<Duration>,
-    /// The CPU of each worker in turn; the ring's memory is taken from that CPU's node.
+    /// The CPUs of the workers of all interfaces, in turn; a ring's memory is taken from the node
+    /// of its worker's CPU. The threads are pinned by whoever starts them.
     pub cpus: Vec<usize>,
+    /// Workers of the interfaces before this one, whose turn at the CPUs comes first.
+    pub workers_before: usize,
     /// Flow states that an in-kernel filter remembers for each ring (or, with XDP, interface).
     pub kernel_flows: u32,
     /// UDP ports of tunnels besides the usual ones: an in-kernel filter lets them pass whole.
     pub tunnel_ports: Vec<u16>,
+    /// Which TCP flows an in-kernel filter lets pass whole, as
+    /// [`sample_mark`](crate::pipeline::sample_mark) has it.
+    pub sampled: Option<u8>,
 }
 
 impl Default for Options {
@@ -84,9 +104,19 @@ impl Default for Options {
             hardware_time: false,
             busy_poll: None,
             cpus: Vec::new(),
+            workers_before: 0,
             kernel_flows: 65_536,
             tunnel_ports: Vec::new(),
+            sampled: None,
         }
+    }
+}
+
+impl Options {
+    /// The CPU of the interface's worker at `place`.
+    #[must_use]
+    pub fn cpu(&self, place: u16) -> Option<usize> {
+        self.cpus.iter().cycle().nth(self.workers_before + usize::from(place)).copied()
     }
 }
 
@@ -114,12 +144,14 @@ pub enum Lacking {
     /// Frames carry the kernel's time.
     HardwareTime,
     BusyPoll,
-    /// A worker's memory and thread stay where the system puts them.
+    /// A worker's buffer stays where the system puts it.
     Placement,
     /// Several workers: there is one.
     Workers,
     /// Outgoing frames are delivered too.
     IgnoreOutgoing,
+    /// Of some pairs, the volume is that of the frames delivered alone.
+    KernelVolume,
 }
 
 impl fmt::Display for Notice {
@@ -133,9 +165,12 @@ impl fmt::Display for Notice {
             }
             Lacking::HardwareTime => "no hardware timestamps, the kernel's are used",
             Lacking::BusyPoll => "no busy polling",
-            Lacking::Placement => "the worker is not pinned",
+            Lacking::Placement => "the buffer may be far from its worker's processor",
             Lacking::Workers => "one worker only",
             Lacking::IgnoreOutgoing => "outgoing frames are delivered too",
+            Lacking::KernelVolume => {
+                "octets that stay in the kernel are not counted for all vendors"
+            }
         };
         write!(f, "interface {}: {what}: {}", self.interface, self.why)
     }
@@ -179,15 +214,31 @@ impl Source for Live {
         }
     }
 
-    fn attribute(&mut self, addresses: &[Addr]) -> usize {
+    fn leaves_out(&self) -> bool {
         match self {
-            Self::Ring(ring) => ring.attribute(addresses),
+            Self::Ring(ring) => ring.leaves_out(),
             #[cfg(feature = "libpcap")]
-            Self::Libpcap(handle) => handle.attribute(addresses),
+            Self::Libpcap(handle) => handle.leaves_out(),
         }
     }
 
-    fn exchanges(&self) -> (Vec<Exchange>, Volume) {
+    fn watch(&mut self, pair: Pair) {
+        match self {
+            Self::Ring(ring) => ring.watch(pair),
+            #[cfg(feature = "libpcap")]
+            Self::Libpcap(handle) => handle.watch(pair),
+        }
+    }
+
+    fn unwatch(&mut self, pair: Pair) {
+        match self {
+            Self::Ring(ring) => ring.unwatch(pair),
+            #[cfg(feature = "libpcap")]
+            Self::Libpcap(handle) => handle.unwatch(pair),
+        }
+    }
+
+    fn exchanges(&mut self) -> Vec<Exchange> {
         match self {
             Self::Ring(ring) => ring.exchanges(),
             #[cfg(feature = "libpcap")]
@@ -231,27 +282,20 @@ pub fn open_live(
     source: SourceId,
     options: &Options,
 ) -> Result<Opened, CaptureError> {
-    let mut notices = Vec::new();
-    let mut lacking = |what, why: String| {
-        notices.push(Notice { interface: interface.to_owned(), what, why });
-    };
     match options.backend {
-        Backend::Libpcap => {
-            if options.workers > 1 {
-                lacking(Lacking::Workers, "libpcap has no fanout".to_owned());
-            }
-            let source = through_libpcap(interface, source, options)?;
-            return Ok(Opened { sources: vec![source], backend: Backend::Libpcap, notices });
-        }
+        Backend::Libpcap => return through_libpcap(interface, source, options),
         // The ring knows a few kinds of interfaces, and no `any`.
         Backend::Auto if !ring::can_open(interface) => {
-            if let Ok(source) = through_libpcap(interface, source, options) {
-                lacking(Lacking::Ring, "not a kind of interface that it knows".to_owned());
-                return Ok(Opened { sources: vec![source], backend: Backend::Libpcap, notices });
+            if let Ok(mut opened) = through_libpcap(interface, source, options) {
+                let why = "not a kind of interface that it knows".to_owned();
+                let notice = Notice { interface: interface.to_owned(), what: Lacking::Ring, why };
+                opened.notices.insert(0, notice);
+                return Ok(opened);
             }
         }
         Backend::Auto | Backend::Ring | Backend::Xdp => {}
     }
+    let mut notices = Vec::new();
     let (rings, backend) = ring::open(interface, source, options, &mut notices)?;
     let sources = rings.into_iter().map(|ring| Live::Ring(Box::new(ring))).collect();
     Ok(Opened { sources, backend, notices })
@@ -262,8 +306,13 @@ fn through_libpcap(
     interface: &str,
     source: SourceId,
     options: &Options,
-) -> Result<Live, CaptureError> {
-    Libpcap::open(interface, source, options).map(|handle| Live::Libpcap(Box::new(handle)))
+) -> Result<Opened, CaptureError> {
+    let handle = Libpcap::open(interface, source, options)?;
+    Ok(Opened {
+        sources: vec![Live::Libpcap(Box::new(handle))],
+        backend: Backend::Libpcap,
+        notices: libpcap::lacking(interface, options),
+    })
 }
 
 #[cfg(not(feature = "libpcap"))]
@@ -271,7 +320,33 @@ fn through_libpcap(
     interface: &str,
     _source: SourceId,
     _options: &Options,
-) -> Result<Live, CaptureError> {
+) -> Result<Opened, CaptureError> {
     let why = "this build has no libpcap (feature `libpcap`)".to_owned();
     Err(CaptureError::Open { what: interface.to_owned(), why })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn workers_of_all_interfaces_take_turns_at_the_processors() {
+        let mut options = Options { cpus: vec![4, 6, 8], ..Options::default() };
+        let mut taken = Vec::new();
+        for workers in [2, 1, 4] {
+            options.workers_before = taken.len();
+            taken.extend((0..workers).map(|place| options.cpu(place)));
+        }
+        assert_eq!(taken, [4, 6, 8, 4, 6, 8, 4].map(Some));
+        assert_eq!(Options { workers_before: 5, ..Options::default() }.cpu(0), None);
+    }
+
+    #[test]
+    fn the_order_of_interfaces_does_not_matter_to_what_is_said_of_them() {
+        let of = [Backend::Xdp, Backend::Ring, Backend::Auto];
+        let turned = [Backend::Auto, Backend::Xdp, Backend::Ring];
+        assert_eq!(Backend::weakest(&of), Some(Backend::Ring));
+        assert_eq!(Backend::weakest(&turned), Some(Backend::Ring));
+        assert_eq!(Backend::weakest(&[]), None);
+    }
 }

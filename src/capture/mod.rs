@@ -23,10 +23,10 @@ use core::time::Duration;
 
 pub use self::filter::Filter;
 
-use crate::capture::bpf::{Exchange, Skipped, Volume};
+use crate::capture::bpf::{Exchange, Skipped};
 use crate::capture::live::Notice;
 use crate::frame::Frame;
-use crate::net::{Addr, Path, Wish};
+use crate::net::{Pair, Path, Wish};
 
 /// Something that yields frames in its own order.
 pub trait Source {
@@ -52,16 +52,21 @@ pub trait Source {
     /// nothing.
     fn wish(&mut self, _path: &Path, _wish: Wish) {}
 
-    /// From now on, and until the next call, counts the volume of these addresses where their
-    /// packets are left out. Answers how many found no room.
-    fn attribute(&mut self, _addresses: &[Addr]) -> usize {
-        0
+    /// Does the source leave out packets that nobody needs, all but the sampled flows'?
+    fn leaves_out(&self) -> bool {
+        false
     }
 
-    /// The volume of attributed addresses in packets left out, as totals, and what could not be
-    /// counted by conversation. To be added to the volume of the frames that were delivered.
-    fn exchanges(&self) -> (Vec<Exchange>, Volume) {
-        (Vec::new(), Volume::default())
+    /// From now on counts the volume of this pair where its packets are left out.
+    fn watch(&mut self, _pair: Pair) {}
+
+    /// Ends that.
+    fn unwatch(&mut self, _pair: Pair) {}
+
+    /// What watched pairs exchanged in packets left out, since it was last asked. To be added to
+    /// the volume of the frames that were delivered.
+    fn exchanges(&mut self) -> Vec<Exchange> {
+        Vec::new()
     }
 
     /// The share of a buffer shared with the kernel that waits to be read, in hundredths.

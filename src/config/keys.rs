@@ -57,8 +57,8 @@ keys! {
     /// something keeps it so.
     CAPTURE_HARDWARE_TIME = "capture.hardware_time", "capture.hardware-time",
         Kind::Switch, "false", restart;
-    /// Spin in the driver for this long before sleeping: lower delay for a core's full time. 0s:
-    /// do not, because a mirror is in no hurry.
+    /// Look at the ring for this long before sleeping, at most 0.1 s: lower delay for processor time.
+    /// Not with libpcap. 0s: do not, because a mirror is in no hurry.
     CAPTURE_BUSY_POLL = "capture.busy_poll", "capture.busy-poll", Kind::Span, "0s", restart;
     /// Flows that the in-kernel filter remembers for each ring, or for the interface with xdp.
     CAPTURE_KERNEL_FLOWS = "capture.kernel_flows", "capture.kernel-flows",

@@ -16,10 +16,12 @@ use super::privileges::{self, PrivilegeError};
 use super::settings;
 use super::shared::Shared;
 use super::worker::{PARCELS, Parcel, Parts, Worker, clock};
-use crate::capture::CaptureError;
 use crate::capture::interfaces::distortions;
 use crate::capture::live::{Backend, Live, Options, open_live};
+use crate::capture::ring;
+use crate::capture::{CaptureError, Source};
 use crate::config::{Config, ConfigError, Policy, PolicyError, keys};
+use crate::decode::IdSpace;
 use crate::detect::{Correlator, Limits};
 use crate::export::account::Tally;
 use crate::export::events::{self, Log, LogError};
@@ -27,7 +29,7 @@ use crate::export::metrics::{Metrics, WorkerCells};
 use crate::export::web::{self, ListenError, Web};
 use crate::frame::SourceId;
 use crate::inventory::{self, InventoryError, Location};
-use crate::pipeline::{Pipeline, Settings};
+use crate::pipeline::{Pipeline, Settings, sample_mark};
 
 /// Why the daemon did not start, or ended.
 #[derive(Debug, thiserror::Error)]
@@ -83,15 +85,16 @@ pub type Reread = Box<dyn Fn() -> Result<Config, ConfigError>>;
 pub fn run(config: Config, reread: Reread) -> Result<(), DaemonError> {
     let interfaces = interfaces(&config)?;
     let policy = Policy::load(&config, &interfaces, clock())?;
-    let opened = open_sources(&config, &interfaces)?;
+    let settings = settings(&config);
+    let opened = open_sources(&config, &interfaces, settings.seed)?;
     let listeners = config
         .list(&keys::WEB_LISTEN_ADDRESS)
         .iter()
         .map(|address| web::listen(address))
         .collect::<Result<Vec<TcpListener>, _>>()?;
     let user = Some(config.text(&keys::DAEMON_USER)).filter(|user| !user.is_empty());
-    let kernel_filter = matches!(opened.backend, Backend::Auto | Backend::Xdp);
-    privileges::give_up(user, kernel_filter)?;
+    // One filter is enough: without CAP_BPF its maps could not be written any more.
+    privileges::give_up(user, opened.backends.iter().copied().any(Backend::filters))?;
     if privileges::is_root() {
         tracing::warn!(
             "running as root, without its capabilities; --user, or the shipped unit, takes the rest"
@@ -106,15 +109,15 @@ pub fn run(config: Config, reread: Reread) -> Result<(), DaemonError> {
 
     let policy = Arc::new(ArcSwap::from_pointee(policy));
     let cells: Vec<Arc<WorkerCells>> = opened
-        .sources
+        .posts
         .iter()
-        .map(|(id, _)| Arc::new(WorkerCells::new(Arc::clone(&interfaces[usize::from(id.0)]))))
+        .map(|post| Arc::new(WorkerCells::new(Arc::clone(&interfaces[usize::from(post.id.0)]))))
         .collect();
     let metrics = Arc::new(Metrics::new(
         Arc::clone(&policy),
         cells.clone(),
         interfaces.clone(),
-        opened.backend.label(),
+        Backend::weakest(&opened.backends).unwrap_or_default().label(),
     )?);
     let log = log
         .map(|opened| Log::start(opened, config.size(&keys::EVENTS_QUEUE), Arc::clone(&metrics)))
@@ -122,7 +125,6 @@ pub fn run(config: Config, reread: Reread) -> Result<(), DaemonError> {
     let reopen = log.as_ref().map(Log::reopener);
     let shared = Arc::new(Shared::new(Arc::clone(&policy)));
 
-    let settings = settings(&config);
     let mut correlator = {
         let policy = policy.load();
         let (set, networks) = (Arc::clone(&policy.set), Arc::clone(&policy.networks));
@@ -165,14 +167,15 @@ pub fn run(config: Config, reread: Reread) -> Result<(), DaemonError> {
 
     let (ended, endings) = mpsc::unbounded_channel::<Ended>();
     let mut workers = Vec::new();
-    let settings = Settings { one_of_many: opened.sources.len() > 1, ..settings };
-    for (number, ((id, source), parcels)) in opened.sources.into_iter().zip(senders).enumerate() {
+    let settings = Settings { one_of_many: opened.posts.len() > 1, ..settings };
+    for (number, (post, parcels)) in opened.posts.into_iter().zip(senders).enumerate() {
+        let Post { id, source, cpu } = post;
         let set = Arc::clone(&policy.load().set);
         let ledger = Arc::clone(&cells[number].ledger);
+        let settings = Settings { filtered: source.leaves_out(), ..settings.clone() };
         let worker = Worker::new(Parts {
             source,
-            id,
-            pipeline: Pipeline::with(set, ledger, settings.clone()),
+            pipeline: Pipeline::with(set, ledger, settings),
             cells: Arc::clone(&cells[number]),
             shared: Arc::clone(&shared),
             parcels,
@@ -182,6 +185,9 @@ pub fn run(config: Config, reread: Reread) -> Result<(), DaemonError> {
         let interface = Arc::clone(&interfaces[usize::from(id.0)]);
         let ended = ended.clone();
         workers.push(spawn(&format!("worker-{number}"), move || {
+            if let Some(cpu) = cpu {
+                pin(number, cpu);
+            }
             let outcome = worker.run();
             // The control plane may have gone.
             let _ = ended.send(Ended { interface, error: outcome.err() });
@@ -226,10 +232,20 @@ pub fn run(config: Config, reread: Reread) -> Result<(), DaemonError> {
 /// budgets together stay inside what the shipped unit allows.
 const MOST_WORKERS: usize = 8;
 
+/// What a worker reads, and where it runs.
+struct Post {
+    /// The number of its interface.
+    id: SourceId,
+    source: Live,
+    /// `None`: wherever the scheduler has it.
+    cpu: Option<usize>,
+}
+
 struct Sources {
-    /// One for each worker, with the number of its interface.
-    sources: Vec<(SourceId, Live)>,
-    backend: Backend,
+    /// One for each worker.
+    posts: Vec<Post>,
+    /// One for each interface.
+    backends: Vec<Backend>,
 }
 
 fn interfaces(config: &Config) -> Result<Vec<Arc<str>>, DaemonError> {
@@ -242,12 +258,26 @@ fn interfaces(config: &Config) -> Result<Vec<Arc<str>>, DaemonError> {
     if interfaces.is_empty() { Err(DaemonError::NoInterface) } else { Ok(interfaces) }
 }
 
-fn open_sources(config: &Config, interfaces: &[Arc<str>]) -> Result<Sources, DaemonError> {
-    let options = options(config, interfaces.len())?;
-    let mut sources = Vec::new();
-    let mut backend = options.backend;
+fn open_sources(
+    config: &Config,
+    interfaces: &[Arc<str>],
+    seed: u64,
+) -> Result<Sources, DaemonError> {
+    let mut options = options(config, interfaces.len())?;
+    options.sampled = Some(sample_mark(seed));
+    // The flows of two VLANs may have the same addresses and ports, and the filter knows them by
+    // these alone; a card may take a tag out before the driver's filter sees the frame.
+    if options.backend.filters() && has_vlan_tenants(config) {
+        tracing::warn!(
+            "a [[tenant]] of VLANs is declared: no in-kernel filter, every frame is delivered"
+        );
+        options.backend = Backend::Ring;
+    }
+    let mut posts = Vec::new();
+    let mut backends = Vec::new();
     for (number, interface) in interfaces.iter().enumerate() {
         let id = SourceId(u16::try_from(number).unwrap_or(u16::MAX));
+        options.workers_before = posts.len();
         let opened = open_live(interface, id, &options)?;
         for notice in &opened.notices {
             tracing::warn!("{notice}");
@@ -261,16 +291,25 @@ fn open_sources(config: &Config, interfaces: &[Arc<str>]) -> Result<Sources, Dae
             }
             Err(error) => tracing::debug!(%interface, %error, "cannot ask for its settings"),
         }
-        backend = opened.backend;
+        backends.push(opened.backend);
         tracing::info!(
             %interface,
             backend = opened.backend.label(),
             workers = opened.sources.len(),
             "capturing"
         );
-        sources.extend(opened.sources.into_iter().map(|source| (id, source)));
+        posts.extend((0..).zip(opened.sources).map(|(place, source)| Post {
+            id,
+            source,
+            cpu: options.cpu(place),
+        }));
     }
-    Ok(Sources { sources, backend })
+    Ok(Sources { posts, backends })
+}
+
+fn has_vlan_tenants(config: &Config) -> bool {
+    let mut ids = config.places.tenants.iter().flat_map(|tenant| &tenant.ids);
+    ids.any(|(space, _)| *space == IdSpace::Vlan)
 }
 
 fn options(config: &Config, interfaces: usize) -> Result<Options, DaemonError> {
@@ -348,6 +387,20 @@ fn open_inventory(
 
 fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, DaemonError> {
     std::thread::Builder::new().name(name.to_owned()).spawn(work).map_err(DaemonError::Thread)
+}
+
+/// Keeps the calling worker on the processor whose memory its ring has. Elsewhere it is slower and
+/// misses nothing, so that it goes on.
+fn pin(number: usize, cpu: usize) {
+    if let Err(error) = ring::pin(cpu) {
+        tracing::warn!(
+            worker = number,
+            cpu,
+            %error,
+            "the worker is not pinned: capture.cpus may name processors of this host that the \
+             service manager allows, and SystemCallFilter must allow sched_setaffinity"
+        );
+    }
 }
 
 fn join(thread: JoinHandle<()>) {

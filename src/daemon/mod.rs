@@ -38,6 +38,7 @@ pub fn settings(config: &Config) -> Settings {
         tenants: Arc::new(Tenants::new(tenants)),
         resolvers: Arc::clone(&SHIPPED),
         one_of_many: false,
+        filtered: false,
     }
 }
 

@@ -1,6 +1,5 @@
 //! A worker: one source, one pipeline, one thread, run to completion.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::{SyncSender, TrySendError};
@@ -8,11 +7,11 @@ use std::thread::Thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::shared::Shared;
+use crate::capture::bpf::Exchange;
 use crate::capture::{Batch, CaptureError, Source};
-use crate::detect::{Attributed, Client, Origin, Record, Volume};
+use crate::detect::Record;
 use crate::export::metrics::WorkerCells;
-use crate::frame::SourceId;
-use crate::net::{Addr, Path, TenantId, Wish};
+use crate::net::{Pair, Path, Wish};
 use crate::pipeline::{Pipeline, Sink};
 use crate::time::Timestamp;
 
@@ -32,7 +31,6 @@ pub(super) const PARCELS: usize = 4_096;
 #[derive(Debug)]
 pub(super) struct Worker<S> {
     source: S,
-    id: SourceId,
     pipeline: Pipeline,
     cells: Arc<WorkerCells>,
     shared: Arc<Shared>,
@@ -44,9 +42,6 @@ pub(super) struct Worker<S> {
     /// Generations of the policy and of the attributed pairs that are in use here.
     policy_seen: u64,
     attributed_seen: u64,
-    attributed: Arc<Attributed>,
-    /// Volume that the in-kernel filter had counted when it was last asked.
-    exchanged: HashMap<(Addr, Addr), (u64, u64)>,
     latest: Timestamp,
     published: Instant,
     outages: u64,
@@ -69,7 +64,6 @@ const LAST_WORK: Duration = Duration::from_millis(500);
 #[derive(Debug)]
 pub(super) struct Parts<S> {
     pub(super) source: S,
-    pub(super) id: SourceId,
     pub(super) pipeline: Pipeline,
     pub(super) cells: Arc<WorkerCells>,
     pub(super) shared: Arc<Shared>,
@@ -80,11 +74,9 @@ pub(super) struct Parts<S> {
 
 impl<S: Source> Worker<S> {
     pub(super) fn new(parts: Parts<S>) -> Self {
-        let Parts { source, id, pipeline, cells, shared, parcels, correlator, most_waiting } =
-            parts;
+        let Parts { source, pipeline, cells, shared, parcels, correlator, most_waiting } = parts;
         Self {
             source,
-            id,
             pipeline,
             cells,
             shared,
@@ -93,8 +85,6 @@ impl<S: Source> Worker<S> {
             most_waiting,
             policy_seen: 0,
             attributed_seen: 0,
-            attributed: Arc::default(),
-            exchanged: HashMap::new(),
             latest: Timestamp::ZERO,
             published: Instant::now(),
             outages: 0,
@@ -115,6 +105,7 @@ impl<S: Source> Worker<S> {
             }
         };
         let mut found = Found::default();
+        self.exchanges();
         self.pipeline.finish(&mut found);
         self.send(found.records);
         self.publish();
@@ -142,6 +133,14 @@ impl<S: Source> Worker<S> {
         } else {
             self.cells.set_last_packet(self.latest);
         }
+        // First the pairs: what is done of their flows is left out from then on.
+        for (pair, counts) in found.pairs {
+            if counts {
+                self.source.watch(pair);
+            } else {
+                self.source.unwatch(pair);
+            }
+        }
         for (path, wish) in found.wishes {
             self.source.wish(&path, wish);
         }
@@ -149,7 +148,7 @@ impl<S: Source> Worker<S> {
             self.cells.add_busy(begun.elapsed());
         }
         if self.published.elapsed() >= PUBLISH {
-            self.exchanges(&mut found.records);
+            self.exchanges();
             self.publish();
         }
         self.send(found.records);
@@ -178,41 +177,16 @@ impl<S: Source> Worker<S> {
         let attributed = self.shared.attributed_generation.load(Relaxed);
         if attributed != self.attributed_seen {
             self.attributed_seen = attributed;
-            self.attributed = self.shared.attributed.load_full();
-            self.pipeline.set_attributed(&self.attributed, found);
-            let mut servers: Vec<Addr> =
-                self.attributed.pairs().map(|(_, _, server, _)| server).collect();
-            servers.sort_unstable();
-            servers.dedup();
-            self.source.attribute(&servers);
-            self.exchanged.retain(|(client, server), _| {
-                self.attributed.vendor(TenantId::NONE, *client, *server).is_some()
-            });
+            // Pairs that end have their last octets still.
+            self.exchanges();
+            self.pipeline.set_attributed(&self.shared.attributed.load(), found);
         }
     }
 
     /// Adds the volume of frames that the in-kernel filter left out.
-    fn exchanges(&mut self, records: &mut Vec<Record>) {
-        let (exchanges, _) = self.source.exchanges();
-        for exchange in exchanges {
-            let pair = (exchange.client, exchange.server);
-            let Some(vendor) = self.attributed.vendor(TenantId::NONE, pair.0, pair.1) else {
-                continue;
-            };
-            let total = (exchange.sent.octets, exchange.received.octets);
-            let before = self.exchanged.insert(pair, total).unwrap_or((0, 0));
-            // The filter forgets pairs for room and begins them anew.
-            let grown = |now: u64, before: u64| if now >= before { now - before } else { now };
-            let (sent, received) = (grown(total.0, before.0), grown(total.1, before.1));
-            if sent + received > 0 {
-                records.push(Record::Volume(Volume {
-                    origin: Origin { at: self.latest, source: self.id, number: 0 },
-                    client: Client { addr: exchange.client, ..Client::default() },
-                    vendor: Arc::clone(vendor),
-                    sent,
-                    received,
-                }));
-            }
+    fn exchanges(&mut self) {
+        for Exchange { pair, sent, received } in self.source.exchanges() {
+            self.pipeline.exchanged(pair, sent.octets, received.octets);
         }
     }
 
@@ -264,6 +238,8 @@ impl<S: Source> Worker<S> {
 struct Found {
     records: Vec<Record>,
     wishes: Vec<(Path, Wish)>,
+    /// Whose volume is counted from now on, or no more.
+    pairs: Vec<(Pair, bool)>,
 }
 
 impl Sink for Found {
@@ -277,6 +253,14 @@ impl Sink for Found {
 
     fn wish(&mut self, path: &Path, wish: Wish) {
         self.wishes.push((*path, wish));
+    }
+
+    fn watch(&mut self, pair: Pair) {
+        self.pairs.push((pair, true));
+    }
+
+    fn unwatch(&mut self, pair: Pair) {
+        self.pairs.push((pair, false));
     }
 }
 

@@ -112,7 +112,7 @@ impl FlowHasher {
 
     /// A hash of a number on top of `start`.
     #[must_use]
-    pub fn word(&self, start: u64, word: u64) -> u64 {
+    pub const fn word(&self, start: u64, word: u64) -> u64 {
         fold(fold(start ^ self.keys[1], self.keys[3]) ^ word, self.keys[2])
     }
 }

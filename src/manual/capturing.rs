@@ -27,15 +27,19 @@
 //! | passes | stays, and is counted as |
 //! | --- | --- |
 //! | whatever is not plainly Ethernet, at most two tags, IPv4 or IPv6, TCP or UDP: tunnels, fragments, extension headers, cut headers, other protocols | |
-//! | TCP: SYN, FIN, RST; port 53; the first 64 KiB of the client and 32 KiB of the server after a SYN, a ClientHello or a request line, until the sensor knows enough; every beginning of a hello or of a request | `tcp_empty`, `tcp_outside`, `tcp_unknown` |
+//! | TCP: SYN, FIN, RST; port 53; the first 64 KiB of the client and 32 KiB of the server after a SYN, a ClientHello or a request line, until the sensor knows enough, or as long as it reads on; all that a client of HTTP/2 in clear sends; every beginning of a hello or of a request | `tcp_empty`, `tcp_outside`, `tcp_unknown` |
 //! | UDP: DNS, mDNS and LLMNR ports; tunnel ports; anything shaped like a DNS question; QUIC long headers; handshakes of DTLS | `quic_short`, `udp` |
-//! | one flow in 256, whole, for the estimators of loss | |
+//! | one TCP flow in 256, whole, for the estimators of loss | |
 //!
 //! Frames received and frames left out sum to the frames on the wire, so the account of what
 //! could not be seen stays whole. `tcp_unknown` are octets of connections that began before the
 //! capture did, or that the filter's table had no room to remember; a share of it that grows
-//! means that `kernel_flows` is too small. The volume of vendors' addresses is counted in the
-//! kernel too, so it is exact although the packets stay there.
+//! means that `kernel_flows` is too small. The volume of vendors is counted in the kernel too, though
+//! the packets stay there: of each pair of client and server from the moment at which a worker has
+//! told the filter that it is a vendor's, which is some milliseconds after its name was seen.
+//!
+//! Flows are told apart by addresses and ports alone. So where a `[[tenant]]` of VLANs is declared,
+//! in which the same addresses may stand for others, every frame is delivered.
 //!
 //! # XDP
 //!
@@ -47,7 +51,7 @@
 //! ip link set dev span0 addrgenmode none
 //! ip address flush dev span0
 //! ip link set dev span0 mtu 9000 up
-//! ethtool -K span0 gro off lro off
+//! ethtool -K span0 gro off rx-gro-hw off lro off
 //! vendorwatch interfaces            # says whether ring and xdp are possible, and what distorts
 //! vendorwatch run -i span0 --capture xdp
 //! ```
@@ -75,9 +79,13 @@
 //! A ring of 64 MiB for each worker holds a tenth of a second at 5 Gbit/s without the filter; with
 //! it, seconds. The filter's table of 65,536 flows takes about 8 MiB of kernel memory for each ring
 //! (`auto`) or interface (`xdp`). `vendorwatch_capture_dropped_packets_total` says when a ring was
-//! too small; its `reason` tells the ring (`kernel`) from the card (`interface`: `rx_missed_errors`
-//! and `rx_over_errors`; what a driver counts elsewhere, `ethtool -S` shows. With libpcap its own
-//! count, which also has frames that no protocol of this host asked for).
+//! too small; its `reason` tells the ring (`kernel`) from the card (`interface`). The card's are
+//! `rx_over_errors`, the larger of `rx_missed_errors` and `rx_fifo_errors` (some drivers count the
+//! same frames in both), and `rx_length_errors`: frames too long for it, or too short. The drivers
+//! `i40e` and, before Linux 6.8, `ice` may count there frames that were received, such as those of
+//! spanning tree. What a driver counts elsewhere, `ethtool -S` shows. With libpcap it is libpcap's
+//! own count: `rx_missed_errors` and `rx_fifo_errors`, and before its version 1.10 also frames that
+//! no protocol of this host asked for.
 //!
 //! Pin workers to CPUs of the card's memory node (`interfaces` shows it): a ring's memory is taken
 //! from the node of its worker's CPU.

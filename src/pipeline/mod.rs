@@ -42,7 +42,7 @@ use crate::frame::Frame;
 use crate::inspect::dns::{Header, Message};
 use crate::inspect::stream::Stream;
 use crate::inspect::{self, Signal};
-use crate::net::{Path, TenantId, Wish};
+use crate::net::{Pair, Path, TenantId, Wish};
 use crate::signature::Set;
 use crate::signature::resolvers::Resolvers;
 use crate::time::Timestamp;
@@ -78,8 +78,15 @@ pub trait Sink {
     fn record(&mut self, record: Record);
 
     /// What is known of a flow now, for a source that can leave out packets (it is told by
-    /// `Source::wish`). Once or twice a flow, not once a packet.
+    /// `Source::wish`). At the end of what is read of a flow, and once in many octets before.
     fn wish(&mut self, _path: &Path, _wish: Wish) {}
+
+    /// The volume of this pair is counted from now on, for a source that can leave out packets (it
+    /// is told by `Source::watch`).
+    fn watch(&mut self, _pair: Pair) {}
+
+    /// It is no more.
+    fn unwatch(&mut self, _pair: Pair) {}
 }
 
 /// What a pipeline is told at its start.
@@ -94,6 +101,15 @@ pub struct Settings {
     pub tenants: Arc<Tenants>,
     /// There are other workers, so that flows may be found split between them.
     pub one_of_many: bool,
+    /// The source leaves out what nobody needs, but for the flows of [`sample_mark`].
+    pub filtered: bool,
+}
+
+/// Which flows are in the sample for the estimates, for a filter that lets them pass whole. One TCP
+/// flow in 256; one in 64, these among them, where nothing is left out.
+#[must_use]
+pub const fn sample_mark(seed: u64) -> u8 {
+    Sample::mark(&FlowHasher::new(seed))
 }
 
 /// How many octets each table of a worker may use.
@@ -178,7 +194,7 @@ impl Pipeline {
             fragments: Fragments::new(settings.budgets.fragments, hasher),
             scratch: Vec::new(),
             volumes: Volumes::new(settings.budgets.volumes),
-            sample: Sample::new(settings.budgets.sample, &hasher),
+            sample: Sample::new(settings.budgets.sample, &hasher, settings.filtered),
             next_sweep: Timestamp::ZERO,
             tenants: settings.tenants,
         }
@@ -195,6 +211,13 @@ impl Pipeline {
         let hasher = self.emitter.hasher;
         let hash = |a, b| hasher.pair(a, b);
         self.volumes.set_attributed(attributed, hash, self.emitter.now, out);
+    }
+
+    /// Adds what a watched pair exchanged in packets that its source left out, in octets of IP
+    /// packets.
+    pub fn exchanged(&mut self, pair: Pair, sent: u64, received: u64) {
+        let hash = self.emitter.hasher.pair(pair.client, pair.server);
+        self.volumes.exchanged(hash, pair, (sent, received), self.emitter.now);
     }
 
     /// One frame in; zero or more sightings and records out. Never blocks, never fails: what

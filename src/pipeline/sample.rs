@@ -12,6 +12,8 @@ use crate::visibility::{Estimate, Ledger};
 pub(super) struct Sample {
     table: Table<Flow>,
     mark: u16,
+    /// How many of a port's sixteen bits say nothing.
+    shift: u32,
 }
 
 #[derive(Debug)]
@@ -38,16 +40,26 @@ impl Sample {
     /// A flow that was watched this long is counted, and watched anew.
     const TERM: Duration = Duration::from_secs(60);
 
-    pub(super) fn new(max_bytes: usize, hasher: &FlowHasher) -> Self {
-        let mark = hasher.word(0, 0) % u64::from(Estimate::SHARE);
-        Self { table: Table::new(max_bytes), mark: u16::try_from(mark).unwrap_or(0) }
+    /// `filtered`: of other flows than those of the mark, not every packet comes.
+    pub(super) fn new(max_bytes: usize, hasher: &FlowHasher, filtered: bool) -> Self {
+        let share = if filtered { Estimate::FILTERED_SHARE } else { Estimate::SHARE };
+        let bits = share.ilog2();
+        let mark = u16::from(Self::mark(hasher)) >> (u8::BITS - bits);
+        Self { table: Table::new(max_bytes), mark, shift: u16::BITS - bits }
     }
 
-    /// Is a flow between these ports in the sample? Asked of every TCP packet.
+    /// What the ports of sampled flows mix to, in its upper bits.
+    #[expect(clippy::cast_possible_truncation, reason = "any eight bits are as good")]
+    pub(super) const fn mark(hasher: &FlowHasher) -> u8 {
+        hasher.word(0, 0) as u8
+    }
+
+    /// Is a flow between these ports in the sample? Asked of every TCP packet. Equal to
+    /// `is_sampled` in `bpf/verdict.h`.
     #[inline]
     pub(super) const fn takes(&self, source: u16, destination: u16) -> bool {
-        // The multiplier is the golden ratio in sixteen bits; the top six bits count.
-        (source ^ destination).wrapping_mul(0x9e37) / (u16::MAX / Estimate::SHARE + 1) == self.mark
+        // The multiplier is the golden ratio in sixteen bits.
+        (source ^ destination).wrapping_mul(0x9e37) >> self.shift == self.mark
     }
 
     #[cold]
@@ -214,7 +226,7 @@ mod tests {
 
     #[test]
     fn about_one_flow_in_sixty_four_is_taken_whichever_way_it_goes() {
-        let sample = Sample::new(1 << 16, &FlowHasher::new(9));
+        let sample = Sample::new(1 << 16, &FlowHasher::new(9), false);
         let taken = (0..64_000u16).filter(|&port| sample.takes(port, 443)).count();
         assert!((900..1_100).contains(&taken), "{taken}");
         assert!((0..64_000).all(|port| sample.takes(port, 443) == sample.takes(443, port)));

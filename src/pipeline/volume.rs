@@ -10,7 +10,7 @@ use super::Sink;
 use super::emitter::{Emitter, Scene};
 use crate::detect::{Attributed, Client, Origin, Record, Volume};
 use crate::flow::{Filter, Removed, Table};
-use crate::net::{Addr, Endpoint, FlowKey, IpProtocol, Path, TenantId};
+use crate::net::{self, Addr, Endpoint, FlowKey, IpProtocol, Path, TenantId};
 use crate::time::Timestamp;
 
 /// The pairs of one worker.
@@ -75,6 +75,22 @@ impl Volumes {
         let octets =
             if forward == pair.client_is_low { &mut pair.sent } else { &mut pair.received };
         *octets += u64::from(ip_len);
+    }
+
+    /// Octets that a pair sent and received in packets nobody saw. They came just before `now`.
+    pub(super) fn exchanged(
+        &mut self,
+        hash: u64,
+        pair: net::Pair,
+        (sent, received): (u64, u64),
+        now: Timestamp,
+    ) {
+        let (key, _) = key(TenantId::NONE, pair.client, pair.server);
+        let Some(slot) = self.table.find(hash, &key) else { return };
+        self.table.touch(slot, now);
+        let Some(pair) = self.table.get_mut(slot) else { return };
+        pair.sent += sent;
+        pair.received += received;
     }
 
     /// The server of a conversation turned out to be a vendor's.
@@ -167,6 +183,9 @@ impl Volumes {
         while let Some(removed) = self.table.overfull() {
             self.end(removed, out);
         }
+        if let Some(pair) = watched(client.tenant, client.addr, server) {
+            out.watch(pair);
+        }
         let vendor = Arc::clone(vendor);
         let pair = Pair { client, client_is_low, vendor, published, sent: 0, received: 0, last };
         self.table.insert(hash, key, now, pair);
@@ -174,13 +193,20 @@ impl Volumes {
     }
 
     fn end(&mut self, removed: Removed<Pair>, out: &mut impl Sink) {
-        self.filter.remove(removed.hash);
-        let mut pair = removed.value;
+        let Removed { key, hash, value: mut pair } = removed;
+        self.filter.remove(hash);
+        if let Some(watched) = watched(key.tenant, pair.client.addr, pair.server(&key)) {
+            out.unwatch(watched);
+        }
         pair.report(out);
     }
 }
 
 impl Pair {
+    const fn server(&self, key: &FlowKey) -> Addr {
+        if self.client_is_low { key.high.addr } else { key.low.addr }
+    }
+
     fn report(&mut self, out: &mut impl Sink) {
         if self.sent == 0 && self.received == 0 {
             return;
@@ -196,8 +222,12 @@ impl Pair {
 }
 
 fn is_in(attributed: &Attributed, key: &FlowKey, pair: &Pair) -> bool {
-    let server = if pair.client_is_low { key.high.addr } else { key.low.addr };
-    attributed.vendor(key.tenant, pair.client.addr, server).is_some()
+    attributed.vendor(key.tenant, pair.client.addr, pair.server(key)).is_some()
+}
+
+/// A pair as a source knows it, where its packets may be left out: those of tenants are in tunnels.
+fn watched(tenant: TenantId, client: Addr, server: Addr) -> Option<net::Pair> {
+    (tenant == TenantId::NONE).then_some(net::Pair { client, server })
 }
 
 /// The key of a pair: a flow without protocol and ports.

@@ -2,7 +2,8 @@
 //! shows from one side only, and how many octets were acknowledged but never seen, which is loss
 //! before the sensor.
 //!
-//! A flow is in the sample by a seeded hash of its ports, so all its packets are or none is. Each
+//! A flow is in the sample by a seeded hash of its ports, so all its packets are or none is; a filter
+//! in the kernel lets its part of them pass whole. Each
 //! ratio comes with its standard error; multiplied by two it holds in nineteen cases of twenty.
 
 use super::Counter;
@@ -35,6 +36,8 @@ pub struct Ratio {
 impl Estimate {
     /// One flow in so many is in the sample.
     pub const SHARE: u16 = 64;
+    /// And so many where a filter in the kernel lets no more of them pass whole.
+    pub const FILTERED_SHARE: u16 = 256;
 
     /// A sampled flow has ended, or was watched long enough, and both its sides spoke.
     pub fn flow(&self, one_way: bool, acknowledged: u64, lost: u64) {

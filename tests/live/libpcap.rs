@@ -94,8 +94,9 @@ fn an_absent_interface_is_an_error_that_names_those_there_are() {
         let error = error.unwrap_err().to_string();
         assert!(error.contains("absent0"), "{error}");
     }
-    let opened = open_live("any", SourceId(0), &Options { backend: Backend::Auto, ..options() });
-    let opened = opened.unwrap();
+    let any = Options { backend: Backend::Auto, ignore_outgoing: true, ..options() };
+    let opened = open_live("any", SourceId(0), &any).unwrap();
     assert_eq!(opened.backend, Backend::Libpcap);
-    assert_eq!(opened.notices[0].what, Lacking::Ring);
+    let lacking: Vec<_> = opened.notices.iter().map(|notice| notice.what).collect();
+    assert_eq!(lacking, [Lacking::Ring, Lacking::IgnoreOutgoing]);
 }

@@ -9,4 +9,5 @@ mod lab;
 mod libpcap;
 mod packets;
 mod parity;
+mod pinning;
 mod ring;

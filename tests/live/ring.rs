@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use rustix::time::{ClockId, clock_gettime};
 use vendorwatch::capture::Source;
 use vendorwatch::capture::live::Options;
 
@@ -170,8 +171,10 @@ fn an_interface_that_flaps_or_is_made_anew_is_captured_again() {
     ip(&["link", "set", "span", "up"]);
     assert!(reaches(&mut opened), "after down and up");
 
+    // Its last frames come after the kernel has said that it went down.
+    Sender::on("wire").send(&frame);
     Lab::unplug();
-    for _ in 0..3 {
+    for _ in 0..5 {
         for source in &mut opened.sources {
             take(source, Duration::from_millis(50));
         }
@@ -180,6 +183,37 @@ fn an_interface_that_flaps_or_is_made_anew_is_captured_again() {
     assert!(reaches(&mut opened), "after it was removed and made anew");
     let outages: Vec<_> = opened.sources.iter_mut().map(|s| s.counters().outages).collect();
     assert_eq!(outages, [2, 2]);
+}
+
+/// Processor time of this thread.
+fn worked() -> Duration {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    Duration::try_from(time).unwrap()
+}
+
+#[test]
+#[ignore = "needs root"]
+fn spinning_takes_the_time_it_may_and_loses_neither_frames_nor_patience() {
+    const PATIENCE: Duration = Duration::from_millis(300);
+    let _lab = Lab::new();
+    let idle = |busy_poll| {
+        let mut opened = open(&Options { busy_poll, ..options() });
+        let before = (Instant::now(), worked());
+        assert_eq!(take(&mut opened.sources[0], PATIENCE), []);
+        (before.0.elapsed(), worked().saturating_sub(before.1), opened)
+    };
+    let (_, asleep, _) = idle(None);
+    let (lasted, awake, mut opened) = idle(Some(Duration::from_secs(3_600)));
+    // A tenth of a processor is left for this on the busiest machine.
+    assert!(awake > asleep + PATIENCE / 10, "{awake:?} spinning, {asleep:?} asleep");
+    assert!(lasted >= PATIENCE && lasted < 20 * PATIENCE, "{lasted:?}");
+
+    let source = &mut opened.sources[0];
+    let sent: Vec<_> = (0..2_000_u16).map(|n| udp(n, usize::from(n) % 1_400)).collect();
+    pass(&Sender::on("wire"), source, &sent);
+    ip(&["link", "set", "span", "down"]);
+    take(source, PATIENCE);
+    assert_eq!(source.counters().outages, 1, "trouble is noticed all the same");
 }
 
 #[test]

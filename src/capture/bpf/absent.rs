@@ -4,8 +4,8 @@ use core::convert::Infallible;
 use std::io;
 use std::os::fd::BorrowedFd;
 
-use super::{Control, Exchange, Setup, Skipped, Volume};
-use crate::net::{Addr, Path, Wish};
+use super::{Control, Exchange, Setup, Skipped};
+use crate::net::{Pair, Path, Wish};
 
 #[derive(Debug)]
 pub struct Program(Infallible);
@@ -59,11 +59,15 @@ impl Control for Maps {
         match self.0 {}
     }
 
-    fn attribute(&mut self, _addresses: &[Addr]) -> usize {
+    fn watch(&mut self, _pair: Pair) {
         match self.0 {}
     }
 
-    fn exchanges(&self) -> (Vec<Exchange>, Volume) {
+    fn unwatch(&mut self, _pair: Pair) {
+        match self.0 {}
+    }
+
+    fn exchanges(&mut self) -> (Vec<Exchange>, usize) {
         match self.0 {}
     }
 }

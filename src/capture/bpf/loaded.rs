@@ -12,9 +12,9 @@ use aya::programs::{SocketFilter, XdpFlags};
 use aya::{Ebpf, EbpfLoader, include_bytes_aligned};
 
 use super::wire::{self, FlowKey};
-use super::{ATTRIBUTED, Control, Exchange, NAME_PORTS, Setup, Skipped, Volume};
+use super::{Control, Exchange, NAME_PORTS, Setup, Skipped, Volume};
 use crate::decode::TUNNEL_PORTS;
-use crate::net::{Addr, Path, Wish};
+use crate::net::{Pair, Path, Wish};
 
 const FANOUT: &[u8] = include_bytes_aligned!("../../../bpf/fanout.bpf.o");
 const FILTER: &[u8] = include_bytes_aligned!("../../../bpf/filter.bpf.o");
@@ -109,10 +109,11 @@ pub struct Maps {
     flows4: HashMap<MapData, [u8; 12], [u8; WINDOWS]>,
     flows6: HashMap<MapData, [u8; 36], [u8; WINDOWS]>,
     skipped: PerCpuArray<MapData, [u8; 16]>,
-    attributed: HashMap<MapData, [u8; 16], u32>,
-    attributed_bits: Array<MapData, [u8; wire::BITS]>,
+    servers: Array<MapData, [u8; wire::BITS]>,
     exchanges: HashMap<MapData, [u8; 32], [u8; 32]>,
-    uncounted: PerCpuArray<MapData, [u8; 16]>,
+    /// The pairs whose volume this handle was asked to count: what was counted when that was last
+    /// read, or none where the entry is another handle's, or there is no room.
+    watched: std::collections::HashMap<Pair, Option<(Volume, Volume)>>,
 }
 
 impl fmt::Debug for Maps {
@@ -122,23 +123,28 @@ impl fmt::Debug for Maps {
 }
 
 /// The maps that are spoken to after the start.
-const NAMES: [&str; 7] =
-    ["flows4", "flows6", "skipped", "attributed", "attributed_bits", "exchanges", "uncounted"];
+const NAMES: [&str; 5] = ["flows4", "flows6", "skipped", "servers", "exchanges"];
 
 /// `struct windows`: a start for each end, then a length for each.
 const WINDOWS: usize = 16;
-/// The update succeeds only where the key is there already (`BPF_EXIST`).
+/// The update succeeds only where the key is not there (`BPF_NOEXIST`), or only where it is
+/// (`BPF_EXIST`).
+const NEW: u64 = 1;
 const EXISTING: u64 = 2;
 
 impl Maps {
     fn take(object: &mut Ebpf, setup: &Setup) -> io::Result<Self> {
-        let ports = MapData::from_fd(handle(object, "ports")?).map_err(told)?;
-        let mut ports: Array<MapData, [u8; 8192]> = Map::Array(ports).try_into().map_err(told)?;
-        let mut bits = [0; 8192];
+        let map = MapData::from_fd(handle(object, "settings")?).map_err(told)?;
+        let mut map: Array<MapData, [u8; wire::SETTINGS]> =
+            Map::Array(map).try_into().map_err(told)?;
+        let mut settings = [0; wire::SETTINGS];
         for port in NAME_PORTS.iter().chain(&TUNNEL_PORTS).chain(&setup.udp_ports) {
-            wire::set_port(&mut bits, *port);
+            wire::set_port(&mut settings, *port);
         }
-        ports.set(0, bits, 0).map_err(told)?;
+        // No ports mix to more than eight bits.
+        let sampled = setup.sampled.map_or(u32::MAX, u32::from);
+        settings[8192..].copy_from_slice(&sampled.to_ne_bytes());
+        map.set(0, settings, 0).map_err(told)?;
         let handles: Result<Arc<[_]>, io::Error> =
             NAMES.into_iter().map(|name| Ok((name, handle(object, name)?))).collect();
         Self::open(handles?)
@@ -159,12 +165,22 @@ impl Maps {
             flows4: Map::LruHashMap(map("flows4")?).try_into().map_err(told)?,
             flows6: Map::LruHashMap(map("flows6")?).try_into().map_err(told)?,
             skipped: Map::PerCpuArray(map("skipped")?).try_into().map_err(told)?,
-            attributed: Map::HashMap(map("attributed")?).try_into().map_err(told)?,
-            attributed_bits: Map::Array(map("attributed_bits")?).try_into().map_err(told)?,
+            servers: Map::Array(map("servers")?).try_into().map_err(told)?,
             exchanges: Map::HashMap(map("exchanges")?).try_into().map_err(told)?,
-            uncounted: Map::PerCpuArray(map("uncounted")?).try_into().map_err(told)?,
+            watched: std::collections::HashMap::new(),
             handles,
         })
+    }
+
+    /// Makes the entry of a pair, and then its server's bit: so a set bit finds its entry. `None`:
+    /// it is there already, or there is no room.
+    fn count(&mut self, pair: Pair) -> Option<(Volume, Volume)> {
+        self.exchanges.insert(wire::conversation(pair), [0; 32], NEW).ok()?;
+        if let Ok(mut bits) = self.servers.get(&0, 0) {
+            wire::set_bit(&mut bits, pair.server);
+            let _ = self.servers.set(0, bits, 0);
+        }
+        Some(<(Volume, Volume)>::default())
     }
 }
 
@@ -184,13 +200,11 @@ impl Control for Maps {
 
     fn wish(&mut self, path: &Path, wish: Wish) {
         const CLOSED: [u8; WINDOWS] = [0; WINDOWS];
-        /// Past this a window would look like octets before it.
-        const LONGEST: u32 = 1 << 30;
+        /// `ALL_OCTETS` of `bpf/verdict.h`.
+        const ALL: u32 = 1 << 30;
         let wider = |mut windows: [u8; WINDOWS]| {
-            for length in windows[8..].chunks_exact_mut(4) {
-                let now = u32::from_ne_bytes(length.first_chunk().copied().unwrap_or_default());
-                length.copy_from_slice(&now.saturating_mul(2).min(LONGEST).to_ne_bytes());
-            }
+            let lengths = windows[8..].as_chunks_mut::<4>().0;
+            lengths[wire::sender(path)] = ALL.to_ne_bytes();
             windows
         };
         // A flow that is not there, or was forgotten between the read and the write, needs
@@ -210,36 +224,48 @@ impl Control for Maps {
         };
     }
 
-    fn attribute(&mut self, addresses: &[Addr]) -> usize {
-        let wanted: std::collections::HashSet<_> =
-            addresses.iter().take(ATTRIBUTED).map(|addr| wire::words(*addr)).collect();
-        let known: Vec<_> = self.attributed.keys().filter_map(Result::ok).collect();
-        for gone in known.iter().filter(|words| !wanted.contains(*words)) {
-            let _ = self.attributed.remove(gone);
+    fn watch(&mut self, pair: Pair) {
+        if !self.watched.contains_key(&pair) {
+            let counted = self.count(pair);
+            self.watched.insert(pair, counted);
         }
-        let mut bits = [0; wire::BITS];
-        let mut refused = addresses.len().saturating_sub(ATTRIBUTED);
-        for words in wanted {
-            match self.attributed.insert(words, 1, 0) {
-                Ok(()) => wire::set_bit(&mut bits, wire::addr(words)),
-                Err(_) => refused += 1,
-            }
-        }
-        // Last, so that a set bit always finds its address.
-        let _ = self.attributed_bits.set(0, bits, 0);
-        refused
     }
 
-    fn exchanges(&self) -> (Vec<Exchange>, Volume) {
-        let entries = self.exchanges.iter().filter_map(Result::ok);
-        let known = entries.map(|(key, value)| wire::exchange(&key, &value)).collect();
-        let mut uncounted = Volume::default();
-        if let Ok(shares) = self.uncounted.get(&0, 0) {
-            for share in shares.iter() {
-                uncounted.add(wire::volume(share));
+    fn unwatch(&mut self, pair: Pair) {
+        // The server's bit stays: it costs a look-up, until the sensor is started again.
+        if let Some(Some(_)) = self.watched.remove(&pair) {
+            let _ = self.exchanges.remove(&wire::conversation(pair));
+        }
+    }
+
+    fn exchanges(&mut self) -> (Vec<Exchange>, usize) {
+        let mut grown = Vec::new();
+        let mut uncounted = 0;
+        let others: Vec<_> = self
+            .watched
+            .iter()
+            .filter(|(_, counted)| counted.is_none())
+            .map(|(pair, _)| *pair)
+            .collect();
+        for pair in others {
+            // Its handle may have let it go, or another pair its place.
+            let counted = self.count(pair);
+            uncounted += usize::from(
+                counted.is_none() && self.exchanges.get(&wire::conversation(pair), 0).is_err(),
+            );
+            self.watched.insert(pair, counted);
+        }
+        for (&pair, counted) in &mut self.watched {
+            let Some(before) = counted else { continue };
+            let Ok(value) = self.exchanges.get(&wire::conversation(pair), 0) else { continue };
+            let now = wire::exchanged(&value);
+            if now != *before {
+                let (sent, received) = (now.0.since(before.0), now.1.since(before.1));
+                grown.push(Exchange { pair, sent, received });
+                *before = now;
             }
         }
-        (known, uncounted)
+        (grown, uncounted)
     }
 }
 

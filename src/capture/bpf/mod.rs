@@ -5,8 +5,8 @@
 //! This module loads them (feature `xdp`), attaches them, and reads and writes their maps.
 //!
 //! Limits: the flow tables forget the least recently used flow when they are full, and its later
-//! octets are then counted as [`SkipReason::TcpUnknown`]; attributed addresses and their
-//! conversations stop at [`ATTRIBUTED`] and [`EXCHANGES`], and what finds no room is counted.
+//! octets are then counted as [`SkipReason::TcpUnknown`]; pairs whose volume is counted stop at
+//! [`EXCHANGES`], and that some found no room is said.
 
 #[cfg(not(feature = "xdp"))]
 mod absent;
@@ -20,7 +20,7 @@ pub use self::absent::{Maps, Program, Xdp};
 #[cfg(feature = "xdp")]
 pub use self::loaded::{Maps, Program, Xdp};
 
-use crate::net::{Addr, Path, Wish};
+use crate::net::{Pair, Path, Wish};
 
 /// Why the in-kernel filter kept a frame. The numbers are those of `bpf/verdict.h`.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
@@ -69,6 +69,15 @@ impl Volume {
         self.packets += other.packets;
         self.octets += other.octets;
     }
+
+    /// What came since `before`, an earlier total.
+    #[must_use]
+    pub const fn since(self, before: Self) -> Self {
+        Self {
+            packets: self.packets.saturating_sub(before.packets),
+            octets: self.octets.saturating_sub(before.octets),
+        }
+    }
 }
 
 /// What the in-kernel filter kept, by [`SkipReason`].
@@ -94,14 +103,11 @@ impl Skipped {
     }
 }
 
-/// Packets of an attributed address that stayed in the kernel: volume for which no frame was
-/// delivered.
+/// Packets of a pair that stayed in the kernel: volume for which no frame was delivered.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Exchange {
-    pub client: Addr,
-    /// The attributed address.
-    pub server: Addr,
-    /// By the client; octets of IP packets, headers included. Totals since they were counted.
+    pub pair: Pair,
+    /// By the client; octets of IP packets, headers included.
     pub sent: Volume,
     pub received: Volume,
 }
@@ -114,15 +120,14 @@ pub struct Setup {
     /// UDP ports whose every packet passes, besides [`NAME_PORTS`] and
     /// [`TUNNEL_PORTS`](crate::decode::TUNNEL_PORTS).
     pub udp_ports: Vec<u16>,
+    /// Which TCP flows pass whole, as [`sample_mark`](crate::pipeline::sample_mark) has it.
+    pub sampled: Option<u8>,
 }
 
 /// UDP ports where every packet may carry a name: DNS, mDNS, LLMNR. (On TCP, port 53 passes.)
 pub const NAME_PORTS: [u16; 3] = [53, 5353, 5355];
 
-/// How many addresses can be attributed at a time.
-pub const ATTRIBUTED: usize = 16_384;
-
-/// How many conversations of attributed addresses are counted.
+/// How many pairs a filter counts the volume of.
 pub const EXCHANGES: usize = 16_384;
 
 /// What any [`Maps`] does, spelled once for both builds.
@@ -133,11 +138,13 @@ pub trait Control {
     /// Lets the filter know about a flow. Flows that it does not remember are left alone.
     fn wish(&mut self, path: &Path, wish: Wish);
 
-    /// From now on, and until the next call, counts the volume of these addresses. Answers how
-    /// many found no room.
-    fn attribute(&mut self, addresses: &[Addr]) -> usize;
+    /// From now on counts the volume of this pair, unless another handle on the same filter does.
+    fn watch(&mut self, pair: Pair);
 
-    /// The volume of attributed addresses so far, and what found no room to be counted by
-    /// conversation.
-    fn exchanges(&self) -> (Vec<Exchange>, Volume);
+    /// Ends that.
+    fn unwatch(&mut self, pair: Pair);
+
+    /// What the pairs that this handle counts have exchanged since it was last asked, where they
+    /// did, and how many pairs nobody counts for lack of room.
+    fn exchanges(&mut self) -> (Vec<Exchange>, usize);
 }

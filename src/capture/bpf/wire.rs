@@ -2,8 +2,8 @@
 
 use core::cmp::Ordering;
 
-use super::{Exchange, Volume};
-use crate::net::{Addr, Endpoint, Path};
+use super::Volume;
+use crate::net::{Addr, Endpoint, Pair, Path};
 
 /// The key of a flow: `struct flow4` or `struct flow6`.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -14,9 +14,9 @@ pub(super) enum FlowKey {
 
 /// The key of both directions of `path`; `None` when its ends are of different families.
 pub(super) fn flow(path: &Path) -> Option<FlowKey> {
-    let (low, high) = match (path.source).cmp(&path.destination) {
-        Ordering::Greater => (path.destination, path.source),
-        _ => (path.source, path.destination),
+    let (low, high) = match sender(path) {
+        0 => (path.source, path.destination),
+        _ => (path.destination, path.source),
     };
     match (low.addr.is_v4(), high.addr.is_v4()) {
         (true, true) => {
@@ -35,6 +35,11 @@ pub(super) fn flow(path: &Path) -> Option<FlowKey> {
         }
         _ => None,
     }
+}
+
+/// Which end of its flow the source of `path` is: 0 the low one, 1 the high one.
+pub(super) fn sender(path: &Path) -> usize {
+    usize::from(path.source.cmp(&path.destination) == Ordering::Greater)
 }
 
 fn ports(low: Endpoint, high: Endpoint) -> [u8; 4] {
@@ -56,19 +61,10 @@ pub(super) fn words(addr: Addr) -> [u8; 16] {
     out
 }
 
-/// The address that [`words`] wrote.
-pub(super) fn addr(words: [u8; 16]) -> Addr {
-    let bits = words
-        .chunks_exact(4)
-        .filter_map(|word| word.first_chunk())
-        .fold(0, |bits, word| bits << 32 | u128::from(u32::from_ne_bytes(*word)));
-    Addr::from_bits(bits)
-}
-
 /// The size of `struct bits`: a word that says whether any bit is set, and the bits.
 pub(super) const BITS: usize = 4 + 8192;
 
-/// Sets the bit of `addr` in `struct bits`, as `is_attributed` looks for it.
+/// Sets the bit of `addr` in `struct bits`, as `may_be_server` looks for it.
 pub(super) fn set_bit(bits: &mut [u8; BITS], addr: Addr) {
     let mixed = fold(addr).wrapping_mul(0x9e37_79b1) >> 16;
     bits[..4].copy_from_slice(&1_u32.to_ne_bytes());
@@ -83,7 +79,10 @@ fn fold(addr: Addr) -> u32 {
         .fold(0, |folded, word| folded ^ u32::from_ne_bytes(*word))
 }
 
-/// Sets the bit of `port` in one half of `struct ports`.
+/// The size of `struct settings`: a bit for each UDP port, and the number of the sample.
+pub(super) const SETTINGS: usize = 8192 + 4;
+
+/// Sets the bit of `port` in `struct settings`.
 pub(super) fn set_port(bits: &mut [u8], port: u16) {
     if let Some(octet) = bits.get_mut(usize::from(port >> 3)) {
         *octet |= 1 << (port & 7);
@@ -101,15 +100,17 @@ pub(super) fn volume(octets: &[u8]) -> Volume {
     Volume { packets: half(0), octets: half(8) }
 }
 
-/// An entry of `exchanges`.
-pub(super) fn exchange(key: &[u8; 32], value: &[u8; 32]) -> Exchange {
-    let half = |at: usize| key.get(at..).and_then(|rest| rest.first_chunk()).copied();
-    Exchange {
-        client: addr(half(0).unwrap_or_default()),
-        server: addr(half(16).unwrap_or_default()),
-        sent: volume(&value[..16]),
-        received: volume(&value[16..]),
-    }
+/// `struct conversation`.
+pub(super) fn conversation(pair: Pair) -> [u8; 32] {
+    let mut key = [0; 32];
+    key[..16].copy_from_slice(&words(pair.client));
+    key[16..].copy_from_slice(&words(pair.server));
+    key
+}
+
+/// `struct exchanged`: sent, then received.
+pub(super) fn exchanged(value: &[u8; 32]) -> (Volume, Volume) {
+    (volume(&value[..16]), volume(&value[16..]))
 }
 
 #[cfg(test)]
@@ -121,12 +122,6 @@ mod tests {
 
     proptest! {
         #[test]
-        fn addresses_come_back(bits: u128) {
-            let there = Addr::from_bits(bits);
-            prop_assert_eq!(addr(words(there)), there);
-        }
-
-        #[test]
         fn both_directions_have_one_key(a: u32, b: u32, p: u16, q: u16) {
             let path = Path {
                 tenant: TenantId::NONE,
@@ -135,6 +130,7 @@ mod tests {
                 destination: Endpoint { addr: Addr::from_v4(b.to_be_bytes()), port: q },
             };
             prop_assert_eq!(flow(&path), flow(&path.reversed()));
+            prop_assert!((a, p) == (b, q) || sender(&path) != sender(&path.reversed()));
             prop_assert!(matches!(flow(&path), Some(FlowKey::V4(_))));
         }
     }

@@ -22,13 +22,13 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use self::open::Setup;
 pub(super) use self::open::{can_open, link_type};
 pub use self::open::{open, pin};
-use crate::capture::bpf::{Control, Exchange, Maps, Program, Volume, Xdp};
+use crate::capture::bpf::{Control, EXCHANGES, Exchange, Maps, Program, Xdp};
 use crate::capture::live::{Lacking, Notice};
 use crate::capture::netlink::{self, Link};
 use crate::capture::sys::{self, PacketRing};
 use crate::capture::{Batch, CaptureError, Counters, Source, xdp};
 use crate::frame::{Frame, LinkType};
-use crate::net::{Addr, Path, Wish};
+use crate::net::{Pair, Path, Wish};
 use crate::time::Timestamp;
 
 /// One worker's ring on an interface.
@@ -51,6 +51,8 @@ pub struct Ring {
     filter: Option<FlowFilter>,
     /// The maps of either; all rings can speak to the driver's filter.
     maps: Option<Maps>,
+    /// That there is no room for the volume of all pairs is said once.
+    said_uncounted: bool,
     notices: Vec<Notice>,
 }
 
@@ -65,8 +67,6 @@ enum FlowFilter {
 #[derive(Debug)]
 enum Trouble {
     None,
-    /// It reported an error; until frames come again it may turn out to be gone.
-    Suspected,
     /// It is gone, and is looked for again at `next`.
     Gone {
         next: Instant,
@@ -94,6 +94,7 @@ impl Source for Ring {
             return Ok(Batch::Idle);
         };
         let mut waited = false;
+        let mut spin = Spin::new(self.setup.options.busy_poll, patience);
         loop {
             while let Some(block) = ring.next_block() {
                 let mut frames = 0;
@@ -119,24 +120,33 @@ impl Source for Ring {
                 if frames > 0 {
                     self.counters.packets += frames;
                     self.counters.bytes += octets;
-                    if matches!(self.trouble, Trouble::Suspected) {
-                        self.trouble = Trouble::None;
-                    }
                     return Ok(Batch::Frames(usize::try_from(frames).unwrap_or(usize::MAX)));
                 }
             }
             if waited {
                 break;
             }
+            let Some(spent) = spin.over() else {
+                core::hint::spin_loop();
+                continue;
+            };
             waited = true;
-            match wait(ring.as_fd(), patience) {
+            match wait(ring.as_fd(), patience.saturating_sub(spent)) {
                 Ok(Waited::Ready) => {}
-                Ok(Waited::Nothing) => break,
+                Ok(Waited::Nothing) => {
+                    // The kernel says when an interface goes down, not when it goes away. What its
+                    // last block held was handed over long ago.
+                    if !matches!(sys::bound_interface(ring.as_fd()), Ok(Some(_))) {
+                        self.count_losses();
+                        self.packets = None;
+                        self.trouble = Trouble::gone();
+                    }
+                    break;
+                }
                 Ok(Waited::Trouble) => {
                     // Reading the error clears it; what it was matters less than that it was.
                     let _ = rustix::net::sockopt::socket_error(ring.as_fd());
                     self.counters.outages += 1;
-                    self.trouble = Trouble::Suspected;
                 }
                 Err(why) => {
                     return Err(CaptureError::Down {
@@ -145,13 +155,6 @@ impl Source for Ring {
                     });
                 }
             }
-        }
-        if matches!(self.trouble, Trouble::Suspected)
-            && !matches!(sys::bound_interface(ring.as_fd()), Ok(Some(_)))
-        {
-            self.count_losses();
-            self.packets = None;
-            self.trouble = Trouble::gone();
         }
         Ok(Batch::Idle)
     }
@@ -178,18 +181,34 @@ impl Source for Ring {
         }
     }
 
-    fn attribute(&mut self, addresses: &[Addr]) -> usize {
-        match (&self.filter, &mut self.maps) {
-            (Some(_), Some(maps)) => maps.attribute(addresses),
-            _ => 0,
+    fn leaves_out(&self) -> bool {
+        self.maps.is_some()
+    }
+
+    fn watch(&mut self, pair: Pair) {
+        if let Some(maps) = &mut self.maps {
+            maps.watch(pair);
         }
     }
 
-    fn exchanges(&self) -> (Vec<Exchange>, Volume) {
-        match (&self.filter, &self.maps) {
-            (Some(_), Some(maps)) => maps.exchanges(),
-            _ => (Vec::new(), Volume::default()),
+    fn unwatch(&mut self, pair: Pair) {
+        if let Some(maps) = &mut self.maps {
+            maps.unwatch(pair);
         }
+    }
+
+    fn exchanges(&mut self) -> Vec<Exchange> {
+        let Some(maps) = &mut self.maps else { return Vec::new() };
+        let (exchanges, uncounted) = maps.exchanges();
+        if uncounted > 0 && !self.said_uncounted {
+            self.said_uncounted = true;
+            self.notices.push(Notice {
+                interface: self.setup.interface.clone(),
+                what: Lacking::KernelVolume,
+                why: format!("{uncounted} pairs are more than its {EXCHANGES} places"),
+            });
+        }
+        exchanges
     }
 
     fn notices(&mut self) -> Vec<Notice> {
@@ -256,7 +275,11 @@ impl Ring {
             .filter(Link::is_up)
             .ok_or_else(|| io::Error::other("not there"))?;
         self.link = link_type(&link)?;
-        let ring = self.setup.open_ring(&link, self.place, &mut Vec::new())?;
+        let mut notices = Vec::new();
+        let ring = self.setup.open_ring(&link, self.place, &mut notices)?;
+        // Since the first time privileges were given up, so there may be more of them. A try that
+        // fails keeps its own to itself: it is made again.
+        self.notices.append(&mut notices);
         if let Some(FlowFilter::Driver(driver)) = &mut self.filter {
             let all = netlink::links()?;
             let link = all.iter().find(|other| other.index == link.index).unwrap_or(&link);
@@ -279,6 +302,33 @@ impl Ring {
     }
 }
 
+/// Looking at the ring again and again before sleeping.
+///
+/// `SO_BUSY_POLL` would not do it: poll(2) spins only where `net.core.busy_poll` says so
+/// (socket(7)), and then in the driver that the socket's last frame came from, which the kernel
+/// does not note for packet sockets.
+struct Spin {
+    most: Duration,
+    /// Unset until there was nothing to read: a ring that has frames asks no clock.
+    began: Option<Instant>,
+}
+
+impl Spin {
+    /// Longer than its patience would keep a worker from noticing that it is to stop.
+    fn new(most: Option<Duration>, patience: Duration) -> Self {
+        Self { most: most.unwrap_or_default().min(patience), began: None }
+    }
+
+    /// How long it took, once it is over.
+    fn over(&mut self) -> Option<Duration> {
+        if self.most.is_zero() {
+            return Some(Duration::ZERO);
+        }
+        let spent = self.began.get_or_insert_with(Instant::now).elapsed();
+        (spent >= self.most).then_some(spent)
+    }
+}
+
 enum Waited {
     Ready,
     Nothing,
@@ -295,5 +345,23 @@ fn wait(socket: BorrowedFd<'_>, patience: Duration) -> io::Result<Waited> {
         }
         Ok(_) => Ok(Waited::Ready),
         Err(why) => Err(why.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_spins_unasked_and_no_spin_outlasts_patience() {
+        let long = Duration::from_secs(3_600);
+        let short = Duration::from_millis(1);
+        assert_eq!(Spin::new(None, long).over(), Some(Duration::ZERO));
+        assert_eq!(Spin::new(Some(long), long).over(), None);
+        for (most, patience) in [(short, long), (long, short)] {
+            let mut spin = Spin::new(Some(most), patience);
+            let spent = core::iter::from_fn(|| Some(spin.over())).flatten().next();
+            assert!(spent.is_some_and(|spent| spent >= short));
+        }
     }
 }

@@ -26,7 +26,7 @@ pub(super) struct Setup {
     pub(super) interface: String,
     pub(super) source: SourceId,
     pub(super) members: u16,
-    options: Options,
+    pub(super) options: Options,
     pub(super) filter: Option<Vec<Instruction>>,
     /// The hash of the fanout group, when the kernel's own is not used.
     spread: Option<Program>,
@@ -93,6 +93,7 @@ pub fn open(
             trouble: Trouble::None,
             filter: None,
             maps: None,
+            said_uncounted: false,
             notices: Vec::new(),
         });
     }
@@ -158,7 +159,8 @@ fn filter_sockets(setup: &Setup, link: LinkType, rings: &mut [Ring]) -> Result<(
 }
 
 fn flow_filter(options: &Options) -> bpf::Setup {
-    bpf::Setup { flows: options.kernel_flows, udp_ports: options.tunnel_ports.clone() }
+    let Options { kernel_flows: flows, tunnel_ports, sampled, .. } = options;
+    bpf::Setup { flows: *flows, udp_ports: tunnel_ports.clone(), sampled: *sampled }
 }
 
 impl Setup {
@@ -192,15 +194,8 @@ impl Setup {
         {
             lacking(Lacking::HardwareTime, &why);
         }
-        if let Some(spin) = options.busy_poll {
-            let micros = u32::try_from(spin.as_micros()).unwrap_or(u32::MAX >> 1);
-            if let Err(why) = sys::busy_poll(fd, micros) {
-                lacking(Lacking::BusyPoll, &why);
-            }
-        }
         let geometry = geometry(options.ring_bytes, options.retire);
-        let cpu = options.cpus.get(usize::from(place) % options.cpus.len().max(1)).copied();
-        let ring = match cpu.map(Visit::to).transpose() {
+        let ring = match options.cpu(place).map(Visit::to).transpose() {
             Ok(_visit) => PacketRing::new(socket, geometry)?,
             Err(why) => {
                 lacking(Lacking::Placement, &why);

@@ -21,6 +21,7 @@ use super::version::Salt;
 pub struct Schedules(Salts);
 
 #[derive(Clone, Debug)]
+#[expect(clippy::large_enum_variant, reason = "one of a worker")]
 enum Salts {
     Sha2([Hmac<Sha256>; Salt::ALL.len()]),
     Ring([RingHmac; Salt::ALL.len()]),

@@ -6,7 +6,7 @@ use crate::flow::{Segments, Spare};
 use crate::inspect::dns::PORT as DNS_PORT;
 use crate::inspect::stream::Stream;
 use crate::inspect::tls::ServerFlight;
-use crate::net::{Endpoint, FlowKey, Path};
+use crate::net::{Endpoint, FlowKey, Path, Wish};
 use crate::pipeline::Sink;
 use crate::pipeline::emitter::{Emitter, Said, Scene};
 use crate::visibility::HandshakeOutcome;
@@ -85,6 +85,9 @@ impl Connection {
             let lost = packet.is_cut().then_some(HandshakeOutcome::Truncated);
             let segment = Segment { sequence, payload: packet.payload, lost };
             let found = half.feed(&scene, &segment, spare, emitter, out);
+            if half.goes_on() {
+                out.wish(&packet.path, Wish::More);
+            }
             listed = self.found(found, &scene, packet, emitter, out);
         }
         let half = if from_client { &mut self.client } else { &mut self.server };

@@ -19,6 +19,8 @@ pub(super) struct Half {
     /// Where this direction ends, when its FIN was seen.
     pub(super) fin: Option<u32>,
     opened: Opened,
+    /// How far it had come when its source was last told that it goes on.
+    told: Option<u32>,
 }
 
 /// What is counted as begun and has no outcome yet, and where it began.
@@ -252,6 +254,21 @@ impl Half {
         found
     }
 
+    /// Has it come so far, and is still being read, that a source which leaves out packets has to
+    /// hear of it? Once in [`GOES_ON`] octets.
+    pub(super) fn goes_on(&mut self) -> bool {
+        let Some(next) = self.segments.next().filter(|_| matches!(self.stage, Stage::Reading(_)))
+        else {
+            return false;
+        };
+        let told = self.told.get_or_insert(next);
+        let goes_on = next.wrapping_sub(*told) >= GOES_ON;
+        if goes_on {
+            *told = next;
+        }
+        goes_on
+    }
+
     /// Would octets with this sequence number be the stream's first?
     pub(super) fn begins_at(&self, sequence: u32) -> bool {
         matches!(self.stage, Stage::Beginning)
@@ -274,6 +291,9 @@ impl Half {
         self.segments.heap() + stream
     }
 }
+
+/// A quarter of what an in-kernel filter delivers of a client unasked, and half of a server.
+const GOES_ON: u32 = 16 << 10;
 
 /// Hands an inspector's observation to those who know what it means.
 fn observed(
