@@ -24,6 +24,8 @@ pub struct Http2 {
     /// frame began; modulo 2^32.
     passed: u32,
     start: u32,
+    /// Octets of field sections so far.
+    compressed: usize,
 }
 
 impl Default for Http2 {
@@ -41,6 +43,7 @@ impl Default for Http2 {
             names,
             passed: 0,
             start: 0,
+            compressed: 0,
         }
     }
 }
@@ -110,11 +113,18 @@ impl Http2 {
         }
     }
 
-    /// Octets kept on the heap.
+    /// Octets kept on the heap; of the dynamic table, which does not say, what it may have at most.
     #[must_use]
     pub fn heap(&self) -> usize {
-        size_of::<Self>() + self.section.capacity() + self.names.heap()
+        let table = self.compressed.saturating_mul(Self::ENTRY).min(Self::FULL_TABLE);
+        size_of::<Self>() + self.section.capacity() + self.names.heap() + table
     }
+
+    /// What an entry of a name and a value of an octet each, written in three, takes for each of
+    /// these.
+    const ENTRY: usize = 40;
+    /// A full table of such entries, which count for 34 octets (RFC 7541 §4.1) and take 112.
+    const FULL_TABLE: usize = Self::MAX_TABLE / 34 * 112;
 
     /// A frame of a field section; `None` when the connection can no longer be followed.
     fn fields(
@@ -146,9 +156,12 @@ impl Http2 {
             return Some(());
         }
         self.stream = None;
+        self.compressed = self.compressed.saturating_add(self.section.len());
         let names = &mut self.names;
         let (mut connect, mut authority) = (false, Vec::new());
         let decoded = self.decoder.decode_with_cb(&self.section, |name, value| match &*name {
+            // No host is that long, and a reference to such a field is one octet on the wire.
+            _ if value.len() > Names::MAX_LEN => {}
             b":method" => connect = *value == *b"CONNECT",
             b":authority" => {
                 let host = value.iter().rposition(|&octet| octet == b'@').map_or(0, |at| at + 1);

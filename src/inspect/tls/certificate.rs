@@ -31,9 +31,11 @@ pub fn names(der: &[u8], mut each: impl FnMut(&[u8])) {
     for name in dns_names() {
         hand_over(name);
     }
-    for name in certificate.subject().iter_common_name() {
+    // Each is held against all those above, so both are bounded.
+    for name in certificate.subject().iter_common_name().take(MAX_NAMES) {
         let name = name.as_slice();
-        if is_host(name) && !dns_names().any(|known| known.eq_ignore_ascii_case(name)) {
+        let mut known = dns_names().take(MAX_NAMES);
+        if is_host(name) && !known.any(|known| known.eq_ignore_ascii_case(name)) {
             hand_over(name);
         }
     }

@@ -84,6 +84,7 @@ impl Flights {
             let after = flight.stream.footprint();
             self.unfinished.charge(before, after);
             self.step(slot, step, packet, to);
+            self.make_room(to);
             return true;
         }
         let mut stream = self.spare.pop().unwrap_or_default();

@@ -270,5 +270,6 @@ impl Flights {
         let after = flight.stream.footprint();
         self.unfinished.charge(before, after);
         self.step(slot, step, packet, to);
+        self.make_room(to);
     }
 }

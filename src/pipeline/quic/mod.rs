@@ -299,6 +299,14 @@ impl Flights {
         }
     }
 
+    /// A kept hello has grown: the oldest go while there is too much.
+    fn make_room(&mut self, to: &mut To<'_, impl FnMut(&Handshake<'_>)>) {
+        let now = self.now;
+        while let Some(removed) = self.unfinished.overcharged() {
+            self.abandon(removed, HandshakeOutcome::Evicted, Some(now), to);
+        }
+    }
+
     /// The client's address changed, or the mirror shows both sides of a translator: a connection
     /// that is settled is found at this place too.
     fn follow(&mut self, entry: Entry, place: &Place) {
