@@ -196,6 +196,20 @@ fn a_server_alone_is_one_way_and_a_late_server_is_not() {
     tap.frame(&answer);
     assert_eq!(outcome(&tap, HandshakeOutcome::OneWay), 1);
 
+    // From the beginning of the connection on, too.
+    for reset in [false, true] {
+        let mut tap = Tap::new(Settings::default());
+        tap.frame(&ends.reversed().tcp(SERVER - 1, CLIENT, SYN | ACK, b""));
+        tap.frame(&answer);
+        tap.frame(&answer);
+        if reset {
+            tap.frame(&ends.reversed().tcp(SERVER + 9_000, CLIENT, RST, b""));
+        }
+        tap.finish();
+        assert_eq!(outcome(&tap, HandshakeOutcome::OneWay), 1, "reset: {reset}");
+        tap.assert_conserved();
+    }
+
     let mut tap = Tap::new(Settings::default());
     tap.frame(&ends.tcp(CLIENT, SERVER, ACK, &client_hello(Some(NAME), 3, 0, 1 << 14)));
     for _ in 0..3 {

@@ -4,11 +4,11 @@ use super::half::{Found, Half, Segment, Stage};
 use crate::decode::{Packet, Seen, TcpFlags};
 use crate::flow::{Segments, Spare};
 use crate::inspect::dns::PORT as DNS_PORT;
-use crate::inspect::stream::Stream;
+use crate::inspect::stream::{Stream, is_server_hello};
 use crate::inspect::tls::ServerFlight;
 use crate::net::{Endpoint, FlowKey, Path, Wish};
-use crate::pipeline::Sink;
 use crate::pipeline::emitter::{Emitter, Said, Scene};
+use crate::pipeline::{Sink, tls};
 use crate::visibility::HandshakeOutcome;
 
 #[derive(Debug)]
@@ -21,6 +21,8 @@ pub(super) struct Connection {
     reported: bool,
     /// A payload was cut by a snaplen.
     cut: bool,
+    /// A ServerHello came before anything of the client: its hello may come late, or never.
+    answered: bool,
     /// The frame that began it.
     pub(super) seen: Seen,
     client: Half,
@@ -45,6 +47,7 @@ impl Connection {
             syn: None,
             reported: false,
             cut: false,
+            answered: false,
             seen: packet.seen,
             client: Half::default(),
             server: Half::new(server_stage(&packet.path)),
@@ -76,6 +79,9 @@ impl Connection {
                 self.client.segments.anchor(packet.tcp.acknowledgment);
             }
         }
+        self.answered |= !from_client
+            && matches!(self.server.stage, Stage::Ignored)
+            && is_server_hello(packet.payload);
         let mut listed = None;
         let half = if from_client { &mut self.client } else { &mut self.server };
         if !(packet.payload.is_empty() || half.begins_at(sequence) && is_padding(packet)) {
@@ -201,6 +207,9 @@ impl Connection {
     ) {
         let scene = Scene { seen, path, from_client: true, identity: emitter.identity(&path) };
         let spoke = self.client.segments.heap() > 0;
+        if self.answered && !spoke && matches!(self.client.stage, Stage::Beginning) {
+            tls::orphaned_server_hello(emitter, &scene);
+        }
         let found = self.client.end(&scene, lost, emitter, out);
         if let Some(said) = found.said {
             self.report(&scene, said, emitter, out);
