@@ -16,6 +16,15 @@ impl Widened {
         self.total
     }
 
+    /// Takes a reading of a counter that others may set back, as an interface that is gone or a
+    /// driver that starts again does: what is less than before, and no wrap, is no loss.
+    pub(super) fn read_resettable(&mut self, now: u32) -> u64 {
+        if now.wrapping_sub(self.last) >= 1 << 31 {
+            self.last = now;
+        }
+        self.read(now)
+    }
+
     /// The counter starts again at zero: it belongs to another handle.
     pub(super) fn restart(&mut self) {
         self.last = 0;
@@ -27,6 +36,15 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn a_counter_that_was_set_back_has_lost_nothing_and_goes_on() {
+        let mut counter = Widened::default();
+        let readings = [(7, 7), (0, 7), (2, 9), (u32::MAX, 9), (3, 13)];
+        for (now, total) in readings {
+            assert_eq!(counter.read_resettable(now), total, "{now}");
+        }
+    }
 
     proptest! {
         #[test]

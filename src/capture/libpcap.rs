@@ -74,7 +74,8 @@ impl Libpcap {
             && let Ok(stat) = handle.stats()
         {
             self.counters.dropped_kernel = self.dropped_kernel.read(stat.dropped);
-            self.counters.dropped_interface = self.dropped_interface.read(stat.if_dropped);
+            self.counters.dropped_interface =
+                self.dropped_interface.read_resettable(stat.if_dropped);
         }
     }
 

@@ -545,7 +545,7 @@ fn interface_request(
         return Err(io::ErrorKind::InvalidInput.into());
     }
     for (to, from) in request.ifr_name.iter_mut().zip(interface.bytes()) {
-        *to = from.cast_signed();
+        *to = libc::c_char::from_ne_bytes([from]);
     }
     request.ifr_ifru.ifru_data = data.as_mut_ptr().cast();
     // SAFETY: `request` is live, its name ends in zero, and its data points at a live buffer of

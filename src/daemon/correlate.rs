@@ -86,13 +86,17 @@ impl Stage {
         let Self { correlator, lanes, sinks, shared, .. } = self;
         let mut busy = false;
         for (number, lane) in lanes.iter_mut().enumerate() {
-            for _ in 0..TURN {
+            for nth in 1..=TURN {
                 let Some(receiver) = lane else { break };
                 match receiver.try_recv() {
-                    Ok(Parcel { mut records, watermark }) => {
-                        busy |= !records.is_empty();
+                    Ok(Parcel { mut records, watermark, set_back }) => {
+                        // After a whole turn there may be more, with or without records.
+                        busy |= !records.is_empty() || nth == TURN;
                         sinks.metrics.workers[number].taken(records.len() as u64);
                         correlator.push(number, &mut records, |event| sinks.event(&event, shared));
+                        if set_back {
+                            correlator.set_back(number);
+                        }
                         correlator.advance(number, watermark, |event| sinks.event(&event, shared));
                     }
                     Err(TryRecvError::Empty) => break,

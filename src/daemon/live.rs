@@ -175,6 +175,7 @@ pub fn run(config: Config, reread: Reread) -> Result<(), DaemonError> {
         let settings = Settings { filtered: source.leaves_out(), ..settings.clone() };
         let worker = Worker::new(Parts {
             source,
+            id,
             pipeline: Pipeline::with(set, ledger, settings),
             cells: Arc::clone(&cells[number]),
             shared: Arc::clone(&shared),

@@ -1,16 +1,18 @@
 //! A worker: one source, one pipeline, one thread, run to completion.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::Ordering::{Acquire, Relaxed};
 use std::sync::mpsc::{SyncSender, TrySendError};
 use std::thread::Thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use super::replay::promise;
 use super::shared::Shared;
 use crate::capture::bpf::Exchange;
 use crate::capture::{Batch, CaptureError, Source};
 use crate::detect::Record;
 use crate::export::metrics::WorkerCells;
+use crate::frame::SourceId;
 use crate::net::{Pair, Path, Wish};
 use crate::pipeline::{Pipeline, Sink};
 use crate::time::Timestamp;
@@ -21,6 +23,8 @@ pub(super) struct Parcel {
     pub(super) records: Vec<Record>,
     /// Nothing earlier will follow.
     pub(super) watermark: Timestamp,
+    /// A source's clock was set back meanwhile: what follows counts its time anew.
+    pub(super) set_back: bool,
 }
 
 /// Batches that may wait between a worker and the correlator, whatever they hold. The records in
@@ -31,6 +35,7 @@ pub(super) const PARCELS: usize = 4_096;
 #[derive(Debug)]
 pub(super) struct Worker<S> {
     source: S,
+    id: SourceId,
     pipeline: Pipeline,
     cells: Arc<WorkerCells>,
     shared: Arc<Shared>,
@@ -43,6 +48,8 @@ pub(super) struct Worker<S> {
     policy_seen: u64,
     attributed_seen: u64,
     latest: Timestamp,
+    /// How often the source's clock was set back.
+    set_backs: u64,
     published: Instant,
     outages: u64,
     /// Records of the last batch; the next will bring about as many.
@@ -64,6 +71,7 @@ const LAST_WORK: Duration = Duration::from_millis(500);
 #[derive(Debug)]
 pub(super) struct Parts<S> {
     pub(super) source: S,
+    pub(super) id: SourceId,
     pub(super) pipeline: Pipeline,
     pub(super) cells: Arc<WorkerCells>,
     pub(super) shared: Arc<Shared>,
@@ -74,9 +82,11 @@ pub(super) struct Parts<S> {
 
 impl<S: Source> Worker<S> {
     pub(super) fn new(parts: Parts<S>) -> Self {
-        let Parts { source, pipeline, cells, shared, parcels, correlator, most_waiting } = parts;
+        let Parts { source, id, pipeline, cells, shared, parcels, correlator, most_waiting } =
+            parts;
         Self {
             source,
+            id,
             pipeline,
             cells,
             shared,
@@ -86,6 +96,7 @@ impl<S: Source> Worker<S> {
             policy_seen: 0,
             attributed_seen: 0,
             latest: Timestamp::ZERO,
+            set_backs: 0,
             published: Instant::now(),
             outages: 0,
             expected: 0,
@@ -117,13 +128,12 @@ impl<S: Source> Worker<S> {
     fn turn(&mut self, patience: Duration) -> Result<Batch, CaptureError> {
         let mut found = Found { records: Vec::with_capacity(self.expected), ..Found::default() };
         self.follow(&mut found);
-        let Self { source, pipeline, latest, .. } = self;
+        let Self { source, pipeline, .. } = self;
         let mut begun = None;
         let batch = source.batch(patience, &mut |frame| {
             if begun.is_none() {
                 begun = Some(Instant::now());
             }
-            *latest = frame.at.max(*latest);
             pipeline.frame(frame, &mut found);
         })?;
         if batch == Batch::Idle {
@@ -131,6 +141,8 @@ impl<S: Source> Worker<S> {
             self.latest = self.latest.max(clock().minus(SLACK));
             self.pipeline.advance(self.latest, &mut found);
         } else {
+            // As far as the frames' stamps are believed.
+            self.latest = self.pipeline.reached(self.id);
             self.cells.set_last_packet(self.latest);
         }
         // First the pairs: what is done of their flows is left out from then on.
@@ -169,12 +181,12 @@ impl<S: Source> Worker<S> {
 
     /// Takes over what the control plane changed: one load of an atomic when it changed nothing.
     fn follow(&mut self, found: &mut Found) {
-        let policy = self.shared.policy_generation.load(Relaxed);
+        let policy = self.shared.policy_generation.load(Acquire);
         if policy != self.policy_seen {
             self.policy_seen = policy;
             self.pipeline.set_signatures(Arc::clone(&self.shared.policy.load().set));
         }
-        let attributed = self.shared.attributed_generation.load(Relaxed);
+        let attributed = self.shared.attributed_generation.load(Acquire);
         if attributed != self.attributed_seen {
             self.attributed_seen = attributed;
             // Pairs that end have their last octets still.
@@ -216,8 +228,12 @@ impl<S: Source> Worker<S> {
         let lost = if self.cells.waiting() + count > self.most_waiting {
             count
         } else {
-            match self.parcels.try_send(Parcel { records, watermark: self.latest }) {
+            let set_backs = self.pipeline.set_backs();
+            let set_back = self.set_backs < set_backs;
+            let watermark = promise(self.latest);
+            match self.parcels.try_send(Parcel { records, watermark, set_back }) {
                 Ok(()) => {
+                    self.set_backs = set_backs;
                     self.cells.sent(count);
                     0
                 }

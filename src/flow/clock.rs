@@ -71,6 +71,12 @@ impl Clock {
         self.elapsed
     }
 
+    /// A source's own time: that of its last stamp that was believed.
+    #[must_use]
+    pub fn reached(&self, source: SourceId) -> Timestamp {
+        self.sources.get(usize::from(source.0)).map_or(Timestamp::ZERO, |source| source.now)
+    }
+
     /// The wall clock, or the end of a quiet file, says that time has come this far for every
     /// source.
     pub fn advance(&mut self, to: Timestamp) -> Timestamp {

@@ -38,7 +38,7 @@ use crate::decode::fast::Head;
 use crate::decode::{NotDecoded, Packet, TcpFlags, Tenants};
 use crate::detect::{Attributed, EchHello, Origin, Record};
 use crate::flow::{Clock, Filter, FlowHasher, Fragments};
-use crate::frame::Frame;
+use crate::frame::{Frame, SourceId};
 use crate::inspect::dns::{Header, Message};
 use crate::inspect::stream::Stream;
 use crate::inspect::{self, Signal};
@@ -162,6 +162,7 @@ pub struct Pipeline {
     sample: Sample,
     next_sweep: Timestamp,
     tenants: Arc<Tenants>,
+    set_backs: u64,
 }
 
 impl Pipeline {
@@ -197,6 +198,7 @@ impl Pipeline {
             sample: Sample::new(settings.budgets.sample, &hasher, settings.filtered),
             next_sweep: Timestamp::ZERO,
             tenants: settings.tenants,
+            set_backs: 0,
         }
     }
 
@@ -228,6 +230,7 @@ impl Pipeline {
         if tick.clamped {
             self.emitter.ledger.time_clamped.add(1);
         }
+        self.set_backs += u64::from(tick.set_back);
         self.timed_frame(frame, tick.at, tick.now, out);
     }
 
@@ -259,6 +262,18 @@ impl Pipeline {
             }
             _ => self.general(frame, out),
         }
+    }
+
+    /// How far the time of a source has come, as far as it is believed.
+    #[must_use]
+    pub fn reached(&self, source: SourceId) -> Timestamp {
+        self.clock.reached(source)
+    }
+
+    /// How often the clock of a source was set back.
+    #[must_use]
+    pub const fn set_backs(&self) -> u64 {
+        self.set_backs
     }
 
     /// Packet time has reached `now`: what is overdue ends.
