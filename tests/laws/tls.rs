@@ -281,3 +281,35 @@ fn other_protocols_are_nameless_connections_and_leave_nothing_behind() {
     assert_eq!(tap.ledger.tables[0].entries.value(), 0);
     tap.assert_conserved();
 }
+
+/// What a client agreed on with its server may begin with a segment, as it does where the client
+/// has to wait for the answer, or in the midst of one.
+#[test]
+fn what_an_agreement_leads_to_is_read_wherever_it_begins() {
+    let ends = Ends::v4(40_000, 25);
+    let settings_and_headers =
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0\0\0\x0c\x01\x05\0\0\0\x01\x41\x0ah2.example";
+    let upgrade = b"GET / HTTP/1.1\r\nHost: h1.example\r\nUpgrade: h2c\r\n\r\n";
+    let hello = client_hello(Some(NAME), 5, 0, 1 << 14);
+    let http = [(Signal::HttpHost, "h1.example"), (Signal::Http2Authority, "h2.example")];
+    let agreements: [(&[u8], &[u8], &[(Signal, &str)]); 2] = [
+        (b"EHLO client.example\r\nX-ANONYMOUSTLS\r\n", &hello, &[(Signal::TlsSni, NAME)]),
+        (upgrade, settings_and_headers, &http),
+    ];
+    for (before, after, names) in agreements {
+        for together in [true, false] {
+            let mut tap = Tap::new(Settings::default());
+            tap.frame(&ends.tcp(CLIENT - 1, 0, SYN, b""));
+            let whole = [before, after].concat();
+            let cut = if together { whole.len() } else { before.len() };
+            tap.frame(&ends.tcp(CLIENT, SERVER, ACK, &whole[..cut]));
+            if cut < whole.len() {
+                let next = CLIENT + u32::try_from(cut).unwrap();
+                tap.frame(&ends.tcp(next, SERVER, ACK, &whole[cut..]));
+            }
+            tap.finish();
+            assert_eq!(tap.names(), names, "together: {together}");
+            tap.assert_conserved();
+        }
+    }
+}

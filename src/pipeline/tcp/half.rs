@@ -147,6 +147,7 @@ impl Half {
         out: &mut impl Sink,
     ) -> usize {
         let mut consumed = 0;
+        let mut handed_on = false;
         let end = self.segments.next().unwrap_or_default();
         loop {
             let rest = octets.get(consumed..).unwrap_or_default();
@@ -186,8 +187,15 @@ impl Half {
                             consumed += more;
                             self.need = 0;
                             self.stage = Stage::Beginning;
+                            handed_on = false;
                         }
-                        // A wrapper of nothing would be unwrapped for ever.
+                        // What it waited for begins here: TLS, or HTTP/2 after an upgrade. Once, or
+                        // a wrapper of nothing would be unwrapped for ever.
+                        Progress::Next { consumed: 0 } if !handed_on => {
+                            self.need = 0;
+                            self.stage = Stage::Beginning;
+                            handed_on = true;
+                        }
                         Progress::Next { consumed: 0 } | Progress::Done => {
                             self.stage = Stage::Done;
                             return octets.len();
