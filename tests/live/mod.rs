@@ -11,3 +11,4 @@ mod packets;
 mod parity;
 mod pinning;
 mod ring;
+mod volume;
