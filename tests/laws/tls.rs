@@ -292,8 +292,9 @@ fn what_an_agreement_leads_to_is_read_wherever_it_begins() {
     let upgrade = b"GET / HTTP/1.1\r\nHost: h1.example\r\nUpgrade: h2c\r\n\r\n";
     let hello = client_hello(Some(NAME), 5, 0, 1 << 14);
     let http = [(Signal::HttpHost, "h1.example"), (Signal::Http2Authority, "h2.example")];
-    let agreements: [(&[u8], &[u8], &[(Signal, &str)]); 2] = [
-        (b"EHLO client.example\r\nX-ANONYMOUSTLS\r\n", &hello, &[(Signal::TlsSni, NAME)]),
+    let anonymous: &[u8] = b"EHLO client.example\r\nX-ANONYMOUSTLS\r\n";
+    let agreements = [
+        (anonymous, hello.as_slice(), &[(Signal::TlsSni, NAME)][..]),
         (upgrade, settings_and_headers, &http),
     ];
     for (before, after, names) in agreements {

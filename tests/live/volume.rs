@@ -94,7 +94,9 @@ fn through(backend: Backend, clients: &[End]) -> (u64, u64, Option<f64>) {
     let (sender, mut found, mut sent) = (Sender::on("wire"), Found::default(), 0);
     let mut pass = |frames: &[Vec<u8>], found: &mut Found| {
         sent += frames.len() as u64;
-        frames.iter().for_each(|frame| sender.send(frame));
+        for frame in frames {
+            sender.send(frame);
+        }
         let end = Instant::now() + Duration::from_secs(30);
         loop {
             for kept in take(source, Duration::from_millis(5)) {
