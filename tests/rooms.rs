@@ -115,3 +115,38 @@ fn unsafe_code_lives_behind_one_fence() {
         "unsafe code is allowed in {allowed:?}; the fence is capture/sys.rs"
     );
 }
+
+/// A file that no module names is not compiled, and its tests do not run.
+#[test]
+fn every_file_is_part_of_a_program() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut orphans = Vec::new();
+    for path in sources(&root.join("src")).into_iter().chain(sources(&root.join("tests"))) {
+        let stem = path.file_stem().unwrap().to_str().unwrap();
+        let dir = path.parent().unwrap();
+        let (name, dir) = match stem {
+            "mod" => (dir.file_name().unwrap().to_str().unwrap(), dir.parent().unwrap()),
+            name => (name, dir),
+        };
+        // Roots of programs: src/lib.rs and src/main.rs, tests/tests.rs, those of the fuzzers.
+        if ["lib", "main", "tests"].contains(&name) || path.starts_with(root.join("tests/fuzz")) {
+            continue;
+        }
+        let parents = [
+            dir.join("mod.rs"),
+            dir.with_extension("rs"),
+            dir.join("lib.rs"),
+            dir.join("main.rs"),
+            dir.join("tests.rs"),
+        ];
+        let declares = |parent: &PathBuf| {
+            fs::read_to_string(parent).is_ok_and(|text| {
+                text.lines().any(|line| line.trim_end().ends_with(&format!("mod {name};")))
+            })
+        };
+        if !parents.iter().any(declares) {
+            orphans.push(path.strip_prefix(root).unwrap().display().to_string());
+        }
+    }
+    assert!(orphans.is_empty(), "no module names {orphans:?}");
+}

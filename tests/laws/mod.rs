@@ -8,6 +8,7 @@ mod ledger;
 mod mirrors;
 mod tls;
 mod travel;
+mod wireless;
 mod wrapped;
 
 use proptest::prelude::*;

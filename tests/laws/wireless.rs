@@ -1,7 +1,7 @@
 //! What access points send: several packets in one frame, and frames cut to fit their path.
 
 use proptest::prelude::*;
-use vendorwatch::frame::{Frame, LinkType, SourceId};
+use vendorwatch::frame::{Frame, LinkType};
 use vendorwatch::inspect::Signal;
 use vendorwatch::pipeline::Settings;
 use vendorwatch::visibility::PacketOutcome;
@@ -44,7 +44,8 @@ fn to_controller(payload: &[u8]) -> Vec<u8> {
 /// The fragments of a frame of IEEE 802.11, cut at these multiples of eight octets
 /// (RFC 5415 §4.3).
 fn capwap(id: u8, frame: &[u8], cuts: &[usize]) -> Vec<Vec<u8>> {
-    let mut bounds: Vec<_> = cuts.iter().map(|cut| (cut * 8).min(frame.len() - 1) / 8 * 8).collect();
+    let mut bounds: Vec<_> =
+        cuts.iter().map(|cut| (cut * 8).min(frame.len() - 1) / 8 * 8).collect();
     bounds.extend([0, frame.len()]);
     bounds.sort_unstable();
     bounds.dedup();
