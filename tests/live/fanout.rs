@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
+use vendorwatch::capture::Source;
 use vendorwatch::capture::live::{Backend, Options};
 
 use super::lab::{Lab, Sender, open, take};
@@ -83,7 +84,7 @@ fn both_directions_of_a_tunnelled_flow_reach_one_worker() {
                 sender.send(&carry(&there, false, 1_000 + n));
                 sender.send(&carry(&back, true, 9_000 - n));
             }
-            let (mut seen, end) = (0, Instant::now() + Duration::from_secs(10));
+            let (mut seen, end) = (0, Instant::now() + Duration::from_secs(30));
             let mut shares = [0; WORKERS as usize];
             while seen < 2 * u32::from(FLOWS) && Instant::now() < end {
                 for (worker, source) in opened.sources.iter_mut().enumerate() {
@@ -98,7 +99,8 @@ fn both_directions_of_a_tunnelled_flow_reach_one_worker() {
                     }
                 }
             }
-            assert_eq!(seen, 2 * u32::from(FLOWS), "{name}");
+            let counters: Vec<_> = opened.sources.iter_mut().map(Source::counters).collect();
+            assert_eq!(seen, 2 * u32::from(FLOWS), "{name}: {counters:?}");
             assert!(shares.iter().all(|share| *share > 40), "{name}: {shares:?}");
         }
     }
