@@ -9,8 +9,9 @@
 //! | names asked of encrypted resolvers | DNS over HTTPS, TLS, QUIC | `vendorwatch_encrypted_dns_connections_total` |
 //! | connections without a name | resumed sessions, raw addresses, hellos without SNI; DNS seen before names many of them | `vendorwatch_connections_total` |
 //! | traffic that the mirror does not copy | one direction only, lost before the sensor | handshakes `one_way`, `gap` |
+//! | what lost segments held | after ten seconds, or 128 KiB behind the hole, reading goes on where a hello, a request or a DNS message begins; HTTP/2 in clear is lost from there on | handshakes and DNS messages `gap`; connections without a name |
 //! | traffic that the sensor drops | a ring that is full | `vendorwatch_capture_dropped_packets_total` |
-//! | cut packets | a snap length, a mirror that truncates | packets and handshakes `truncated` |
+//! | cut packets | a snap length, a mirror that truncates | packets `truncated` where nothing is left of their payload, handshakes and DNS messages `truncated` where the name may be in what is not |
 //! | what is behind a relay | a resolver or proxy asks for others | findings carry the `role` that the configuration declares |
 //! | hosts behind address translation | they share an address | they are one client |
 //! | products without documented endpoints | nobody wrote them down | the signatures say what they cover |

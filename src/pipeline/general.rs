@@ -25,21 +25,22 @@ impl Pipeline {
     #[cold]
     fn parts(&mut self, frame: &Frame<'_>, first: &Decoded<'_>, out: &mut impl Sink) {
         let tenants = Arc::clone(&self.tenants);
-        let mut read = false;
+        let mut read = None;
         for number in 0..MAX_PARTS {
             let (part, more) = decode::part(frame, &tenants, number);
             if let Decoded::Packet(packet) = &part {
                 self.packet(packet, out);
-                read = true;
+                // `Decoded` is the least of them.
+                let outcome = read_outcome(packet);
+                read = Some(read.map_or(outcome, |best: PacketOutcome| best.min(outcome)));
             }
             if !more {
                 break;
             }
         }
-        if read {
-            self.emitter.ledger.packet(PacketOutcome::Decoded);
-        } else {
-            self.decoded(first, out);
+        match read {
+            Some(outcome) => self.emitter.ledger.packet(outcome),
+            None => self.decoded(first, out),
         }
     }
 
@@ -48,7 +49,7 @@ impl Pipeline {
         let outcome = match decoded {
             Decoded::Packet(packet) => {
                 self.packet(packet, out);
-                PacketOutcome::Decoded
+                read_outcome(packet)
             }
             // Its outcome may be known only when others have come.
             Decoded::Fragment(fragment) => return self.fragment(fragment, out),
@@ -134,6 +135,16 @@ impl Pipeline {
         if let Decoded::Packet(packet) = decode::datagram(head, &tenants) {
             self.packet(&packet, out);
         }
+    }
+}
+
+/// How a frame with this packet is counted: without a single octet of a payload that was there,
+/// nothing can be told of it but its headers.
+fn read_outcome(packet: &Packet<'_>) -> PacketOutcome {
+    if packet.payload.is_empty() && packet.is_cut() {
+        PacketOutcome::Truncated
+    } else {
+        PacketOutcome::Decoded
     }
 }
 

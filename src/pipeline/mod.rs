@@ -329,7 +329,11 @@ impl Pipeline {
     /// A packet of the ordinary kind. Most leave here.
     #[inline]
     fn head(&mut self, frame: &Frame<'_>, head: &Head<'_>, out: &mut impl Sink) {
-        self.emitter.ledger.packet(PacketOutcome::Decoded);
+        if head.payload().is_empty() && head.payload_wire_len() > 0 {
+            self.emitter.ledger.packet(PacketOutcome::Truncated);
+        } else {
+            self.emitter.ledger.packet(PacketOutcome::Decoded);
+        }
         let flags = head.flags();
         let silent = head.payload_wire_len() == 0 && !flags.has(CONTROL);
         let (source, destination) = head.ports();

@@ -36,6 +36,7 @@ outcomes! {
         NotIp = "not_ip",
         OtherTransport = "other_transport",
         Encrypted = "encrypted",
+        /// Cut within its headers, or right behind them.
         Truncated = "truncated",
         Malformed = "malformed",
         TooDeep = "too_deep",
