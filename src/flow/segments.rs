@@ -137,16 +137,26 @@ impl Segments {
         !self.early.is_empty()
     }
 
-    /// Gives the hole up: what waits behind it becomes the beginning. The octets in front of it
-    /// that were not consumed are dropped. False when there is no hole.
+    /// Gives the hole up: the first segment that waits behind it becomes the beginning. The octets
+    /// in front of it that were not consumed are dropped. False when nothing waits.
     pub fn skip_hole(&mut self) -> bool {
         if self.early.is_empty() {
             return false;
         }
-        self.ready = Vec::new();
-        self.next = Some(self.early[0].sequence);
-        self.join();
+        let first = self.early.remove(0);
+        self.early_bytes -= first.octets.len();
+        self.next = Some(first.sequence.wrapping_add(length(&first.octets)));
+        self.ready = first.octets.into_vec();
         true
+    }
+
+    /// Puts to [`Self::ready`] what follows it without a hole. Was there anything?
+    pub fn join(&mut self) -> bool {
+        let follows = self.early.first().is_some_and(|first| Some(first.sequence) == self.next);
+        if let Some(next) = self.next.filter(|_| follows) {
+            self.append(next, &[]);
+        }
+        follows
     }
 
     /// Forgets everything but the position.
@@ -186,13 +196,6 @@ impl Segments {
         self.ready.extend_from_slice(octets);
         self.next = Some(next.wrapping_add(length(octets)));
         Brought::Ready
-    }
-
-    /// Moves pieces that begin at `next` behind it.
-    fn join(&mut self) {
-        if let Some(next) = self.next {
-            self.append(next, &[]);
-        }
     }
 
     /// Keeps the octets of a segment beyond `next` that no other piece holds.

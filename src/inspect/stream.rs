@@ -133,9 +133,10 @@ impl Stream {
     }
 
     /// May something new begin behind octets that were never seen? The inspector forgets what it
-    /// was about, and says what it has of it.
+    /// was about, and says what it has of it. Not behind a lost piece of TLS, which is encrypted,
+    /// nor of HTTP/2, whose header fields refer to those before (RFC 7541 §2.3.2).
     pub fn break_off(&mut self, octets: &[u8], observe: &mut impl FnMut(Observation<'_>)) -> bool {
-        let again = matches!(self, Self::Dns(_) | Self::Http1(_));
+        let again = !matches!(self, Self::Tls(_) | Self::TlsServer(_) | Self::Http2(_));
         if again {
             self.end(octets, observe);
         }

@@ -5,7 +5,9 @@ use vendorwatch::pipeline::{Budgets, Settings, quic};
 use vendorwatch::visibility::TableName;
 
 use crate::support::handshake::{crypto, dtls, initial_to};
-use crate::support::talk::{Ends, SYN, Tap, client_hello, client_hello_message, dns, server_hello};
+use crate::support::talk::{
+    ACK, Ends, FIN, SYN, Tap, client_hello, client_hello_message, dns, server_hello,
+};
 
 /// Beginnings of what the pipeline knows, whole, cut and damaged.
 fn payloads() -> impl Strategy<Value = Vec<u8>> {
@@ -204,4 +206,33 @@ fn a_flood_of_every_kind_stays_in_its_budgets() {
     }
     tap.finish();
     tap.assert_conserved();
+}
+
+/// A connection is counted once, with a name or without one, whatever it speaks.
+#[test]
+fn a_connection_that_names_nothing_is_counted_as_well() {
+    let http2 = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+    let streams: [&[u8]; 6] = [
+        b"GET / HTTP/1.0\r\n\r\n",
+        b"GET / HTTP/1.0\r\nHost: named.example\r\n\r\n",
+        b"EHLO client.example\r\nMAIL FROM:<a@b.example>\r\nQUIT\r\n",
+        b"a1 LOGIN me pw\r\na2 LOGOUT\r\n",
+        http2,
+        b"\x7fneither of these",
+    ];
+    for (number, stream) in streams.into_iter().enumerate() {
+        for closed in [true, false] {
+            let ends = Ends::v4(40_000, 8_000);
+            let mut tap = Tap::new(Settings::default());
+            tap.frame(&ends.tcp(99, 0, SYN, b""));
+            tap.frame(&ends.tcp(100, 5_000, ACK, stream));
+            let end = 100 + u32::try_from(stream.len()).unwrap();
+            if closed {
+                tap.frame(&ends.tcp(end, 5_000, ACK | FIN, b""));
+            }
+            tap.finish();
+            assert_eq!(tap.connections(), 1, "{number}, closed: {closed}");
+            assert_eq!(tap.names().len(), usize::from(number == 1), "{number}, closed: {closed}");
+        }
+    }
 }

@@ -4,6 +4,7 @@
 mod allocations;
 mod captures;
 mod dns;
+mod gaps;
 mod ledger;
 mod mirrors;
 mod tls;

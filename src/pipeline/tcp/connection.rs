@@ -83,9 +83,9 @@ impl Connection {
             && matches!(self.server.stage, Stage::Ignored)
             && is_server_hello(packet.payload);
         let mut listed = None;
+        self.cut |= packet.is_cut();
         let half = if from_client { &mut self.client } else { &mut self.server };
         if !(packet.payload.is_empty() || half.begins_at(sequence) && is_padding(packet)) {
-            self.cut |= packet.is_cut();
             let identity = emitter.identity_of(hash, &packet.path);
             let scene = Scene { seen: &packet.seen, path: path(), from_client, identity };
             let lost = packet.is_cut().then_some(HandshakeOutcome::Truncated);
@@ -95,6 +95,10 @@ impl Connection {
                 out.wish(&packet.path, Wish::More);
             }
             listed = self.found(found, &scene, packet, emitter, out);
+        }
+        if self.client.is_overdue(emitter.now) || self.server.is_overdue(emitter.now) {
+            let late = self.go_on_without(packet, path(), hash, spare, emitter, out);
+            listed = listed.or(late);
         }
         let half = if from_client { &mut self.client } else { &mut self.server };
         if flags.has(TcpFlags::FIN) {
@@ -116,6 +120,30 @@ impl Connection {
         listed
     }
 
+    /// What either direction waits for will not come.
+    #[cold]
+    fn go_on_without(
+        &mut self,
+        packet: &Packet<'_>,
+        path: Path,
+        hash: u64,
+        spare: &mut Spare,
+        emitter: &mut Emitter,
+        out: &mut impl Sink,
+    ) -> Option<std::sync::Arc<str>> {
+        let identity = emitter.identity_of(hash, &path);
+        let mut listed = None;
+        for from_client in [true, false] {
+            let scene = Scene { seen: &packet.seen, path, from_client, identity };
+            let half = if from_client { &mut self.client } else { &mut self.server };
+            if half.is_overdue(emitter.now) {
+                let found = half.go_on_without(&scene, spare, emitter, out);
+                listed = self.found(found, &scene, packet, emitter, out).or(listed);
+            }
+        }
+        listed
+    }
+
     /// Draws the conclusions for the connection from what a direction showed.
     fn found(
         &mut self,
@@ -133,7 +161,7 @@ impl Connection {
             self.report(scene, said, emitter, out);
             return vendor;
         }
-        if found.foreign {
+        if found.foreign && !found.hello && !found.copy {
             self.report(scene, Said::default(), emitter, out);
         }
         // A copy needs no second report, and DNS is no nameless connection.
@@ -206,17 +234,16 @@ impl Connection {
         out: &mut impl Sink,
     ) {
         let scene = Scene { seen, path, from_client: true, identity: emitter.identity(&path) };
-        let spoke = self.client.segments.heap() > 0;
+        let spoke = self.client.spoke();
         if self.answered && !spoke && matches!(self.client.stage, Stage::Beginning) {
             tls::orphaned_server_hello(emitter, &scene);
         }
         let found = self.client.end(&scene, lost, emitter, out);
         if let Some(said) = found.said {
             self.report(&scene, said, emitter, out);
-        } else if spoke && !found.hello && !matches!(self.client.stage, Stage::Reading(_)) {
+        } else if spoke && !found.hello && !found.copy {
             self.report(&scene, Said::default(), emitter, out);
         }
-        self.client.stage = Stage::Done;
     }
 
     /// The server says nothing more.
@@ -230,7 +257,6 @@ impl Connection {
     ) {
         let scene = Scene { seen, path, from_client: false, identity: emitter.identity(&path) };
         self.server.end(&scene, lost, emitter, out);
-        self.server.stage = Stage::Done;
     }
 
     /// From client to server.

@@ -1,13 +1,16 @@
 //! One direction of a connection: from segments to observations.
 
+use core::time::Duration;
+
+use super::opened::{Opened, observed};
 use crate::flow::{Brought, Segments, Spare};
 use crate::inspect::dns::PORT as DNS_PORT;
-use crate::inspect::stream::{Choice, Observation, Progress, Stream, sequence_space};
+use crate::inspect::stream::{Choice, Progress, Stream, sequence_space};
 use crate::pipeline::Sink;
-use crate::pipeline::dns::{self, COPY};
 use crate::pipeline::emitter::{Emitter, Said, Scene};
-use crate::pipeline::tls::{self, Opening};
-use crate::visibility::{DnsOutcome, DnsTransport, HandshakeOutcome};
+use crate::pipeline::tls::Opening;
+use crate::time::Timestamp;
+use crate::visibility::HandshakeOutcome;
 
 /// One direction of a connection.
 #[derive(Debug, Default)]
@@ -21,15 +24,10 @@ pub(super) struct Half {
     opened: Opened,
     /// How far it had come when its source was last told that it goes on.
     told: Option<u32>,
-}
-
-/// What is counted as begun and has no outcome yet, and where it began.
-#[derive(Debug, Default)]
-struct Opened {
-    /// The sequence number of the inspector's first octet.
-    sequence: u32,
-    hello: Opening,
-    dns_message: bool,
+    /// Since when octets are missing before others.
+    waits: Option<Timestamp>,
+    /// Octets were given up, and nothing known began since.
+    astray: bool,
 }
 
 #[derive(Debug, Default)]
@@ -60,7 +58,7 @@ pub(super) struct Found {
     pub(super) hello: bool,
     /// A request was counted before: so was its connection.
     pub(super) copy: bool,
-    /// The stream is nothing known here.
+    /// The stream is nothing known here, or is known and has no name.
     pub(super) foreign: bool,
     /// The vendor that a certificate names; its connection is reported already.
     pub(super) listed: Option<std::sync::Arc<str>>,
@@ -93,8 +91,14 @@ impl Half {
             }
             Stage::Beginning | Stage::Reading(_) => {}
         }
-        let brought = self.segments.push(sequence, payload);
         let mut found = Found::default();
+        let mut brought = self.segments.push(sequence, payload);
+        if brought == Brought::Refused {
+            self.give_up(scene, &mut found, emitter, out);
+            if !matches!(self.stage, Stage::Done) {
+                brought = self.begin_again(scene, segment, &mut found, emitter, out);
+            }
+        }
         let consumed = match brought {
             Brought::InPlace(range) => {
                 let octets = &payload[range];
@@ -106,16 +110,17 @@ impl Half {
                 0
             }
             Brought::Ready => {
+                self.waits = self.segments.has_hole().then_some(emitter.now);
                 let ready = self.segments.take_ready();
                 let consumed = self.inspect(scene, &ready, &mut found, emitter, out);
                 self.segments.put_back(ready);
                 consumed
             }
-            Brought::Early => 0,
-            Brought::Refused => {
-                self.resume(scene, &mut found, emitter, out);
+            Brought::Early => {
+                self.waits.get_or_insert(emitter.now);
                 0
             }
+            Brought::Refused => 0,
             Brought::Old => {
                 emitter.ledger.copies.add(1);
                 0
@@ -128,13 +133,25 @@ impl Half {
                 && matches!(self.stage, Stage::Reading(Stream::Tls(_)))
             {
                 found = self.end(scene, lost, emitter, out);
-                self.stage = Stage::Done;
             }
         }
-        if matches!(self.stage, Stage::Done) {
-            self.segments.release(spare);
-        }
+        self.settle(scene, spare, &mut found);
         found
+    }
+
+    /// After a step: a direction that is done keeps nothing. One that lost its way among messages
+    /// of DNS is not done, for each segment may begin the next message.
+    fn settle(&mut self, scene: &Scene<'_>, spare: &mut Spare, found: &mut Found) {
+        if !matches!(self.stage, Stage::Done) {
+            return;
+        }
+        self.segments.release(spare);
+        if self.astray && scene.path.destination.port == DNS_PORT {
+            self.segments = Segments::default();
+            self.stage = Stage::Beginning;
+            self.need = 0;
+            found.foreign = false;
+        }
     }
 
     /// Feeds the inspector, choosing one first where there is none; returns how much it consumed.
@@ -156,9 +173,10 @@ impl Half {
             }
             match &mut self.stage {
                 Stage::Ignored | Stage::Done => return octets.len(),
-                Stage::Beginning => match Stream::probe(rest, scene.path.destination.port) {
+                Stage::Beginning => match self.choose(scene, rest) {
                     Choice::Stream(stream) => {
                         self.opened.sequence = end.wrapping_sub(sequence_space(rest.len()));
+                        self.astray = false;
                         self.stage = Stage::Reading(stream);
                     }
                     Choice::Unsure => {
@@ -197,6 +215,7 @@ impl Half {
                             handed_on = true;
                         }
                         Progress::Next { consumed: 0 } | Progress::Done => {
+                            found.foreign |= scene.from_client && !matches!(stream, Stream::Dns(_));
                             self.stage = Stage::Done;
                             return octets.len();
                         }
@@ -204,6 +223,16 @@ impl Half {
                 }
             }
         }
+    }
+
+    /// Which inspector reads a stream that begins with these octets? Behind a loss only what would
+    /// be taken for a beginning in a connection that nothing is known of.
+    fn choose(&self, scene: &Scene<'_>, octets: &[u8]) -> Choice {
+        let (source, destination) = (scene.path.source.port, scene.path.destination.port);
+        if self.astray && !Stream::may_begin(octets, source, destination) {
+            return Choice::NotOurs;
+        }
+        Stream::probe(octets, destination)
     }
 
     /// Gives holes up in a stream that has further beginnings: DNS messages, HTTP requests.
@@ -214,32 +243,117 @@ impl Half {
         emitter: &mut Emitter,
         out: &mut impl Sink,
     ) {
-        while self.segments.has_hole() {
-            let (opened, lost) = (&mut self.opened, Some(HandshakeOutcome::Gap));
-            let again = match &mut self.stage {
-                Stage::Beginning => scene.path.destination.port == DNS_PORT,
-                Stage::Reading(stream) => {
-                    stream.break_off(self.segments.ready(), &mut |observation| {
-                        observed(scene, &observation, lost, opened, found, emitter, out);
-                    })
-                }
-                Stage::Ignored | Stage::Done => false,
-            };
-            if !again {
-                return;
-            }
-            // Segments mostly begin where messages do.
+        while self.segments.has_hole() && self.break_off(scene, found, emitter, out) {
+            // Most messages begin where a segment does, so each is tried by itself. What begins
+            // there goes on in those that follow.
             self.segments.skip_hole();
-            self.stage = Stage::Beginning;
-            self.need = 0;
-            let ready = self.segments.take_ready();
-            let consumed = self.inspect(scene, &ready, found, emitter, out);
-            self.segments.put_back(ready);
-            self.segments.consume(consumed);
+            self.inspect_ready(scene, found, emitter, out);
+            if !matches!(self.stage, Stage::Done) && self.segments.join() {
+                self.inspect_ready(scene, found, emitter, out);
+            }
             if matches!(self.stage, Stage::Done) {
                 self.stage = Stage::Beginning;
             }
         }
+    }
+
+    /// Octets are missing. May what follows them begin something? Then it is waited for.
+    fn break_off(
+        &mut self,
+        scene: &Scene<'_>,
+        found: &mut Found,
+        emitter: &mut Emitter,
+        out: &mut impl Sink,
+    ) -> bool {
+        let (opened, lost) = (&mut self.opened, Some(HandshakeOutcome::Gap));
+        let again = match &mut self.stage {
+            Stage::Beginning => true,
+            Stage::Reading(stream) => stream.break_off(self.segments.ready(), &mut |observation| {
+                observed(scene, &observation, lost, opened, found, emitter, out);
+            }),
+            Stage::Ignored | Stage::Done => false,
+        };
+        if again {
+            self.stage = Stage::Beginning;
+            self.need = 0;
+            self.astray = true;
+        }
+        again
+    }
+
+    fn inspect_ready(
+        &mut self,
+        scene: &Scene<'_>,
+        found: &mut Found,
+        emitter: &mut Emitter,
+        out: &mut impl Sink,
+    ) {
+        let ready = self.segments.take_ready();
+        let consumed = self.inspect(scene, &ready, found, emitter, out);
+        self.segments.put_back(ready);
+        self.segments.consume(consumed);
+    }
+
+    /// The missing octets will not come. Reads what waits behind them as far as something begins
+    /// there; where nothing can, that was all.
+    fn give_up(
+        &mut self,
+        scene: &Scene<'_>,
+        found: &mut Found,
+        emitter: &mut Emitter,
+        out: &mut impl Sink,
+    ) {
+        self.waits = None;
+        self.resume(scene, found, emitter, out);
+        if self.segments.has_hole() {
+            self.conclude(scene, HandshakeOutcome::Gap, found, emitter, out);
+        }
+    }
+
+    /// A segment that did not fit behind those that waited, which were given up.
+    fn begin_again(
+        &mut self,
+        scene: &Scene<'_>,
+        segment: &Segment<'_>,
+        found: &mut Found,
+        emitter: &mut Emitter,
+        out: &mut impl Sink,
+    ) -> Brought {
+        let brought = self.segments.push(segment.sequence, segment.payload);
+        let waits = brought == Brought::Early && matches!(self.stage, Stage::Beginning);
+        if !waits && brought != Brought::Refused {
+            return brought;
+        }
+        if !self.break_off(scene, found, emitter, out) {
+            self.conclude(scene, HandshakeOutcome::Gap, found, emitter, out);
+            return Brought::Refused;
+        }
+        self.segments = Segments::default();
+        self.segments.push(segment.sequence, segment.payload)
+    }
+
+    /// Octets have been missing for so long that they will not come, while the connection lives.
+    pub(super) fn is_overdue(&self, now: Timestamp) -> bool {
+        self.waits.is_some_and(|since| now.since(since) > PATIENCE)
+    }
+
+    /// Goes on without them. Where nothing begins behind them, nothing more is wanted here: what
+    /// begins later is seen without a connection, but for a message of DNS.
+    pub(super) fn go_on_without(
+        &mut self,
+        scene: &Scene<'_>,
+        spare: &mut Spare,
+        emitter: &mut Emitter,
+        out: &mut impl Sink,
+    ) -> Found {
+        let mut found = Found::default();
+        self.give_up(scene, &mut found, emitter, out);
+        if matches!(self.stage, Stage::Beginning) {
+            found.foreign = scene.from_client;
+            self.stage = Stage::Done;
+        }
+        self.settle(scene, spare, &mut found);
+        found
     }
 
     /// Nothing more will come.
@@ -252,14 +366,27 @@ impl Half {
     ) -> Found {
         let mut found = Found::default();
         self.resume(scene, &mut found, emitter, out);
+        self.conclude(scene, lost, &mut found, emitter, out);
+        self.segments.clear();
+        found
+    }
+
+    /// What is here is all there will be.
+    fn conclude(
+        &mut self,
+        scene: &Scene<'_>,
+        lost: HandshakeOutcome,
+        found: &mut Found,
+        emitter: &mut Emitter,
+        out: &mut impl Sink,
+    ) {
         if let Stage::Reading(stream) = &mut self.stage {
             let opened = &mut self.opened;
             stream.end(self.segments.ready(), &mut |observation| {
-                observed(scene, &observation, Some(lost), opened, &mut found, emitter, out);
+                observed(scene, &observation, Some(lost), opened, found, emitter, out);
             });
         }
-        self.segments.clear();
-        found
+        self.stage = Stage::Done;
     }
 
     /// Has it come so far, and is still being read, that a source which leaves out packets has to
@@ -284,6 +411,15 @@ impl Half {
             && self.segments.next().is_none_or(|next| next == sequence)
     }
 
+    /// Were there octets of it, be they read or not? DNS does not count: see `found`.
+    pub(super) fn spoke(&self) -> bool {
+        match &self.stage {
+            Stage::Reading(stream) => !matches!(stream, Stream::Dns(_)),
+            Stage::Beginning => self.segments.heap() > 0,
+            Stage::Ignored | Stage::Done => false,
+        }
+    }
+
     /// Hellos and DNS messages that have begun and have no outcome yet.
     pub(super) fn pending(&self) -> (usize, usize) {
         let hello = self.opened.hello == Opening::Begun;
@@ -300,101 +436,9 @@ impl Half {
     }
 }
 
+/// How long octets may be missing before others. A sender has repeated a lost segment several times
+/// by then: the waits double from at least one second (RFC 6298 §2 and §5).
+const PATIENCE: Duration = Duration::from_secs(10);
+
 /// A quarter of what an in-kernel filter delivers of a client unasked, and half of a server.
 const GOES_ON: u32 = 16 << 10;
-
-/// Hands an inspector's observation to those who know what it means.
-fn observed(
-    scene: &Scene<'_>,
-    observation: &Observation<'_>,
-    lost: Option<HandshakeOutcome>,
-    opened: &mut Opened,
-    found: &mut Found,
-    emitter: &mut Emitter,
-    out: &mut impl Sink,
-) {
-    match *observation {
-        Observation::ClientHello(hello) => {
-            found.hello = true;
-            let opening = core::mem::take(&mut opened.hello);
-            found.said = tls::client_hello(emitter, scene, hello, opening, lost, out);
-        }
-        Observation::NoClientHello(_) => {
-            found.hello = true;
-            found.said = Some(Said::default());
-            let outcome = lost.unwrap_or(HandshakeOutcome::Malformed);
-            tls::no_client_hello(emitter, scene, core::mem::take(&mut opened.hello), outcome);
-        }
-        Observation::ServerHello(_) => {}
-        Observation::Certificate(der) => found.listed = tls::certificate(emitter, scene, der, out),
-        Observation::Names { offset, names } => {
-            // Where a request begins is the same for its copies, whatever was seen before it, and
-            // another for the next one, whatever that asks for.
-            let host = names.first().map_or(&[][..], |(_, host)| host);
-            let sequence = opened.sequence.wrapping_add(offset);
-            let identity = emitter.hasher.word(scene.identity, u64::from(sequence));
-            let identity = emitter.hasher.octets(identity, host);
-            if emitter.recent.note(identity, emitter.now, COPY).is_some() {
-                emitter.ledger.copies.add(1);
-                found.copy = true;
-                return;
-            }
-            let indicator = emitter.names(scene, names, identity, out);
-            let vendor = indicator.map(|indicator| indicator.vendor.clone());
-            found.said = Some(Said { named: true, vendor, ..Said::default() });
-        }
-        Observation::Dns(message) => opened.dns(scene, message, None, emitter, out),
-        Observation::DnsCut(message) => {
-            let cut = match lost {
-                Some(HandshakeOutcome::Timeout) => DnsOutcome::Timeout,
-                Some(HandshakeOutcome::Evicted) => DnsOutcome::Evicted,
-                Some(HandshakeOutcome::Truncated) => DnsOutcome::Truncated,
-                _ => DnsOutcome::Gap,
-            };
-            opened.dns(scene, message, Some(cut), emitter, out);
-        }
-    }
-}
-
-impl Opened {
-    /// What will be asked about these octets is on its way while they are read.
-    fn prepare(&self, scene: &Scene<'_>, stream: &Stream, octets: &[u8], emitter: &Emitter) {
-        if let Stream::Tls(hello) = stream
-            && self.hello == Opening::Unknown
-            && let Some(random) = hello.random(octets)
-        {
-            tls::prepare(emitter, scene, random);
-        }
-    }
-
-    /// After a step of inspection these octets are left unconsumed: has something begun?
-    fn note(&mut self, scene: &Scene<'_>, stream: &Stream, left: &[u8], emitter: &mut Emitter) {
-        match stream {
-            Stream::Tls(hello) if self.hello == Opening::Unknown => {
-                if let Some(random) = hello.random(left) {
-                    self.hello = tls::begin(emitter, scene, random);
-                }
-            }
-            Stream::Dns(_) if !left.is_empty() && !self.dns_message => {
-                emitter.ledger.dns_begun(DnsTransport::Tcp);
-                self.dns_message = true;
-            }
-            _ => {}
-        }
-    }
-
-    fn dns(
-        &mut self,
-        scene: &Scene<'_>,
-        message: &[u8],
-        cut: Option<DnsOutcome>,
-        emitter: &mut Emitter,
-        out: &mut impl Sink,
-    ) {
-        if !core::mem::take(&mut self.dns_message) {
-            emitter.ledger.dns_begun(DnsTransport::Tcp);
-        }
-        let path = scene.direction();
-        dns::message(emitter, scene.seen, &path, DnsTransport::Tcp, message, cut, out);
-    }
-}

@@ -6,6 +6,7 @@
 
 mod connection;
 mod half;
+mod opened;
 
 use core::time::Duration;
 
