@@ -6,12 +6,17 @@
  * Fragments hash by their addresses, for only the first has ports. What cannot be peeled hashes
  * by the innermost addresses that were read. */
 #include <linux/bpf.h>
+#include <linux/if_packet.h>
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
 
-/* Offsets count from the link-layer header, wherever the kernel's own cursor stands. */
-#define LOAD(offset, to, size) \
-	bpf_skb_load_bytes_relative(frame, offset, to, size, BPF_HDR_START_MAC)
+/* Offsets count from the link-layer header. When a frame is shown to packet sockets, the kernel's
+ * own cursor stands behind that header, or at it where the frame goes out. The read that is relative
+ * to the header would not need to know, but it ends where the frame's first piece of memory does:
+ * drivers that give pages to the kernel put no more than some headers there, and those of a tunnel's
+ * inner packet lie in the next. */
+#define MAC_HEADER 14
+#define LOAD(offset, to, size) bpf_skb_load_bytes(frame, (offset) - before, to, size)
 
 /* Headers peeled at most: tags, labels, tunnels inside each other. */
 #define STEPS 20
@@ -68,10 +73,14 @@ SEC("socket")
 int vendorwatch_fanout(struct __sk_buff *frame)
 {
 	struct ends ends = {};
-	enum header header = ETHERNET;
+	enum header header = TYPED;
 	__u8 octets[40] __attribute__((aligned(8))) = {};
-	__u32 type = 0, at = 0;
+	__u32 type, at = MAC_HEADER;
+	__u32 before = frame->pkt_type == PACKET_OUTGOING ? 0 : MAC_HEADER;
 
+	if (bpf_skb_load_bytes_relative(frame, 12, octets, 2, BPF_HDR_START_MAC))
+		goto out;
+	type = be16(octets);
 	for (int step = 0; step < STEPS && header != DONE; step++) {
 		switch (header) {
 		case ETHERNET:
