@@ -251,12 +251,18 @@ impl Control {
 struct Load {
     since: Instant,
     before: Vec<(Duration, u64)>,
+    correlator_before: Duration,
     rate: f64,
 }
 
 impl Load {
     fn new(web: &Web) -> Self {
-        Self { since: Instant::now(), before: Self::now(web), rate: 0.0 }
+        Self {
+            since: Instant::now(),
+            before: Self::now(web),
+            correlator_before: web.metrics.correlator_busy(),
+            rate: 0.0,
+        }
     }
 
     fn now(web: &Web) -> Vec<(Duration, u64)> {
@@ -279,7 +285,10 @@ impl Load {
             })
             .collect();
         self.rate = loads.iter().map(|load| load.rate).sum();
-        web.load.store(Arc::new(loads));
+        let correlating = web.metrics.correlator_busy();
+        let correlator = correlating.saturating_sub(self.correlator_before).as_secs_f64() / span;
+        self.correlator_before = correlating;
+        web.load.store(Arc::new(web::Load { workers: loads, correlator }));
         self.before = now;
         self.since = Instant::now();
     }

@@ -59,6 +59,7 @@ impl Stage {
     pub(super) fn run(mut self) {
         let mut told = Instant::now();
         loop {
+            let begun = Instant::now();
             while let Ok(command) = self.commands.try_recv() {
                 self.obey(command);
             }
@@ -70,6 +71,7 @@ impl Stage {
             if self.lanes.iter().all(Option::is_none) {
                 break;
             }
+            self.sinks.metrics.add_correlator_busy(begun.elapsed());
             if !busy {
                 std::thread::park_timeout(PATIENCE);
             }

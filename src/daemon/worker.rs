@@ -136,6 +136,8 @@ impl<S: Source> Worker<S> {
             }
             pipeline.frame(frame, &mut found);
         })?;
+        // Waiting is no work; all that follows is.
+        let begun = begun.unwrap_or_else(Instant::now);
         if batch == Batch::Idle {
             // Nobody sent anything, so that time passed all the same.
             self.latest = self.latest.max(clock().minus(SLACK));
@@ -156,14 +158,12 @@ impl<S: Source> Worker<S> {
         for (path, wish) in found.wishes {
             self.source.wish(&path, wish);
         }
-        if let Some(begun) = begun {
-            self.cells.add_busy(begun.elapsed());
-        }
         if self.published.elapsed() >= PUBLISH {
             self.exchanges();
             self.publish();
         }
         self.send(found.records);
+        self.cells.add_busy(begun.elapsed());
         self.cells.turned();
         Ok(batch)
     }

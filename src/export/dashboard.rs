@@ -297,14 +297,20 @@ const ROWS: &[Row] = &[
             },
             Panel {
                 title: "Workers busy",
-                description: "Share of its time that each worker spends on frames. The rest is headroom.",
+                description: "Share of its time that each worker spends on frames, and the correlator on their records. The rest is headroom.",
                 kind: Kind::TimeSeries,
                 unit: "percentunit",
                 width: 8,
-                queries: &[query(
-                    "sum by (worker) (rate(vendorwatch_worker_busy_seconds_total{$M}[$__rate_interval]))",
-                    "worker {{worker}}",
-                )],
+                queries: &[
+                    query(
+                        "sum by (worker) (rate(vendorwatch_worker_busy_seconds_total{$M}[$__rate_interval]))",
+                        "worker {{worker}}",
+                    ),
+                    query(
+                        "rate(vendorwatch_correlator_busy_seconds_total{$M}[$__rate_interval])",
+                        "correlator",
+                    ),
+                ],
             },
             Panel {
                 title: "Tables",

@@ -50,10 +50,18 @@ pub struct Web {
     /// The configuration in force, as text.
     pub config: ArcSwap<String>,
     /// How busy each worker was lately.
-    pub load: ArcSwap<Vec<WorkerLoad>>,
+    pub load: ArcSwap<Load>,
     pub asks: mpsc::Sender<Ask>,
     /// Requests being served.
     pub requests: Semaphore,
+}
+
+/// How busy the threads were over the last while.
+#[derive(Clone, Debug, Default)]
+pub struct Load {
+    pub workers: Vec<WorkerLoad>,
+    /// Share of the time spent on records, 0 to 1.
+    pub correlator: f64,
 }
 
 /// How one worker did over the last while.

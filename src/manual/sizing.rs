@@ -48,8 +48,9 @@
 //! Load in operation: the page `/` shows for each worker how busy it is, how many times its present
 //! load it could take, and nanoseconds a frame; `vendorwatch_worker_busy_seconds_total` over
 //! `vendorwatch_worker_packets_total` is the same in Prometheus, and
-//! `vendorwatch_worker_ring_fill_ratio` says how far a ring was full. Time that the kernel spends
-//! for a worker is not in them: it is the processor's `softirq` time.
+//! `vendorwatch_worker_ring_fill_ratio` says how far a ring was full.
+//! `vendorwatch_correlator_busy_seconds_total` is the one thread behind all workers. Time that the
+//! kernel spends for a worker is not in them: it is the processor's `softirq` time.
 //!
 //! # Figures
 //!

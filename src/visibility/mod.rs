@@ -14,8 +14,10 @@ pub use outcome::{
     DnsOutcome, DnsTransport, HandshakeOutcome, HandshakeProtocol, PacketOutcome, TableName,
 };
 
-/// The counts of one worker. Single writer, any number of readers.
+/// The counts of one worker. Single writer, any number of readers. No two workers' counts share a
+/// cache line (or a pair of them, which processors fetch together).
 #[derive(Debug, Default)]
+#[repr(align(128))]
 pub struct Ledger {
     /// Frames taken in by the pipeline, before anything else.
     pub frames: Counter,

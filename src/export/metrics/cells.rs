@@ -22,13 +22,20 @@ pub struct WorkerCells {
     last_packet: Counter,
     /// Turns of its loop: what the watchdog looks at.
     turns: Counter,
-    /// 1 when the worker has ended.
+    /// 1 when the worker has ended, or has nothing open to read from.
     down: Counter,
-    /// 1 while its interface is down; the control plane writes it.
-    link_down: Counter,
     /// Records put into its channel.
     sent: Counter,
-    /// Records taken out of it; the correlator's side writes it.
+    others: ByOthers,
+}
+
+/// What other threads write of a worker, on a cache line that it does not write to.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+struct ByOthers {
+    /// 1 while its interface is down; the control plane's.
+    link_down: Counter,
+    /// Records taken out of its channel; the correlator's.
     taken: Counter,
 }
 
@@ -93,15 +100,15 @@ impl WorkerCells {
 
     /// Whether its interface is down. For the control plane.
     pub fn set_link_down(&self, down: bool) {
-        self.link_down.set(u64::from(down));
+        self.others.link_down.set(u64::from(down));
     }
 
     #[must_use]
     pub fn is_link_down(&self) -> bool {
-        self.link_down.value() != 0
+        self.others.link_down.value() != 0
     }
 
-    /// The worker has ended.
+    /// The worker has ended, or its source is not open.
     pub fn set_down(&self, down: bool) {
         self.down.set(u64::from(down));
     }
@@ -118,12 +125,12 @@ impl WorkerCells {
 
     /// Records came out of its channel. For the correlator's thread.
     pub fn taken(&self, count: u64) {
-        self.taken.add(count);
+        self.others.taken.add(count);
     }
 
     /// Records in its channel, about.
     #[must_use]
     pub fn waiting(&self) -> u64 {
-        self.sent.value().saturating_sub(self.taken.value())
+        self.sent.value().saturating_sub(self.others.taken.value())
     }
 }

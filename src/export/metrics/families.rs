@@ -121,6 +121,8 @@ families! {
     WORKER_PACKETS = Counter "vendorwatch_worker_packets_total" ["worker"];
     /// Share of a worker's ring that waits to be read, 0 to 1, when last looked at.
     WORKER_RING_FILL = Gauge "vendorwatch_worker_ring_fill_ratio" ["worker"];
+    /// Time that the correlator spent on the records of all workers. The rest is headroom.
+    CORRELATOR_BUSY = Counter "vendorwatch_correlator_busy_seconds_total" [];
     /// Records that wait between a worker and the correlator.
     RECORDS_WAITING = Gauge "vendorwatch_worker_records_waiting" ["worker"];
     /// Records lost because the correlator did not keep up.

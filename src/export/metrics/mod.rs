@@ -14,6 +14,7 @@ pub use family::{Family, Kind};
 use core::fmt::Write;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use prometheus::{GaugeVec, IntCounter, IntCounterVec, IntGaugeVec, Registry, TextEncoder};
@@ -89,6 +90,7 @@ pub struct Metrics {
     split_flows: Vec<AtomicU64>,
     policy: Arc<ArcSwap<Policy>>,
     pub correlator: ArcSwap<CorrelatorState>,
+    correlator_busy_nanos: AtomicU64,
     pub sinks: SinkCounts,
     pub workers: Vec<Arc<WorkerCells>>,
     /// Of the inventory on disk, where there is one.
@@ -136,6 +138,7 @@ impl Metrics {
             registry,
             policy,
             correlator: ArcSwap::default(),
+            correlator_busy_nanos: AtomicU64::new(0),
             sinks: SinkCounts::default(),
             workers,
             inventory: OnceLock::new(),
@@ -144,6 +147,18 @@ impl Metrics {
         };
         metrics.announce();
         Ok(metrics)
+    }
+
+    /// The correlator's thread worked for this long.
+    pub fn add_correlator_busy(&self, span: Duration) {
+        let nanos = u64::try_from(span.as_nanos()).unwrap_or(0);
+        self.correlator_busy_nanos.fetch_add(nanos, Relaxed);
+    }
+
+    /// How long it has worked so far.
+    #[must_use]
+    pub fn correlator_busy(&self) -> Duration {
+        Duration::from_nanos(self.correlator_busy_nanos.load(Relaxed))
     }
 
     /// Makes the series of the policy in force exist, with value 0 where nothing was seen.

@@ -217,6 +217,8 @@ impl Scrape<'_> {
             waiting.count(&labels, cells.waiting());
             lost.count(&labels, cells.ledger.records_lost.value());
         }
+        let mut correlating = f::CORRELATOR_BUSY.samples();
+        correlating.add(&[], self.metrics.correlator_busy().as_secs_f64());
         let state = self.metrics.correlator.load();
         let mut entries = f::TABLE_ENTRIES.samples();
         let mut bytes = f::TABLE_BYTES.samples();
@@ -238,7 +240,8 @@ impl Scrape<'_> {
         let mut disordered = f::RECORDS_DISORDERED.samples();
         disordered.count(&["early"], state.counts.early);
         disordered.count(&["late"], state.counts.late);
-        out.extend([busy, packets, fill, waiting, lost, entries, bytes, evicted, disordered]);
+        out.extend([busy, packets, fill, waiting, lost, correlating]);
+        out.extend([entries, bytes, evicted, disordered]);
     }
 
     fn sinks(&self, out: &mut Vec<Samples>) {

@@ -77,7 +77,7 @@ pub(super) fn render(web: &Web) -> String {
     );
     let load = web.load.load();
     for (number, cells) in web.metrics.workers.iter().enumerate() {
-        let now = load.get(number).copied().unwrap_or_default();
+        let now = load.workers.get(number).copied().unwrap_or_default();
         let _ = writeln!(
             out,
             "<tr><td>{number}<td>{}<td class=n>{:.1} %<td class=n>{}<td class=n>{:.0}<td class=n>{:.0}\
@@ -91,7 +91,12 @@ pub(super) fn render(web: &Web) -> String {
             cells.waiting(),
         );
     }
-    out.push_str("</table>\n</html>\n");
+    let _ = writeln!(
+        out,
+        "</table>\n<p>The correlator, which takes the records of all workers, was busy for {:.1} % \
+         of the time.</p>\n</html>",
+        load.correlator * 100.0,
+    );
     out
 }
 
