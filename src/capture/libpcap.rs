@@ -149,6 +149,10 @@ impl Source for Libpcap {
         }
     }
 
+    fn is_open(&self) -> bool {
+        matches!(self.state, State::Open { .. })
+    }
+
     fn counters(&mut self) -> Counters {
         self.count_losses();
         self.counters

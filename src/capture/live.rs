@@ -152,6 +152,10 @@ pub enum Lacking {
     IgnoreOutgoing,
     /// Of some pairs, the volume is that of the frames delivered alone.
     KernelVolume,
+    /// How many frames stay in the kernel is what it was when that could last be asked.
+    KernelCounts,
+    /// An interface that went away is back, and cannot be opened.
+    Capture,
 }
 
 impl fmt::Display for Notice {
@@ -171,6 +175,8 @@ impl fmt::Display for Notice {
             Lacking::KernelVolume => {
                 "octets that stay in the kernel are not counted for all vendors"
             }
+            Lacking::KernelCounts => "frames that stay in the kernel are not counted any more",
+            Lacking::Capture => "nothing is captured, and every few seconds it is tried again",
         };
         write!(f, "interface {}: {what}: {}", self.interface, self.why)
     }
@@ -251,6 +257,14 @@ impl Source for Live {
             Self::Ring(ring) => ring.fill(),
             #[cfg(feature = "libpcap")]
             Self::Libpcap(handle) => handle.fill(),
+        }
+    }
+
+    fn is_open(&self) -> bool {
+        match self {
+            Self::Ring(ring) => ring.is_open(),
+            #[cfg(feature = "libpcap")]
+            Self::Libpcap(handle) => handle.is_open(),
         }
     }
 

@@ -74,6 +74,11 @@ pub trait Source {
         0
     }
 
+    /// Would frames reach it now? Not while its interface is gone, or cannot be opened again.
+    fn is_open(&self) -> bool {
+        true
+    }
+
     /// What could not be had any more since the last call.
     fn notices(&mut self) -> Vec<Notice> {
         Vec::new()

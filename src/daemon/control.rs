@@ -19,11 +19,13 @@ use crate::capture::{CaptureError, netlink};
 use crate::config::Config;
 use crate::export::web::{self, Ask, Web, WorkerLoad};
 
-/// A worker's end.
+/// The end of a thread that should have gone on.
 #[derive(Debug)]
-pub(super) struct Ended {
-    pub(super) interface: Arc<str>,
-    pub(super) error: Option<CaptureError>,
+pub(super) enum Ended {
+    /// A worker has nothing to read any more.
+    Worker { interface: Arc<str>, error: Option<CaptureError> },
+    /// A fault in this program.
+    Panicked { thread: String },
 }
 
 /// What it looks after.
@@ -119,7 +121,7 @@ impl Control {
         let mut ping = interval_at(tokio::time::Instant::now() + every, every);
         let mut turns = vec![0; self.web.metrics.workers.len()];
         let mut load = Load::new(&self.web);
-        let mut down = vec![false; self.interfaces.len()];
+        let mut links = self.links();
         loop {
             tokio::select! {
                 _ = signals.terminate.recv() => {
@@ -149,25 +151,32 @@ impl Control {
                         self.correlator.unpark();
                     }
                 },
-                Some(ended) = self.endings.recv() => {
-                    self.workers -= 1;
-                    match ended.error {
-                        Some(error) => tracing::error!(interface = &*ended.interface, %error, "a worker ended"),
-                        None => tracing::error!(interface = &*ended.interface, "a worker ended"),
-                    }
-                    if self.workers == 0 {
-                        return Err(DaemonError::AllEnded);
-                    }
-                }
+                Some(ended) = self.endings.recv() => self.bury(ended)?,
                 _ = look.tick() => {
                     load.look(&self.web);
-                    self.look_at_interfaces(&mut down);
+                    self.look_at_interfaces(&mut links);
                     let status = load.status(&self.web, self.interfaces.len());
                     notify(&[NotifyState::Status(&status)]);
                 }
                 _ = ping.tick(), if watchdog.is_some() => self.ping(&mut turns),
             }
         }
+    }
+
+    /// A thread ended. Others go on without a worker whose interface failed; without one that a
+    /// fault ended, nobody knows what is still seen.
+    fn bury(&mut self, ended: Ended) -> Result<(), DaemonError> {
+        match ended {
+            Ended::Panicked { thread } => return Err(DaemonError::Panicked(thread)),
+            Ended::Worker { interface, error: Some(error) } => {
+                tracing::error!(%interface, %error, "a worker ended");
+            }
+            Ended::Worker { interface, error: None } => {
+                tracing::error!(%interface, "a worker ended");
+            }
+        }
+        self.workers -= 1;
+        if self.workers == 0 { Err(DaemonError::AllEnded) } else { Ok(()) }
     }
 
     /// One way for SIGHUP and the page: build anew, check, swap whole. A bad one is refused and
@@ -213,8 +222,17 @@ impl Control {
         outcome
     }
 
-    fn look_at_interfaces(&self, down: &mut [bool]) {
-        for (interface, was_down) in self.interfaces.iter().zip(down) {
+    /// Which interfaces are links of the kernel, all of them up so far. libpcap captures from
+    /// others, such as `any`, which are never down.
+    fn links(&self) -> Vec<(Arc<str>, bool)> {
+        let all = self.interfaces.iter();
+        all.filter(|interface| matches!(netlink::link(interface), Ok(Some(_))))
+            .map(|interface| (Arc::clone(interface), false))
+            .collect()
+    }
+
+    fn look_at_interfaces(&self, links: &mut [(Arc<str>, bool)]) {
+        for (interface, was_down) in links {
             let is_down = !matches!(netlink::link(interface), Ok(Some(link)) if link.is_up());
             if is_down != *was_down {
                 *was_down = is_down;

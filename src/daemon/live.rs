@@ -56,6 +56,9 @@ pub enum DaemonError {
     Metrics(#[from] prometheus::Error),
     #[error("cannot start a thread: {0}")]
     Thread(std::io::Error),
+    /// A fault in this program: what it still sees is not known, so it ends.
+    #[error("thread {0} panicked; the log says where")]
+    Panicked(String),
     /// Every interface failed.
     #[error("nothing is left to capture from")]
     AllEnded,
@@ -163,9 +166,9 @@ pub fn run(config: Config, reread: Reread) -> Result<(), DaemonError> {
         },
         client_window: config.span(&keys::METRICS_CLIENT_WINDOW),
     };
-    let stage = spawn("correlate", move || stage.run())?;
-
     let (ended, endings) = mpsc::unbounded_channel::<Ended>();
+    let stage = spawn("correlate", &ended, move || stage.run())?;
+
     let mut workers = Vec::new();
     let settings = Settings { one_of_many: opened.posts.len() > 1, ..settings };
     for (number, (post, parcels)) in opened.posts.into_iter().zip(senders).enumerate() {
@@ -184,14 +187,14 @@ pub fn run(config: Config, reread: Reread) -> Result<(), DaemonError> {
             most_waiting: config.number(&keys::BUDGETS_RECORDS),
         });
         let interface = Arc::clone(&interfaces[usize::from(id.0)]);
-        let ended = ended.clone();
-        workers.push(spawn(&format!("worker-{number}"), move || {
+        let told = ended.clone();
+        workers.push(spawn(&format!("worker-{number}"), &ended, move || {
             if let Some(cpu) = cpu {
                 pin(number, cpu);
             }
             let outcome = worker.run();
             // The control plane may have gone.
-            let _ = ended.send(Ended { interface, error: outcome.err() });
+            let _ = told.send(Ended::Worker { interface, error: outcome.err() });
         })?);
     }
     drop(ended);
@@ -386,8 +389,34 @@ fn open_inventory(
     Ok(Some(inventory::Writer::open(&path, limits, findings)?))
 }
 
-fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, DaemonError> {
+/// Starts a thread whose panic `ended` hears of.
+fn spawn(
+    name: &str,
+    ended: &mpsc::UnboundedSender<Ended>,
+    work: impl FnOnce() + Send + 'static,
+) -> Result<JoinHandle<()>, DaemonError> {
+    let sentinel = Sentinel { thread: name.to_owned(), ended: ended.clone() };
+    let work = move || {
+        let _sentinel = sentinel;
+        work();
+    };
     std::thread::Builder::new().name(name.to_owned()).spawn(work).map_err(DaemonError::Thread)
+}
+
+/// Tells the control plane when the thread that has it panics.
+struct Sentinel {
+    thread: String,
+    ended: mpsc::UnboundedSender<Ended>,
+}
+
+impl Drop for Sentinel {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let thread = core::mem::take(&mut self.thread);
+            // The control plane may have gone.
+            let _ = self.ended.send(Ended::Panicked { thread });
+        }
+    }
 }
 
 /// Keeps the calling worker on the processor whose memory its ring has. Elsewhere it is slower and
@@ -408,5 +437,25 @@ fn join(thread: JoinHandle<()>) {
     let name = thread.thread().name().unwrap_or_default().to_owned();
     if thread.join().is_err() {
         tracing::error!(thread = name, "a thread had panicked");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_panics_is_heard_of_and_who_ends_is_not() {
+        let (ended, mut endings) = mpsc::unbounded_channel();
+        let threads = [
+            spawn("ends", &ended, || ()).unwrap(),
+            spawn("panics", &ended, || assert_eq!(1, 2, "as the test wants")).unwrap(),
+        ];
+        drop(ended);
+        let outcomes = threads.map(|thread| thread.join().is_ok());
+        assert_eq!(outcomes, [true, false]);
+        let Some(Ended::Panicked { thread }) = endings.blocking_recv() else { panic!() };
+        assert_eq!(thread, "panics");
+        assert!(endings.blocking_recv().is_none());
     }
 }

@@ -207,6 +207,7 @@ impl<S: Source> Worker<S> {
         let counters = self.source.counters();
         self.cells.set_capture(counters);
         self.cells.set_ring_fill(self.source.fill());
+        self.cells.set_down(!self.source.is_open());
         let skipped = crate::visibility::PacketOutcome::SkippedInKernel;
         self.cells.ledger.packets[skipped as usize].set(counters.skipped_in_kernel);
         for notice in self.source.notices() {

@@ -51,7 +51,7 @@ impl Maps {
 }
 
 impl Control for Maps {
-    fn skipped(&self) -> Skipped {
+    fn skipped(&self) -> io::Result<Skipped> {
         match self.0 {}
     }
 

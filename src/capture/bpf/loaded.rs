@@ -185,17 +185,15 @@ impl Maps {
 }
 
 impl Control for Maps {
-    fn skipped(&self) -> Skipped {
+    fn skipped(&self) -> io::Result<Skipped> {
         let mut skipped = Skipped::default();
         for (reason, total) in skipped.0.iter_mut().enumerate() {
             let index = u32::try_from(reason).unwrap_or(u32::MAX);
-            if let Ok(shares) = self.skipped.get(&index, 0) {
-                for share in shares.iter() {
-                    total.add(wire::volume(share));
-                }
+            for share in self.skipped.get(&index, 0).map_err(told)?.iter() {
+                total.add(wire::volume(share));
             }
         }
-        skipped
+        Ok(skipped)
     }
 
     fn wish(&mut self, path: &Path, wish: Wish) {

@@ -15,6 +15,8 @@ mod loaded;
 #[cfg(feature = "xdp")]
 mod wire;
 
+use std::io;
+
 #[cfg(not(feature = "xdp"))]
 pub use self::absent::{Maps, Program, Xdp};
 #[cfg(feature = "xdp")]
@@ -133,7 +135,10 @@ pub const EXCHANGES: usize = 16_384;
 /// What any [`Maps`] does, spelled once for both builds.
 pub trait Control {
     /// What the filter kept since it was loaded.
-    fn skipped(&self) -> Skipped;
+    ///
+    /// # Errors
+    /// When the map cannot be read: this process lost the capability for it.
+    fn skipped(&self) -> io::Result<Skipped>;
 
     /// Lets the filter know about a flow. Flows that it does not remember are left alone.
     fn wish(&mut self, path: &Path, wish: Wish);

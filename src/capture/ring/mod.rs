@@ -51,8 +51,8 @@ pub struct Ring {
     filter: Option<FlowFilter>,
     /// The maps of either; all rings can speak to the driver's filter.
     maps: Option<Maps>,
-    /// That there is no room for the volume of all pairs is said once.
-    said_uncounted: bool,
+    /// What was said once, and is not said again.
+    said: Vec<Lacking>,
     notices: Vec<Notice>,
 }
 
@@ -165,8 +165,13 @@ impl Source for Ring {
         if self.filter.is_some()
             && let Some(maps) = &self.maps
         {
-            self.counters.skipped = maps.skipped();
-            self.counters.skipped_in_kernel = self.counters.skipped.total().packets;
+            match maps.skipped() {
+                Ok(skipped) => {
+                    self.counters.skipped = skipped;
+                    self.counters.skipped_in_kernel = skipped.total().packets;
+                }
+                Err(why) => self.say_once(Lacking::KernelCounts, why.to_string()),
+            }
         }
         self.counters
     }
@@ -200,15 +205,15 @@ impl Source for Ring {
     fn exchanges(&mut self) -> Vec<Exchange> {
         let Some(maps) = &mut self.maps else { return Vec::new() };
         let (exchanges, uncounted) = maps.exchanges();
-        if uncounted > 0 && !self.said_uncounted {
-            self.said_uncounted = true;
-            self.notices.push(Notice {
-                interface: self.setup.interface.clone(),
-                what: Lacking::KernelVolume,
-                why: format!("{uncounted} pairs are more than its {EXCHANGES} places"),
-            });
+        if uncounted > 0 {
+            let why = format!("{uncounted} pairs are more than its {EXCHANGES} places");
+            self.say_once(Lacking::KernelVolume, why);
         }
         exchanges
+    }
+
+    fn is_open(&self) -> bool {
+        self.packets.is_some()
     }
 
     fn notices(&mut self) -> Vec<Notice> {
@@ -217,6 +222,13 @@ impl Source for Ring {
 }
 
 impl Ring {
+    fn say_once(&mut self, what: Lacking, why: String) {
+        if !self.said.contains(&what) {
+            self.said.push(what);
+            self.notices.push(Notice { interface: self.setup.interface.clone(), what, why });
+        }
+    }
+
     /// Takes over what the kernel counted since the last time: its counters start again at zero,
     /// or belong to a socket that is about to close.
     fn count_losses(&mut self) {
@@ -258,8 +270,16 @@ impl Ring {
             return;
         }
         match self.reopen() {
-            Ok(()) => self.trouble = Trouble::None,
-            Err(_) => {
+            Ok(()) => {
+                self.trouble = Trouble::None;
+                self.said.retain(|what| *what != Lacking::Capture);
+            }
+            Err(why) => {
+                // Not that it is gone, which is counted; that it is back in vain. The other rings
+                // may need a while to leave the old group.
+                if pause >= Trouble::LONGEST_PAUSE && can_open(&self.setup.interface) {
+                    self.say_once(Lacking::Capture, why.to_string());
+                }
                 self.trouble = Trouble::Gone {
                     next: now + pause,
                     pause: (pause * 2).min(Trouble::LONGEST_PAUSE),

@@ -93,7 +93,7 @@ pub fn open(
             trouble: Trouble::None,
             filter: None,
             maps: None,
-            said_uncounted: false,
+            said: Vec::new(),
             notices: Vec::new(),
         });
     }
