@@ -277,7 +277,9 @@ impl Ring {
             Err(why) => {
                 // Not that it is gone, which is counted; that it is back in vain. The other rings
                 // may need a while to leave the old group.
-                if pause >= Trouble::LONGEST_PAUSE && can_open(&self.setup.interface) {
+                let link = netlink::link(&self.setup.interface);
+                let is_up = matches!(&link, Ok(Some(link)) if link.is_up());
+                if pause >= Trouble::LONGEST_PAUSE && is_up {
                     self.say_once(Lacking::Capture, why.to_string());
                 }
                 self.trouble = Trouble::Gone {

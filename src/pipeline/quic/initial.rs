@@ -82,6 +82,8 @@ impl Flights {
                 if entry.is_copy(initial.sample()) {
                     to.ledger.copies.add(1);
                 }
+                self.settled.renew(place.tag, now);
+                self.settled.renew(dcid_tag, now);
                 return;
             } else if scid != 0 && scid == entry.scid
                 || dcid == entry.server
@@ -107,6 +109,7 @@ impl Flights {
                 to.ledger.copies.add(1);
             }
             let entry = *entry;
+            self.settled.renew(dcid_tag, now);
             return self.follow(entry, place);
         }
         self.begin(arrival, prior, to);

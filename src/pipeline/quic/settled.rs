@@ -47,8 +47,9 @@ pub(super) struct Entry {
 }
 
 impl Settled {
-    /// How long a connection is remembered after its hello was read: Retry, lost packets sent
-    /// again and second flights come within this time.
+    /// How long a connection is remembered after its hello was read, or was last sent again: Retry
+    /// and second flights come within this time, and so does the next repetition of a client that
+    /// gets no answer, whose pauses double (RFC 9002 §6.2).
     pub(super) const LINGER_MILLIS: u32 = 10_000;
     const WAYS: usize = 4;
 
@@ -64,6 +65,15 @@ impl Settled {
         let set = self.set(tag);
         let way = (0..Self::WAYS).find(|&way| set.tags[way] == tag && set.age(way, now).is_some());
         Some(&mut set.entries[way?])
+    }
+
+    /// The client said again what the entry under `tag` stands for.
+    pub(super) fn renew(&mut self, tag: u64, now: Timestamp) {
+        let (now, tag) = (millis(now), tag.max(1));
+        let set = self.set(tag);
+        if let Some(way) = (0..Self::WAYS).find(|&way| set.tags[way] == tag) {
+            set.at[way] = now;
+        }
     }
 
     /// Asks memory for what will be looked for under `tag`, and does not wait for it.

@@ -226,6 +226,22 @@ fn a_connection_is_counted_once_whatever_follows_its_hello() {
     assert_eq!(bench.outcomes(), [HandshakeOutcome::Named]);
 }
 
+/// A client without an answer says the same again, after pauses that double.
+#[test]
+fn a_hello_that_nobody_answers_is_one_however_long_it_is_repeated() {
+    let message = hello(b"a.example", 300);
+    for moves in [false, true] {
+        let mut bench = Bench::default();
+        let mut client = Client::new(Version::V1, DCID, b"client");
+        for (number, pause) in [0, 1_000, 2_000, 4_000, 8_000, 8_000].into_iter().enumerate() {
+            bench.later(pause);
+            let port = if moves { 50_000 + u16::try_from(number).unwrap() } else { 50_000 };
+            bench.datagram(path(port), &client.initial(&crypto(0, &message), 1_200));
+        }
+        assert_eq!(bench.names(), ["a.example"], "moves: {moves}");
+    }
+}
+
 #[test]
 fn a_hello_lost_in_part_is_completed_after_a_retry() {
     let message = hello(b"a.example", 1_800);
