@@ -17,7 +17,7 @@ use core::ops::ControlFlow;
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
-use crate::capture::file::{Block, Files};
+use crate::capture::file::{BLOCK, Block, Files};
 use crate::capture::{Batch, CaptureError};
 use crate::frame::{Frame, LinkType, SourceId};
 use crate::prefetch::{LINE, prefetch};
@@ -146,8 +146,9 @@ impl Parcel {
 pub struct Dispatcher {
     /// What is being filled for each worker.
     parcels: Vec<Parcel>,
-    /// The blocks that all of them refer to, each of another file.
-    blocks: Vec<(SourceId, Block)>,
+    /// The blocks that all of them refer to, each of another file, and which part of it they are
+    /// at.
+    blocks: Vec<(SourceId, Block, usize)>,
     until: Timestamp,
     /// What is done: one for each worker, or none.
     ready: Vec<Parcel>,
@@ -227,9 +228,11 @@ impl Dispatcher {
     /// Is a parcel for every worker ready, of what came before this frame? It is when a block is
     /// done, to be looked at while it is still in a cache.
     fn take(&mut self, frame: &Frame<'_>, route: Route, block: &Block, begins: usize) -> bool {
-        let mut known = self.blocks.iter().position(|(source, _)| *source == frame.source);
+        let mut known = self.blocks.iter().position(|(source, ..)| *source == frame.source);
+        // A mapped block is much longer than one that was read.
+        let part = begins / BLOCK;
         let done = match known {
-            Some(at) => !Arc::ptr_eq(&self.blocks[at].1, block),
+            Some(at) => !Arc::ptr_eq(&self.blocks[at].1, block) || self.blocks[at].2 != part,
             None => self.blocks.len() == MAX_BLOCKS,
         };
         if done {
@@ -237,7 +240,7 @@ impl Dispatcher {
             known = None;
         }
         let number = known.unwrap_or_else(|| {
-            self.blocks.push((frame.source, Arc::clone(block)));
+            self.blocks.push((frame.source, Arc::clone(block), part));
             self.blocks.len() - 1
         });
         self.until = if route.set_back { frame.at } else { self.until.max(frame.at) };
@@ -266,7 +269,7 @@ impl Dispatcher {
         for parcel in &mut self.parcels {
             let next = self.spare.pop().unwrap_or_default();
             let mut parcel = std::mem::replace(parcel, next);
-            parcel.blocks.extend(self.blocks.iter().map(|(_, block)| Arc::clone(block)));
+            parcel.blocks.extend(self.blocks.iter().map(|(_, block, _)| Arc::clone(block)));
             parcel.until = self.until;
             self.ready.push(parcel);
         }

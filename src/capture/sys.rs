@@ -1,7 +1,7 @@
-//! The fence: every `unsafe` of the crate is in this file.
+//! The fence: every `unsafe` of the crate is in this file and the one in its folder.
 //!
-//! Small safe functions over file descriptors, and one type that owns memory shared with the
-//! kernel: [`PacketRing`]. `rustix` does everything it knows (sockets, poll, affinity); what it
+//! Small safe functions over file descriptors, and two types that own memory shared with the
+//! kernel: [`PacketRing`], and [`Mapping`] of a file. `rustix` does everything it knows (sockets, poll, affinity); what it
 //! does not know (packet socket options, the ring, ethtool) is here.
 //!
 //! Ring crates were looked at first. `afpacket` (2021) and `af_packet` (GPL) know neither a hash
@@ -10,6 +10,8 @@
 //! runtimes) and young. A sensor needs the two hundred lines of ring below, argued line by line.
 
 #![allow(unsafe_code)]
+
+mod mapping;
 
 use core::ffi::c_int;
 use core::marker::PhantomData;
@@ -22,6 +24,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use libc::{SOL_PACKET, SOL_SOCKET, socklen_t, tpacket_block_desc, tpacket3_hdr};
 
+pub use self::mapping::{Leased, Mapping};
 use crate::prefetch::{LINE, prefetch};
 
 /// A packet socket that delivers nothing until it is bound.

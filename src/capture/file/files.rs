@@ -18,6 +18,9 @@ pub const MAX_FILES: usize = 1 << 16;
 /// is done, and their first frames come late.
 pub const MAX_OPEN: usize = 16;
 
+/// Of those, how many are read in a mapping of some MiB each.
+const MAX_MAPPED: usize = 4;
+
 /// How deep directories inside directories are looked into.
 const MAX_DEPTH: usize = 16;
 
@@ -193,6 +196,9 @@ impl Files {
                 Ok(mut reader) => {
                     if let Some(filter) = &self.filter {
                         reader.set_filter(Filter::new(filter)?);
+                    }
+                    if self.open.len() >= MAX_MAPPED {
+                        reader.copy();
                     }
                     self.open.push(Open { next: file.first, source: file.source, reader });
                 }

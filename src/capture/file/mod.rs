@@ -2,10 +2,11 @@
 //! directories and standard input.
 //!
 //! A file is what its octets say, whatever its name. It is read in blocks of [`BLOCK`] octets by
-//! `read(2)`, which was measured to beat a mapping, and frames are handed out where they lie. A
-//! compressed file is decompressed by a thread of its own. One file is a [`Reader`]; several in
-//! the order of time are [`Files`]. Memory is constant whatever the size of a file: the block,
-//! grown to at most 16 MiB when a single record wants it.
+//! `read(2)`, or in a mapping of some MiB where nobody writes to it and that was measured to cost
+//! less, and frames are handed out where they lie. A compressed file is decompressed by a thread of
+//! its own. One file is a [`Reader`]; several in the order of time are [`Files`]. Memory is constant
+//! whatever the size of a file: the block or the mapping, grown to at most 16 MiB when a single
+//! record wants it.
 
 mod decompress;
 mod files;
@@ -15,6 +16,7 @@ mod pcapng;
 mod reader;
 #[cfg(test)]
 mod tests;
+mod whole;
 
 pub use decompress::MAX_ZSTD_WINDOW_LOG;
 pub use files::{Files, MAX_FILES, MAX_OPEN};

@@ -2,6 +2,7 @@
 
 use core::fmt;
 use core::ops::ControlFlow;
+use core::ops::Deref;
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use core::time::Duration;
 use std::fs::File;
@@ -16,6 +17,8 @@ use super::decompress::{Compression, Decompressed};
 use super::format::{Fault, Format, Step};
 use super::pcap;
 use super::pcapng;
+use super::whole::Whole;
+use crate::capture::sys::Mapping;
 use crate::capture::{BATCH, Batch, CaptureError, Counters, Filter, Source};
 use crate::frame::{Frame, SourceId};
 use crate::prefetch::{LINE, prefetch};
@@ -40,9 +43,38 @@ pub struct Reader {
     tape: Tape,
 }
 
-/// Octets of a file that were read at once. Whoever keeps a clone may go on reading them; the
-/// reader then goes on in another block.
-pub(in crate::capture) type Block = Arc<Vec<u8>>;
+/// Octets of a file that are in memory. Whoever keeps a clone may go on reading them; the reader
+/// then goes on in another block.
+pub(in crate::capture) type Block = Arc<Octets>;
+
+/// How octets of a file come into memory.
+#[derive(Debug)]
+pub(in crate::capture) enum Octets {
+    /// Copied there, as much at once as there was room for.
+    Read(Vec<u8>),
+    /// They are the kernel's own.
+    Mapped(Mapping),
+}
+
+impl Deref for Octets {
+    type Target = [u8];
+
+    #[inline]
+    fn deref(&self) -> &[u8] {
+        match self {
+            Self::Read(octets) => octets,
+            Self::Mapped(octets) => octets,
+        }
+    }
+}
+
+/// Octets in a block of its own, if nobody else has the block and they were copied.
+fn own(block: &mut Block) -> Option<&mut Vec<u8>> {
+    match Arc::get_mut(block) {
+        Some(Octets::Read(octets)) => Some(octets),
+        Some(Octets::Mapped(_)) | None => None,
+    }
+}
 
 /// The format of the records.
 #[derive(Debug)]
@@ -81,7 +113,12 @@ impl Reader {
         };
         // Advice only: a pipe has no pages to read ahead.
         let _ = fadvise(&file, 0, None, Advice::Sequential);
-        Self::new(&what, file, source)
+        let again = file.try_clone();
+        let mut reader = Self::new(&what, file, source)?;
+        if let (false, Ok(file)) = (reader.tape.is_compressed, again) {
+            reader.tape.whole = Whole::new(file);
+        }
+        Ok(reader)
     }
 
     /// Reads `input`, which errors call `what`.
@@ -100,7 +137,10 @@ impl Reader {
             source,
             input: Box::new(input),
             read,
-            octets: Arc::new(vec![0; BLOCK]),
+            is_compressed: false,
+            whole: Whole::default(),
+            long: LONG,
+            octets: Arc::new(Octets::Read(vec![0; BLOCK])),
             spare: Vec::new(),
             start: 0,
             end: 0,
@@ -123,6 +163,17 @@ impl Reader {
     /// Hands out only frames that pass `filter`. The others keep their numbers.
     pub fn set_filter(&mut self, filter: Filter) {
         self.tape.filter = Some(filter);
+    }
+
+    /// From now on copies what it reads: it is one of many.
+    pub(super) fn copy(&mut self) {
+        self.tape.whole = Whole::default();
+    }
+
+    /// Are frames handed out where the kernel has them?
+    #[cfg(test)]
+    pub(super) fn is_mapped(&self) -> bool {
+        matches!(*self.tape.octets, Octets::Mapped(_))
     }
 
     pub(super) fn set_source(&mut self, source: SourceId) {
@@ -218,6 +269,10 @@ struct Tape {
     source: SourceId,
     input: Box<dyn Read + Send>,
     read: Arc<AtomicU64>,
+    is_compressed: bool,
+    whole: Whole,
+    /// Octets of the last record that was longer than [`LONG`].
+    long: usize,
     octets: Block,
     /// Blocks that others still read, or did: taken again when nobody does.
     spare: Vec<Block>,
@@ -245,6 +300,7 @@ impl Tape {
     ) -> Result<Stop, CaptureError> {
         let mut walked = 0;
         loop {
+            let mapped = matches!(*self.octets, Octets::Mapped(_));
             let want = loop {
                 if self.skip > 0 {
                     let skipped = self.skip.min((self.end - self.start) as u64);
@@ -266,8 +322,16 @@ impl Tape {
                         }
                         let begins = self.start + head.data.start;
                         // The next record was read into memory, but not looked at yet.
-                        if let Some(next) = octets.get(used..) {
-                            next.iter().step_by(LINE).take(2).for_each(prefetch);
+                        let next = octets.get(used..).unwrap_or_default();
+                        soon(next);
+                        if mapped {
+                            // Where a record begins is known from the one before alone, and
+                            // memory is slower than the walk. Long ones mostly follow long ones.
+                            if used > LONG {
+                                self.long = used;
+                            }
+                            soon(next.get(self.long..).unwrap_or_default());
+                            soon(next.get(2 * self.long..).unwrap_or_default());
                         }
                         let data = &octets[head.data];
                         self.start += used;
@@ -311,6 +375,9 @@ impl Tape {
         if self.ended {
             return Ok(false);
         }
+        if self.map(want) {
+            return Ok(true);
+        }
         self.compact();
         if self.read_some()? > 0 {
             return Ok(true);
@@ -324,26 +391,47 @@ impl Tape {
         Err(self.broken_because(format!("cut short, {want} octets or more are missing")))
     }
 
+    /// Goes on in a mapping of the file, if that can be had and there is more of the file than is
+    /// here.
+    fn map(&mut self, want: usize) -> bool {
+        let (next, known) = (self.base + self.start as u64, self.base + self.end as u64);
+        let Some((from, mapping)) = self.whole.stretch(next, known, want) else { return false };
+        self.end = mapping.len();
+        // Within the first page.
+        self.start = usize::try_from(next - from).unwrap_or_default();
+        self.base = from;
+        self.read.store(from + self.end as u64, Relaxed);
+        self.octets = Arc::new(Octets::Mapped(mapping));
+        self.spare.clear();
+        true
+    }
+
     /// Brings what waits to the front of a block that nobody else reads, with room behind it.
     fn compact(&mut self) {
         let waiting = self.start..self.end;
-        let want = if waiting.len() == self.octets.len() {
-            // Grown by what has come, not by what a record claims.
-            self.octets.len() * 2
-        } else {
-            self.octets.len()
+        let capacity = match &*self.octets {
+            Octets::Read(octets) => octets.len(),
+            Octets::Mapped(_) => BLOCK.max(waiting.len()),
         };
-        if let Some(octets) = Arc::get_mut(&mut self.octets) {
+        // Grown by what has come, not by what a record claims.
+        let want = if waiting.len() == capacity { capacity * 2 } else { capacity };
+        if let Some(octets) = own(&mut self.octets) {
             octets.copy_within(waiting.clone(), 0);
             octets.resize(want, 0);
         } else {
-            let idle = self.spare.iter_mut().position(|block| Arc::get_mut(block).is_some());
-            let mut next = idle.map_or_else(Block::default, |at| self.spare.swap_remove(at));
-            if let Some(octets) = Arc::get_mut(&mut next) {
+            let idle = self.spare.iter_mut().position(|block| own(block).is_some());
+            let mut next = match idle {
+                Some(at) => self.spare.swap_remove(at),
+                None => Arc::new(Octets::Read(Vec::new())),
+            };
+            if let Some(octets) = own(&mut next) {
                 octets.resize(want, 0);
                 octets[..waiting.len()].copy_from_slice(&self.octets[waiting.clone()]);
             }
-            self.spare.push(std::mem::replace(&mut self.octets, next));
+            let before = std::mem::replace(&mut self.octets, next);
+            if matches!(*before, Octets::Read(_)) {
+                self.spare.push(before);
+            }
         }
         self.base += waiting.start as u64;
         self.end = waiting.len();
@@ -353,8 +441,10 @@ impl Tape {
     fn read_some(&mut self) -> Result<usize, CaptureError> {
         loop {
             // Nobody else has the block: a new reader's is its own, a later one was compacted.
-            let room = Arc::get_mut(&mut self.octets).map(|octets| &mut octets[self.end..]);
-            match self.input.read(room.unwrap_or_default()) {
+            let room = own(&mut self.octets).map(|octets| &mut octets[self.end..]);
+            let input = &mut self.input;
+            let count = |count: &io::Result<usize>| *count.as_ref().unwrap_or(&0) as u64;
+            match self.whole.timed(|| input.read(room.unwrap_or_default()), count) {
                 Ok(count) => {
                     self.end += count;
                     return Ok(count);
@@ -383,6 +473,7 @@ impl Tape {
             CaptureError::Open { what: self.what.clone(), why: error.to_string() }
         })?;
         self.input = Box::new(inside);
+        self.is_compressed = true;
         self.end = self.start;
         Ok(())
     }
@@ -420,6 +511,15 @@ impl Tape {
         self.ended = true;
         CaptureError::Broken { what: self.what.clone(), offset, why }
     }
+}
+
+/// A record longer than this is long.
+const LONG: usize = 512;
+
+/// A record that begins like this will soon be looked at: its headers are in two cache lines.
+#[inline]
+fn soon(record: &[u8]) {
+    record.iter().step_by(LINE).take(2).for_each(prefetch);
 }
 
 /// Why the beginning of a file is none of a capture, with what to do where that is known.

@@ -1,5 +1,7 @@
 //! Laws of the file reader, over files written here in every variant.
 
+mod mapped;
+
 use core::time::Duration;
 use std::io::{Cursor, Read, Write};
 use std::path::PathBuf;
