@@ -404,11 +404,13 @@ impl Pipeline {
     fn udp(&mut self, packet: &Packet<'_>, out: &mut impl Sink) {
         let (source, destination) = (packet.path.source.port, packet.path.destination.port);
         let transport = dns::transport(source, destination);
-        if transport.is_none() && self.handshake(packet, out) {
+        // Whoever wants to get out of a network uses the ports of DNS for other protocols too.
+        let is_dns = || Message::read(packet.payload).is_ok_and(|message| message.is_exact());
+        let may_be = quic::Flights::may_be(packet.payload) || inspect::dtls::may_be(packet.payload);
+        if may_be && (transport.is_none() || !is_dns()) && self.handshake(packet, out) {
             return;
         }
-        let strict = transport.is_none();
-        if strict && !Message::read(packet.payload).is_ok_and(|message| message.is_exact()) {
+        if transport.is_none() && !is_dns() {
             return;
         }
         let transport = transport.unwrap_or(DnsTransport::Udp);

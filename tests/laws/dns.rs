@@ -15,8 +15,8 @@ use vendorwatch::signature::{Set, embedded};
 use vendorwatch::visibility::{DnsOutcome, DnsTransport};
 
 use super::deliveries;
-use crate::support::handshake::vector16;
-use crate::support::talk::{ACK, Ends, SYN, Tap, dns, dns_name};
+use crate::support::handshake::{crypto, dtls, initial, vector16};
+use crate::support::talk::{ACK, Ends, SYN, Tap, client_hello_message, dns, dns_name};
 
 const CLIENT: u32 = 77;
 
@@ -210,5 +210,29 @@ fn every_cut_of_an_answer_yields_what_lies_before_it() {
         let udp = &tap.ledger.dns[DnsTransport::Udp as usize];
         assert_eq!(udp[DnsOutcome::Truncated as usize].value(), 1);
         tap.assert_conserved();
+    }
+}
+
+/// The ports of DNS are open where others are not, so other protocols use them.
+#[test]
+fn what_is_no_dns_on_its_ports_is_read_as_what_it_is() {
+    let hello = client_hello_message(Some("tunnel.example"), 7, 0);
+    let (head, tail) = hello[4..].split_at(2 + 32 + 1);
+    let body = [head, &[0], tail].concat();
+    let datagrams = [
+        (Signal::QuicSni, initial(1, 0, &crypto(0, &hello))),
+        (Signal::QuicSni, initial(0x6b33_43cf, 0, &crypto(0, &hello))),
+        (Signal::DtlsSni, dtls(&body, 0, 0, body.len())),
+    ];
+    for port in [53, 5_353, 5_355] {
+        for (signal, datagram) in &datagrams {
+            let mut tap = Tap::new(Settings::default());
+            tap.frame(&Ends::v4(40_000, port).udp(datagram));
+            tap.finish();
+            assert_eq!(tap.names(), [(*signal, "tunnel.example")], "port {port}");
+            let begun = DnsTransport::ALL.map(|t| tap.ledger.dns_begun[t as usize].value());
+            assert_eq!(begun, [0; 4]);
+            tap.assert_conserved();
+        }
     }
 }
