@@ -76,8 +76,8 @@
 //!
 //! # Sizes
 //!
-//! A ring of 64 MiB for each worker holds a tenth of a second at 5 Gbit/s without the filter; with
-//! it, seconds. The filter's table of 65,536 flows takes about 8 MiB of kernel memory for each ring
+//! The ring of a worker has 32 MiB (`capture.buffer`), which is a twentieth of a second at 5 Gbit/s
+//! without the filter; with it, half a second and more. The filter's table of 65,536 flows takes about 8 MiB of kernel memory for each ring
 //! (`auto`) or interface (`xdp`). `vendorwatch_capture_dropped_packets_total` says when a ring was
 //! too small; its `reason` tells the ring (`kernel`) from the card (`interface`). The card's are
 //! `rx_over_errors`, the larger of `rx_missed_errors` and `rx_fifo_errors` (some drivers count the

@@ -28,7 +28,7 @@
 //!
 //! * One receive queue of the card for each worker, each queue's interrupt on its worker's core,
 //!   and workers pinned (`--workers`, `--capture.cpus`) on the card's memory node.
-//! * 64 MiB of ring for each worker, and 100 MiB for the tables of a worker with its share of the
+//! * 64 MiB of ring for each worker (`--buffer-size 64MiB`; 32 MiB unasked), and 100 MiB for the tables of a worker with its share of the
 //!   correlator's.
 //! * The correlator is one thread for all workers. It sees records, not packets: about one for 25
 //!   packets of the mix. Past 100 Gbit/s it is the first part to be full; its queue is
