@@ -54,3 +54,32 @@ fn nor_does_it_when_the_clock_is_set_back() {
     fs::write(&capture, octets).unwrap();
     assert_workers_agree(&capture);
 }
+
+/// A file of several mappings, an hour a repetition, and the same octets through a pipe, which are
+/// copied.
+#[test]
+fn nor_does_it_in_a_file_that_is_long_enough_to_be_mapped() {
+    let mut octets = fs::read(repository("tests/pcap/chromium.pcap")).unwrap();
+    let word = |octets: &[u8], at: usize| {
+        u32::from_le_bytes(*octets[at..].first_chunk().expect("a field of four octets"))
+    };
+    assert_eq!(word(&octets, 0), 0xa1b2_c3d4, "a classic capture, little-endian");
+    let mut records = octets.split_off(24);
+    while octets.len() < 12 << 20 {
+        octets.extend(&records);
+        let mut at = 0;
+        while at < records.len() {
+            let later = word(&records, at) + 3_600;
+            records[at..at + 4].copy_from_slice(&later.to_le_bytes());
+            at += 16 + usize::try_from(word(&records, at + 8)).unwrap();
+        }
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let capture = directory.path().join("long.pcap");
+    fs::write(&capture, octets).unwrap();
+    assert_workers_agree(&capture);
+    let words = ["--format", "json"];
+    let piped = fs::File::open(&capture).unwrap();
+    let copied = said(program().args(["read"]).args(words).arg("-").stdin(piped));
+    assert_eq!(copied, read(&words, "1", &capture));
+}
