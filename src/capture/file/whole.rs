@@ -20,6 +20,7 @@ use crate::capture::sys::{Leased, Mapping};
 pub(super) struct Whole {
     state: State,
     copied: Cost,
+    /// Since it was last judged.
     mapped: Cost,
 }
 
@@ -78,6 +79,9 @@ impl Whole {
         let State::Leased(lease) = &self.state else { return None };
         let begun = spent();
         let dear = self.mapped.is_dear(self.copied);
+        if self.mapped.octets >= Cost::JUDGED {
+            self.mapped = Cost::default();
+        }
         let window =
             if dear || lease.is_wanted() { None } else { Window::at(lease.file(), next, want) };
         let window = window.filter(|window| window.end() > known);
@@ -98,10 +102,10 @@ impl Whole {
 }
 
 /// What is copied before anything is mapped, so that its cost is known.
-const COPIED: u64 = 3 * BLOCK as u64;
+const COPIED: u64 = 7 * BLOCK as u64;
 
 impl Cost {
-    /// A file begins with smaller pages, by which it is not judged.
+    /// A file begins with smaller pages, and a moment of a busy machine is not its rule.
     const JUDGED: u64 = 64 << 20;
 
     fn add(&mut self, octets: u64, spent: Duration) {
@@ -109,11 +113,12 @@ impl Cost {
         self.spent += spent;
     }
 
-    /// Does mapping cost more than half of what copying does? Unmapping and memory that is not in a
-    /// cache cost as well.
+    /// Does mapping cost more than three quarters of what copying does? Unmapping, and memory that
+    /// is not in a cache, cost as well.
     fn is_dear(self, copied: Self) -> bool {
         let nanos = |cost: Self, octets: u64| cost.spent.as_nanos() * u128::from(octets);
-        self.octets >= Self::JUDGED && 2 * nanos(self, copied.octets) > nanos(copied, self.octets)
+        self.octets >= Self::JUDGED
+            && 4 * nanos(self, copied.octets) > 3 * nanos(copied, self.octets)
     }
 }
 
@@ -159,11 +164,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn mapping_is_given_up_when_it_costs_more_than_half_a_copy_and_not_at_once() {
+    fn mapping_is_given_up_when_it_costs_nearly_as_much_as_a_copy_and_not_at_once() {
         let cost = |octets, micros| Cost { octets, spent: Duration::from_micros(micros) };
         let copied = cost(1 << 20, 1_000);
-        assert!(!cost(64 << 20, 32_000).is_dear(copied));
-        assert!(cost(64 << 20, 32_001).is_dear(copied));
+        assert!(!cost(64 << 20, 48_000).is_dear(copied));
+        assert!(cost(64 << 20, 48_001).is_dear(copied));
         assert!(!cost((64 << 20) - 1, 1_000_000).is_dear(copied));
         assert!(!Cost::default().is_dear(copied));
     }
