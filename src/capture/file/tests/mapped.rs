@@ -29,6 +29,8 @@ fn reader(path: &Path) -> Reader {
     Reader::open(path, SourceId(0)).unwrap()
 }
 
+const NEEDS: &str = "is TMPDIR on a local file system, which has leases (fcntl(2))?";
+
 /// Reads one frame; false at the end.
 fn step(reader: &mut Reader) -> bool {
     let mut each = |_: &Frame<'_>, _: &Block, _| ControlFlow::Continue(());
@@ -66,7 +68,7 @@ fn a_large_file_is_mapped_and_a_small_or_compressed_one_is_not() {
         while step(&mut reader) {
             mapped |= reader.is_mapped();
         }
-        assert_eq!(mapped, expected);
+        assert_eq!(mapped, expected, "{NEEDS}");
     }
 }
 
@@ -79,7 +81,7 @@ fn who_writes_to_the_file_is_not_kept_waiting_and_takes_nothing_away() {
     // Into the first mapping.
     let mut frames = 0;
     while !reader.is_mapped() {
-        assert!(step(&mut reader));
+        assert!(step(&mut reader), "{NEEDS}");
         frames += 1;
     }
     assert!(frames < expected.len());
