@@ -113,12 +113,8 @@ impl Reader {
         };
         // Advice only: a pipe has no pages to read ahead.
         let _ = fadvise(&file, 0, None, Advice::Sequential);
-        let again = file.try_clone();
-        let mut reader = Self::new(&what, file, source)?;
-        if let (false, Ok(file)) = (reader.tape.is_compressed, again) {
-            reader.tape.whole = Whole::new(file);
-        }
-        Ok(reader)
+        let whole = file.try_clone().map(Whole::new).unwrap_or_default();
+        Self::begin(&what, file, whole, source)
     }
 
     /// Reads `input`, which errors call `what`.
@@ -130,6 +126,15 @@ impl Reader {
         input: impl Read + Send + 'static,
         source: SourceId,
     ) -> Result<Self, CaptureError> {
+        Self::begin(what, input, Whole::default(), source)
+    }
+
+    fn begin(
+        what: &str,
+        input: impl Read + Send + 'static,
+        whole: Whole,
+        source: SourceId,
+    ) -> Result<Self, CaptureError> {
         let read = Arc::new(AtomicU64::new(0));
         let input = Counted { input, read: Arc::clone(&read) };
         let mut tape = Tape {
@@ -137,8 +142,7 @@ impl Reader {
             source,
             input: Box::new(input),
             read,
-            is_compressed: false,
-            whole: Whole::default(),
+            whole,
             long: LONG,
             octets: Arc::new(Octets::Read(vec![0; BLOCK])),
             spare: Vec::new(),
@@ -269,7 +273,6 @@ struct Tape {
     source: SourceId,
     input: Box<dyn Read + Send>,
     read: Arc<AtomicU64>,
-    is_compressed: bool,
     whole: Whole,
     /// Octets of the last record that was longer than [`LONG`].
     long: usize,
@@ -473,7 +476,8 @@ impl Tape {
             CaptureError::Open { what: self.what.clone(), why: error.to_string() }
         })?;
         self.input = Box::new(inside);
-        self.is_compressed = true;
+        // What is inside is not as it lies in the file.
+        self.whole = Whole::default();
         self.end = self.start;
         Ok(())
     }

@@ -82,8 +82,8 @@ impl Whole {
         if self.mapped.octets >= Cost::JUDGED {
             self.mapped = Cost::default();
         }
-        let window =
-            if dear || lease.is_wanted() { None } else { Window::at(lease.file(), next, want) };
+        let stays = dear || lease.is_wanted();
+        let window = if stays { None } else { Window::at(lease.size(), next, want) };
         let window = window.filter(|window| window.end() > known);
         let mapping = window.and_then(|window| {
             Some((window.from, Mapping::new(lease, window.from, window.length).ok()?))
@@ -92,8 +92,8 @@ impl Whole {
             self.mapped.add(mapping.len() as u64, spent().saturating_sub(begun));
         } else {
             // Somebody wants to write, or the end is reached, or copying is cheaper: what is left is
-            // read in order, with which a seek that fails would not go on at all. The lease goes
-            // with the last stretch that is still looked at.
+            // read in order. The lease goes with the last stretch that is still looked at. A regular
+            // file lets itself be positioned anywhere.
             let _ = lease.file().seek(SeekFrom::Start(known));
             self.state = State::Elsewhere;
         }
@@ -144,8 +144,7 @@ impl Window {
     const LENGTH: u64 = 4 << 20;
 
     /// From `next` on, with room for a record of `want` octets; none behind the end.
-    fn at(file: &File, next: u64, want: usize) -> Option<Self> {
-        let size = file.metadata().ok()?.len();
+    fn at(size: u64, next: u64, want: usize) -> Option<Self> {
         let from = next / Self::PAGE * Self::PAGE;
         let least = next.checked_add(want as u64)?;
         let usual = (from + Self::PAGE + Self::LENGTH) / Self::LARGE * Self::LARGE;
@@ -175,9 +174,7 @@ mod tests {
 
     #[test]
     fn a_stretch_ends_where_a_large_page_does_or_the_file_or_the_record() {
-        let file = tempfile::tempfile().unwrap();
-        file.set_len(20 << 20).unwrap();
-        let at = |next, want| Window::at(&file, next, want).map(|w| (w.from, w.end()));
+        let at = |next, want| Window::at(20 << 20, next, want).map(|w| (w.from, w.end()));
         assert_eq!(at(1 << 20, 16), Some((1 << 20, 4 << 20)));
         assert_eq!(at((4 << 20) - 1, 16), Some(((4 << 20) - (64 << 10), 8 << 20)));
         assert_eq!(at(5, 9 << 20), Some((0, (9 << 20) + 5)));

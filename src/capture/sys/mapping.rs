@@ -25,6 +25,7 @@ use super::check;
 #[derive(Debug)]
 pub struct Leased {
     file: File,
+    size: u64,
 }
 
 impl Leased {
@@ -42,7 +43,10 @@ impl Leased {
         check(unsafe { libc::fcntl(fd, F_SETSIG, libc::SIGURG) })?;
         // SAFETY: as before.
         check(unsafe { libc::fcntl(fd, libc::F_SETLEASE, libc::F_RDLCK) })?;
-        Ok(Self { file })
+        let mut leased = Self { file, size: 0 };
+        // From now on it cannot change.
+        leased.size = leased.file.metadata()?.len();
+        Ok(leased)
     }
 
     /// Does somebody wait to write?
@@ -51,6 +55,12 @@ impl Leased {
         // SAFETY: a command that touches no memory; the file is open.
         let lease = unsafe { libc::fcntl(self.file.as_raw_fd(), libc::F_GETLEASE) };
         lease != libc::F_RDLCK
+    }
+
+    /// Octets of the file.
+    #[must_use]
+    pub const fn size(&self) -> u64 {
+        self.size
     }
 
     /// The file itself.
@@ -91,8 +101,7 @@ impl Mapping {
     /// When the file does not reach so far, or cannot be mapped or read.
     pub fn new(lease: &Arc<Leased>, offset: u64, length: usize) -> io::Result<Self> {
         let end = offset.checked_add(length as u64);
-        let reaches = end.is_some_and(|end| lease.file.metadata().is_ok_and(|m| end <= m.len()));
-        if length == 0 || !reaches {
+        if length == 0 || end.is_none_or(|end| end > lease.size) {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
         let offset = offset.try_into().map_err(|_| io::ErrorKind::InvalidInput)?;
