@@ -4,6 +4,7 @@
 mod fanout;
 mod filter;
 mod interfaces;
+mod judged;
 mod lab;
 #[cfg(feature = "libpcap")]
 mod libpcap;

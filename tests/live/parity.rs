@@ -1,64 +1,39 @@
-//! The same traffic gives the same names, whether it comes from a file or through an interface,
-//! and whether or not the kernel leaves out what it thinks nobody needs.
+//! The same traffic gives the same names to the same clients as often, whether it comes from a file
+//! or through an interface, to one worker or several, and whether or not the kernel leaves out what
+//! it thinks nobody needs.
 
-use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use vendorwatch::capture::bpf::Skipped;
 use vendorwatch::capture::file::Files;
-use vendorwatch::capture::live::{Backend, Options};
+use vendorwatch::capture::live::{Backend, Live, Options};
 use vendorwatch::capture::{Batch, Source};
-use vendorwatch::detect::Record;
 use vendorwatch::frame::{Frame, LinkType, SourceId};
-use vendorwatch::net::{Path, Wish};
-use vendorwatch::pipeline::{Pipeline, Sighting, Sink};
 use vendorwatch::signature::Set;
 use vendorwatch::time::Timestamp;
-use vendorwatch::visibility::Ledger;
 
+use super::judged::{Judged, Seen, Worker, judge, listing_all};
 use super::lab::{Kept, Lab, Sender, ip, open, take, wait_for_free_driver};
 use super::packets;
 use crate::support::talk::{ACK, Ends, SYN, client_hello, dns, server_hello};
 use crate::support::{captures_in, repository, shared, wire};
 
-/// All that there are, compared with a file.
-const BACKENDS: &[Backend] = &[
-    Backend::Ring,
-    Backend::Auto,
-    Backend::Xdp,
+/// All that there are, compared with a file, and their workers.
+const WAYS: &[(Backend, usize)] = &[
+    (Backend::Ring, 1),
+    (Backend::Ring, 2),
+    (Backend::Auto, 1),
+    (Backend::Auto, 2),
+    (Backend::Xdp, 1),
+    (Backend::Xdp, 2),
     #[cfg(feature = "libpcap")]
-    Backend::Libpcap,
+    (Backend::Libpcap, 1),
 ];
 
 /// The largest frame that the lab's interfaces carry.
 const LARGEST: usize = 9_014;
-
-/// Kinds and names.
-type Seen = BTreeSet<(&'static str, String)>;
-
-#[derive(Default)]
-struct Names {
-    names: Seen,
-    wishes: Vec<(Path, Wish)>,
-}
-
-impl Sink for Names {
-    fn sighting(&mut self, sighting: &Sighting<'_>) {
-        self.names.insert((sighting.signal.kind(), sighting.name.to_owned()));
-    }
-
-    fn record(&mut self, _record: Record) {}
-
-    fn wish(&mut self, path: &Path, wish: Wish) {
-        self.wishes.push((*path, wish));
-    }
-}
-
-fn pipeline() -> Pipeline {
-    Pipeline::new(Arc::new(Set::default()), Arc::new(Ledger::default()))
-}
 
 struct Sent {
     data: Vec<u8>,
@@ -79,94 +54,176 @@ impl Sent {
     }
 }
 
-/// A capture's frames and names; `None` when an interface cannot carry it.
-fn from_file(path: &PathBuf) -> Option<(Vec<Sent>, Seen)> {
+/// The time of captures one after another, without their long silences: of several workers each
+/// believes a stamp far ahead with its own second frame after it, which for one alone is the second
+/// of all.
+struct Time {
+    last: Timestamp,
+    reached: Timestamp,
+}
+
+impl Time {
+    const SILENCE: Duration = Duration::from_secs(60);
+
+    fn of(&mut self, stamp: Timestamp) -> Timestamp {
+        let silence = stamp.since(self.last).min(Self::SILENCE);
+        // One of the two is zero.
+        self.reached = self.reached.plus(silence).minus(self.last.since(stamp));
+        self.last = stamp;
+        self.reached
+    }
+}
+
+/// A capture's frames, from `begin` on; `None` when an interface cannot carry it.
+fn frames_of(path: &PathBuf, begin: Timestamp) -> Option<Vec<Sent>> {
     let mut files = Files::new(std::slice::from_ref(path), None).unwrap();
     let (mut frames, mut fit) = (Vec::new(), true);
-    let (mut pipeline, mut found) = (pipeline(), Names::default());
+    let mut time = Time { last: Timestamp::ZERO, reached: begin };
     while let Ok(Batch::Frames(_)) = files.batch(Duration::ZERO, &mut |frame| {
         fit &= frame.link == LinkType::ETHERNET
             && frame.wire_len as usize == frame.data.len()
             && (15..=LARGEST).contains(&frame.data.len());
-        frames.push(Sent { data: frame.data.to_vec(), at: frame.at });
-        pipeline.frame(frame, &mut found);
+        frames.push(Sent { data: frame.data.to_vec(), at: time.of(frame.at) });
     }) {}
-    pipeline.finish(&mut found);
-    (fit && !frames.is_empty() && frames.len() < 20_000).then_some((frames, found.names))
+    (fit && !frames.is_empty() && frames.len() < 20_000).then_some(frames)
 }
 
-/// The names that a live source sees in the same frames, and what stayed in the kernel.
-fn through(sender: &Sender, backend: Backend, sent: &[Sent]) -> (Seen, Skipped) {
+/// What one worker sees of frames that it is simply given.
+fn given(set: &Arc<Set>, frames: &[Sent]) -> Judged {
+    let mut worker = Worker::new(set, 1);
+    for (number, sent) in (1..).zip(frames) {
+        worker.frame(&Frame {
+            data: &sent.data,
+            wire_len: u32::try_from(sent.data.len()).unwrap(),
+            at: sent.at,
+            link: LinkType::ETHERNET,
+            source: SourceId::default(),
+            number,
+            vlan: None,
+        });
+    }
+    judge(set, vec![worker])
+}
+
+/// What the workers of one interface see of the frames, and what stayed in the kernel.
+fn through(
+    sender: &Sender,
+    (backend, workers): (Backend, usize),
+    set: &Arc<Set>,
+    sent: &[Sent],
+) -> (Judged, Skipped) {
     wait_for_free_driver();
     let mut opened = open(&Options {
         backend,
+        workers: u16::try_from(workers).unwrap(),
         ring_bytes: 16 << 20,
         retire: Duration::from_millis(2),
         ..Options::default()
     });
     assert_eq!((opened.backend, opened.notices.len()), (backend, 0));
-    let source = &mut opened.sources[0];
-    let (mut pipeline, mut found) = (pipeline(), Names::default());
-    let mut place = 0;
+    let mut taps: Vec<_> = opened
+        .sources
+        .drain(..)
+        .map(|source| Tap { source, worker: Worker::new(set, workers), place: 0 })
+        .collect();
+    assert_eq!(taps.len(), workers);
     let (mut parts, end) = (sent.chunks(64), Instant::now() + Duration::from_secs(60));
     loop {
         match parts.next() {
             Some(part) => part.iter().for_each(|frame| sender.send(&frame.data)),
             // A busy machine may hand over the last blocks late.
-            None => {
-                let counters = source.counters();
-                let accounted = counters.packets + counters.skipped_in_kernel;
-                if accounted >= sent.len() as u64 || Instant::now() > end {
-                    break;
-                }
-            }
+            None if accounted(&mut taps) >= sent.len() as u64 || Instant::now() > end => break,
+            None => {}
         }
-        for kept in take(source, Duration::from_millis(6)) {
+        for tap in &mut taps {
+            tap.turn(sent);
+        }
+    }
+    assert_eq!(accounted(&mut taps), sent.len() as u64);
+    let (mut heard, mut skipped) = (Vec::new(), Skipped::default());
+    for mut tap in taps {
+        let counters = tap.source.counters();
+        skipped.add(&counters.skipped);
+        assert_eq!(counters.dropped_kernel, 0);
+        // libpcap counts what no protocol of the host asked for: a frame with two tags, for one.
+        assert!(counters.dropped_interface == 0 || backend == Backend::Libpcap);
+        heard.push(tap.worker);
+    }
+    (judge(set, heard), skipped)
+}
+
+/// Frames that were received, or left in the kernel.
+fn accounted(taps: &mut [Tap]) -> u64 {
+    let counters = taps.iter_mut().map(|tap| tap.source.counters());
+    counters.map(|counters| counters.packets + counters.skipped_in_kernel).sum()
+}
+
+/// A source and the worker that looks at its frames.
+struct Tap {
+    source: Live,
+    worker: Worker,
+    /// Of the next frame, in what was sent, or before it.
+    place: usize,
+}
+
+impl Tap {
+    /// Takes what is there.
+    fn turn(&mut self, sent: &[Sent]) {
+        for kept in take(&mut self.source, Duration::from_millis(6)) {
             // The time of the capture, so that what depends on time does not differ.
-            let ahead = sent[place..].iter().position(|frame| frame.arrived_as(&kept));
-            place += ahead.unwrap_or_else(|| panic!("nobody sent this: {kept:02x?}"));
-            let frame = Frame {
+            let ahead = sent[self.place..].iter().position(|frame| frame.arrived_as(&kept));
+            self.place += ahead.unwrap_or_else(|| panic!("nobody sent this: {kept:02x?}"));
+            self.worker.frame(&Frame {
                 data: &kept.data,
                 wire_len: kept.wire_len,
-                at: sent[place].at,
+                at: sent[self.place].at,
                 link: LinkType::ETHERNET,
                 source: SourceId::default(),
                 number: kept.number,
                 vlan: kept.vlan,
-            };
-            place += 1;
-            pipeline.frame(&frame, &mut found);
+            });
+            self.place += 1;
         }
-        for (path, wish) in found.wishes.drain(..) {
-            source.wish(&path, wish);
+        for (path, wish) in self.worker.wishes() {
+            self.source.wish(&path, wish);
         }
     }
-    pipeline.finish(&mut found);
-    let counters = source.counters();
-    assert_eq!(counters.packets + counters.skipped_in_kernel, sent.len() as u64);
-    assert_eq!(counters.dropped_kernel, 0);
-    // libpcap counts what no protocol of the host asked for: a frame with two tags, for one.
-    assert!(counters.dropped_interface == 0 || backend == Backend::Libpcap);
-    (found.names, counters.skipped)
 }
 
-/// Every back end sees the names that the file has. Answers how many frames stayed in the driver.
-fn alike(sender: &Sender, frames: &[Sent], expected: &Seen, what: &str) -> u64 {
+/// Every way gives what the frames alone give, with every name listed. Answers that, and how many
+/// frames stayed in the driver.
+fn alike(sender: &Sender, frames: &[Sent], what: &str) -> (Judged, u64) {
+    let set = listing_all(&given(&Arc::default(), frames).sightings);
+    let expected = given(&set, frames);
     let mut left = 0;
-    for backend in BACKENDS {
-        let (seen, skipped) = through(sender, *backend, frames);
-        let missing: Vec<_> = expected.difference(&seen).collect();
-        let extra: Vec<_> = seen.difference(expected).collect();
-        assert!(
-            missing.is_empty() && extra.is_empty(),
-            "{what}, {}: missing {missing:?}, extra {extra:?}",
-            backend.label()
-        );
-        if *backend == Backend::Xdp {
+    for &(backend, workers) in WAYS {
+        let (found, skipped) = through(sender, (backend, workers), &set, frames);
+        let way = format!("{what}, {}, {workers} workers", backend.label());
+        assert_same(&expected.detections, &found.detections, &format!("{way}, detections"));
+        // A name in an answer is seen beside that in its question by a worker that has the one
+        // without the other, as where the answer comes in fragments; it is counted once all the
+        // same.
+        if workers == 1 {
+            assert_same(&expected.sightings, &found.sightings, &format!("{way}, sightings"));
+        }
+        assert_eq!(expected.connections, found.connections, "{way}, connections by outcome");
+        if backend == Backend::Xdp {
             left = skipped.total().packets;
         }
     }
-    left
+    (expected, left)
+}
+
+fn assert_same(expected: &Seen, found: &Seen, what: &str) {
+    let differ = |one: &Seen, other: &Seen| -> Vec<_> {
+        let more = one.iter().filter(|(what, times)| other.get(what) != Some(times));
+        more.map(|(what, times)| (what.clone(), *times)).collect()
+    };
+    let (missing, extra) = (differ(expected, found), differ(found, expected));
+    assert!(
+        missing.is_empty() && extra.is_empty(),
+        "{what}: expected {missing:?}, found {extra:?}",
+    );
 }
 
 /// A question and a hybrid ClientHello in two segments, then downloads, each conversation carried
@@ -246,14 +303,20 @@ fn tunnels_tags_and_fragments_show_the_same_names_everywhere() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("carried.pcap");
     std::fs::write(&path, capture(&carried())).unwrap();
-    let (frames, expected) = from_file(&path).unwrap();
+    let (expected, left) =
+        alike(&Sender::on("wire"), &frames_of(&path, Timestamp::ZERO).unwrap(), "carried");
     for n in 0..CARRIERS.len() {
         let name = format!("host{n}.carried.example");
         for (kind, name) in [("dns-query", name.clone()), ("tls-sni", format!("tls-{name}"))] {
-            assert!(expected.contains(&(kind, name.clone())), "{kind} {name} in {expected:?}");
+            let times: Vec<_> = expected
+                .detections
+                .iter()
+                .filter(|((of, it, _), _)| (*of, it) == (kind, &name))
+                .map(|(_, times)| *times)
+                .collect();
+            assert_eq!(times, [1], "{kind} {name} in {expected:?}");
         }
     }
-    let left = alike(&Sender::on("wire"), &frames, &expected, "carried");
     // Of what is not plainly TCP in Ethernet nothing may stay in the kernel.
     assert!((1..=3 * 20).contains(&left), "{left} frames left in the kernel");
 }
@@ -290,15 +353,30 @@ fn the_same_names_by_file_libpcap_ring_socket_filter_and_driver() {
     let sender = Sender::on("wire");
     let folders = [Some(repository("tests/pcap")), shared("corpus/dev")].into_iter().flatten();
     let captures: Vec<_> = folders.flat_map(|folder| captures_in(&folder)).collect();
-    let (mut compared, mut names, mut left, mut all) = (0, 0, 0, 0);
-    for capture in &captures {
-        let Some((frames, expected)) = from_file(capture) else { continue };
-        println!("{}", capture.display());
-        left += alike(&sender, &frames, &expected, &capture.display().to_string());
-        all += frames.len() as u64;
-        compared += 1;
-        names += expected.len();
+    let (mut compared, mut names, mut seen, mut left, mut all) = (0, 0, 0, 0, 0);
+    let mut captures = captures.iter().peekable();
+    while captures.peek().is_some() {
+        // Several small ones at a time, for opening takes longer than they do.
+        let (mut frames, mut which) = (Vec::<Sent>::new(), Vec::new());
+        while let Some(capture) = captures.next_if(|_| frames.len() < 1_000) {
+            let end = frames.last().map_or(Timestamp::ZERO, |last| last.at);
+            if let Some(more) = frames_of(capture, end) {
+                frames.extend(more);
+                which.push(capture.file_name().unwrap().to_string_lossy());
+            }
+        }
+        let what = which.join(", ");
+        println!("{what}");
+        let (expected, in_driver) = alike(&sender, &frames, &what);
+        left += in_driver;
+        all += frames.len();
+        compared += which.len();
+        names += expected.detections.len();
+        seen += expected.sightings.len();
     }
-    println!("{compared} captures, {names} names, {left} of {all} packets left in the kernel");
+    println!(
+        "{compared} captures, {seen} names seen, {names} detected, {left} of {all} packets left in \
+         the kernel"
+    );
     assert!(compared >= 3 && names > 20 && left > 0);
 }
