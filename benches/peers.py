@@ -180,6 +180,21 @@ def truth(path):
     return names, clients
 
 
+def miscounted(clients, report):
+    """how many clients' messages to a vendor are counted otherwise than in the truth file, by a
+    report of clients as JSON lines, and what is to be said of the first of them"""
+    counted = collections.Counter()
+    for line in report.splitlines():
+        finding = json.loads(line)
+        for indicator in finding["indicators"]:
+            # The generator writes its HTTP requests down nowhere.
+            if indicator["signal"].replace("_", "-") in KINDS.values():
+                counted[finding["client"], finding["vendor"]] += indicator["count"]
+    wrong = sorted(key for key in clients | counted if clients[key] != counted[key])
+    return len(wrong), [f"{client} to {vendor}: expected {clients[client, vendor]} messages, "
+                        f"found {counted[client, vendor]}" for client, vendor in wrong[:5]]
+
+
 def verify(binary, path, folder, workers=1):
     """ends the process where what is found in the file is not what its truth file says"""
     wanted, clients = truth(path)
@@ -202,18 +217,9 @@ def verify(binary, path, folder, workers=1):
         [*read, "--format", "json", "--by", "client", *own(folder), path],
         capture_output=True, text=True, check=True,
     )
-    counted = collections.Counter()
-    for line in report.stdout.splitlines():
-        finding = json.loads(line)
-        for indicator in finding["indicators"]:
-            # The generator writes its HTTP requests down nowhere.
-            if indicator["signal"].replace("_", "-") in KINDS.values():
-                counted[finding["client"], finding["vendor"]] += indicator["count"]
-    wrong = {key for key in clients | counted if clients[key] != counted[key]}
-    print(f"  clients × vendors: {len(clients)} in the truth file, {len(wrong)} with another count")
-    for client, vendor in sorted(wrong)[:5]:
-        faults.append(f"{client} to {vendor}: expected {clients[client, vendor]} messages, "
-                      f"found {counted[client, vendor]}")
+    wrong, told = miscounted(clients, report.stdout)
+    print(f"  clients × vendors: {len(clients)} in the truth file, {wrong} with another count")
+    faults += told
     if faults:
         sys.exit("\n  ".join([f"{path}: not timed, its truth file says otherwise:", *faults]))
 

@@ -13,12 +13,14 @@ Needs root, two cores and a namespace; touches nothing outside it, and ends by i
 Ours and the reference alternate; ratios are taken inside a round, their median is printed.
 
 Before that, at the highest rate that the sender reaches: are all names of the generator's truth
-file found, by each back end, and does a daemon that is scraped all the time lose a packet? Where
-they are not, or it does, the run fails once it has printed everything; a missed goal fails nothing.
+file found, by each back end; does a daemon count each client's messages to each vendor; and does
+one that is scraped all the time lose a packet? Where it is not so, the run fails once it has
+printed everything; a missed goal fails nothing.
 
     benches/live/live.py [--rounds N] [--seconds S] [--pps N] [--work DIR] [--receiver FILE]
 """
 import argparse
+import contextlib
 import os
 import pathlib
 import re
@@ -64,6 +66,7 @@ def build(work, receiver):
     if not (work / "mix-1m.pcap").exists():
         run(work / "mkload", "--out", work / "mix-1m.pcap", "--packets", 1_000_000, "--seed", 1,
             stdout=subprocess.DEVNULL)
+    peers.signatures(work)
     if not receiver:
         run("scripts/release.sh", "receiver", cwd=ROOT)
     return work
@@ -71,6 +74,7 @@ def build(work, receiver):
 
 def lab():
     run("ip", "netns", "add", NAMESPACE)
+    run(*INSIDE, "ip", "link", "set", "lo", "up")
     run(*INSIDE, "ip", "link", "add", "wire", "type", "veth", "peer", "name", "span")
     for end in ["wire", "span"]:
         run(*INSIDE, "ip", "link", "set", end, "addrgenmode", "none")
@@ -84,8 +88,8 @@ def start(*words, core=RECEIVER, env=None):
                             env={**os.environ, **(env or {})})
 
 
-def receive(receiver, seconds, backend):
-    process = start(receiver, "span", seconds, backend)
+def receive(work, receiver, seconds, backend, *more):
+    process = start(receiver, "--signatures", work / "signatures", *more, "span", seconds, backend)
     assert process.stdout.readline() == "ready\n", "the receiver did not start"
     return process
 
@@ -150,8 +154,7 @@ def names_at_full_rate(work, receiver, options):
     peers.warm(work / "mix-1m.pcap")
     for backend in ["ring", "auto", "xdp"]:
         found = work / "names.txt"
-        process = start(receiver, "span", WHOLE, backend, found)
-        assert process.stdout.readline() == "ready\n", "the receiver did not start"
+        process = receive(work, receiver, WHOLE, backend, "--names", found)
         count, rate, bits = send_all_out(work, 0)
         got = ours(process)
         seen = {tuple(line.split("\t")) for line in found.read_text().splitlines()}
@@ -182,30 +185,62 @@ print(len(took), max(took) * 1e3, family("vendorwatch_packets_total"),
 """
 
 
-def scraped_at_full_rate(work, binary, options):
-    """a daemon with one worker, all its threads on one core, scraped ten times a second; returns
-    the faults"""
-    wrong = []
-    run(*INSIDE, "ip", "link", "set", "lo", "up")
+@contextlib.contextmanager
+def daemon(binary, backend, *more):
+    """a daemon with one worker, all its threads on one core, that is ready; it ends with this"""
+    process = subprocess.Popen(
+        [*INSIDE, "taskset", "-c", RECEIVER, binary, "run", "-i", "span", "--capture", backend,
+         "--workers", "1", "--web.listen-address=127.0.0.1:10064", *map(str, more)],
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        ready = [*INSIDE, "curl", "-sf", "-o", "/dev/null", "http://127.0.0.1:10064/-/ready"]
+        for _ in range(100):
+            if subprocess.run(ready).returncode == 0:
+                break
+            time.sleep(0.1)
+        yield
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def scraper(seconds):
+    """scrapes for a while, and says how often, the slowest in milliseconds, packets seen or left
+    out, and dropped ones"""
+    return start(sys.executable, "-c", SCRAPER, seconds, core=SENDER)
+
+
+def clients_at_full_rate(work, binary, options):
+    """what a daemon counts of each client's messages to each vendor; returns the faults"""
+    _, clients = peers.truth(work / "mix-1m.pcap")
+    own, wrong = peers.own(work / "signatures"), []
     for backend in ["ring", "auto", "xdp"]:
-        daemon = subprocess.Popen(
-            [*INSIDE, "taskset", "-c", RECEIVER, binary, "run", "-i", "span", "--capture", backend,
-             "--workers", "1", "--web.listen-address=127.0.0.1:10064"],
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        try:
-            ready = [*INSIDE, "curl", "-sf", "-o", "/dev/null", "http://127.0.0.1:10064/-/ready"]
-            for _ in range(100):
-                if subprocess.run(ready).returncode == 0:
-                    break
-                time.sleep(0.1)
-            scraper = subprocess.Popen(
-                [*INSIDE, "taskset", "-c", SENDER, sys.executable, "-c", SCRAPER,
-                 str(options.seconds + 2)], stdout=subprocess.PIPE, text=True)
+        inventory = work / "clients.db"
+        inventory.unlink(missing_ok=True)
+        with daemon(binary, backend, *own, "--inventory", inventory):
+            count, rate, _ = send_all_out(work, 0)
+            # Until it has counted the last packets.
+            _, _, packets, dropped = map(float, scraper(1).communicate()[0].split())
+        report = run(binary, "inventory", "--format", "json", "--inventory", inventory, *own,
+                     stdout=subprocess.PIPE).stdout
+        others, told = peers.miscounted(clients, report)
+        print(f"clients, {backend:<5} at {rate} Mpps: {len(clients)} clients × vendors, {others} "
+              f"with another count; {packets:.0f} packets of {count} seen or left out, dropped "
+              f"{dropped:.0f}", flush=True)
+        wrong += faults(f"clients, {backend}", packets_dropped=(0, int(dropped)),
+                        packets_seen_or_left_out=(count, int(packets)))
+        wrong += [f"clients, {backend}: {line}" for line in told]
+    return wrong
+
+
+def scraped_at_full_rate(work, binary, options):
+    """a daemon that is scraped ten times a second; returns the faults"""
+    wrong = []
+    for backend in ["ring", "auto", "xdp"]:
+        with daemon(binary, backend):
+            scraping = scraper(options.seconds + 2)
             count, rate, _ = send_all_out(work, options.seconds)
-            scrapes, slowest, packets, dropped = map(float, scraper.communicate()[0].split())
-        finally:
-            daemon.terminate()
-            daemon.wait()
+            scrapes, slowest, packets, dropped = map(float, scraping.communicate()[0].split())
         print(f"scraped, {backend:<5} at {rate} Mpps: {scrapes:.0f} scrapes, the slowest "
               f"{slowest:.1f} ms; {packets:.0f} packets of {count} seen or left out, "
               f"dropped {dropped:.0f}", flush=True)
@@ -228,7 +263,7 @@ def skb_path(work, receiver, options):
     loop = start(work / "tpv3", "span", lasting, "classify")
     time.sleep(0.5)
     reference = one(loop, bare)
-    return reference, *[one(receive(receiver, lasting, kind), ours) for kind in ["ring", "auto"]]
+    return reference, *[one(receive(work, receiver, lasting, kind), ours) for kind in ["ring", "auto"]]
 
 
 def frame_path(work, receiver, options):
@@ -255,7 +290,7 @@ def frame_path(work, receiver, options):
     wire = int(re.search(r"packets (\d+)", everything.communicate()[0]).group(1))
     reference = (kernel / wire, spent / wire, {**got, "wire": wire})
 
-    process = receive(receiver, lasting, "xdp")
+    process = receive(work, receiver, lasting, "xdp")
     run(*INSIDE, "sh", "-c", "echo 1 > /sys/class/net/span/threaded")
     time.sleep(0.3)
     (kernel, spent), got = generate(process), ours(process)
@@ -284,6 +319,7 @@ def main():
     try:
         lab()
         wrong = names_at_full_rate(work, receiver, options)
+        wrong += clients_at_full_rate(work, binary, options)
         wrong += scraped_at_full_rate(work, binary, options)
         for number in range(options.rounds):
             skb.append(skb_path(work, receiver, options))

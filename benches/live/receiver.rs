@@ -1,12 +1,14 @@
 //! One worker on one interface, for `make bench-live`: capture and the whole core, and nothing
 //! else. Prints what it received and the processor time of its thread.
 //!
-//! `receiver INTERFACE SECONDS ring|auto|xdp [FILE|-]`: with FILE it writes every name it saw
-//! there, as `read --names` prints them, and takes the time that costs; with `-` it leaves the
-//! core out, so that capture alone is measured.
+//! `receiver [--signatures DIR] [--names FILE | --capture-only] INTERFACE SECONDS ring|auto|xdp`:
+//! matches the built-in signatures and those of DIR. With `--names` it writes every name it saw
+//! into FILE, as `read --names` prints them, and takes the time that costs; with `--capture-only`
+//! it leaves the core out, so that capture alone is measured.
 
 use std::collections::BTreeSet;
 use std::io::Write;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -16,7 +18,7 @@ use vendorwatch::detect::Record;
 use vendorwatch::frame::SourceId;
 use vendorwatch::net::{Path, Wish};
 use vendorwatch::pipeline::{Pipeline, Sighting, Sink};
-use vendorwatch::signature::Set;
+use vendorwatch::signature::{Set, embedded, format};
 use vendorwatch::visibility::{Ledger, PacketOutcome};
 
 #[derive(Default)]
@@ -52,35 +54,63 @@ fn ran() -> u64 {
     text.split(' ').next().and_then(|word| word.parse().ok()).unwrap_or_default()
 }
 
+#[derive(clap::Parser)]
+struct Args {
+    #[arg(long)]
+    signatures: Option<PathBuf>,
+    #[arg(long)]
+    names: Option<PathBuf>,
+    #[arg(long, conflicts_with = "names")]
+    capture_only: bool,
+    /// `cargo bench` says this to every benchmark.
+    #[arg(long, hide = true)]
+    bench: bool,
+    interface: String,
+    seconds: f64,
+    #[arg(value_parser = backend)]
+    backend: Backend,
+}
+
+fn backend(word: &str) -> Result<Backend, String> {
+    [Backend::Ring, Backend::Auto, Backend::Xdp]
+        .into_iter()
+        .find(|backend| backend.label() == word)
+        .ok_or_else(|| "not one of ring, auto, xdp".to_owned())
+}
+
+/// The built-in signatures and those of a directory.
+fn signatures(directory: Option<&PathBuf>) -> Set {
+    let mut files = embedded::files().expect("sound built-in signatures");
+    for entry in directory.into_iter().flat_map(|path| path.read_dir().expect("a directory")) {
+        let path = entry.expect("a directory's entry").path();
+        let text = std::fs::read_to_string(&path).expect("a signature file");
+        files.push(format::parse(&path.to_string_lossy(), &text).expect("sound signatures"));
+    }
+    Set::build(files).expect("signatures that agree")
+}
+
 fn main() {
-    let words: Vec<_> = std::env::args().skip(1).filter(|word| word != "--bench").collect();
-    let [interface, seconds, backend, rest @ ..] = words.as_slice() else {
+    if std::env::args().nth(1).is_none_or(|word| word == "--bench") {
         eprintln!("not run: `make bench-live` runs this with an interface");
         return;
-    };
-    let backend = match backend.as_str() {
-        "ring" => Backend::Ring,
-        "xdp" => Backend::Xdp,
-        _ => Backend::Auto,
-    };
+    }
+    let Args { signatures: directory, names, capture_only, interface, seconds, backend, .. } =
+        clap::Parser::parse();
     let options = Options { backend, ring_bytes: 256 << 20, ..Options::default() };
-    let mut opened = open_live(interface, SourceId(0), &options).expect("an open interface");
+    let mut opened = open_live(&interface, SourceId(0), &options).expect("an open interface");
     for notice in &opened.notices {
         eprintln!("{notice}");
     }
     let source = &mut opened.sources[0];
     let ledger = Arc::new(Ledger::default());
-    let mut pipeline = Pipeline::new(Arc::new(Set::default()), Arc::clone(&ledger));
-    let capture_only = matches!(rest, [word] if word == "-");
-    let mut findings = Findings {
-        names: (!rest.is_empty() && !capture_only).then(BTreeSet::new),
-        ..Findings::default()
-    };
+    let mut pipeline = Pipeline::new(Arc::new(signatures(directory.as_ref())), Arc::clone(&ledger));
+    let mut findings =
+        Findings { names: names.is_some().then(BTreeSet::new), ..Findings::default() };
     let mut wishes = Vec::new();
     println!("ready");
     std::io::stdout().flush().expect("stdout");
 
-    let end = Instant::now() + Duration::from_secs_f64(seconds.parse().expect("seconds"));
+    let end = Instant::now() + Duration::from_secs_f64(seconds);
     let (before, mut wished) = (ran(), 0_u64);
     while Instant::now() < end {
         let batch = source.batch(Duration::from_millis(50), &mut |frame| {
@@ -123,7 +153,7 @@ fn main() {
     {
         println!("  left in the kernel, {}: {}", reason.label(), volume.packets);
     }
-    if let ([file], Some(names)) = (rest, &findings.names) {
+    if let (Some(file), Some(names)) = (names, &findings.names) {
         let text = names.iter().map(String::as_str).collect::<Vec<_>>().join("\n");
         std::fs::write(file, text + "\n").expect("a file for the names");
     }
