@@ -313,6 +313,17 @@ const ROWS: &[Row] = &[
                 ],
             },
             Panel {
+                title: "Time for a frame",
+                description: "What a frame costs a worker, without the kernel's part.",
+                kind: Kind::TimeSeries,
+                unit: "s",
+                width: 8,
+                queries: &[query(
+                    "sum by (worker) (rate(vendorwatch_worker_busy_seconds_total{$M}[$__rate_interval])) / sum by (worker) (rate(vendorwatch_worker_packets_total{$M}[$__rate_interval]))",
+                    "worker {{worker}}",
+                )],
+            },
+            Panel {
                 title: "Tables",
                 description: "Entries in the bounded tables of what is unfinished.",
                 kind: Kind::TimeSeries,

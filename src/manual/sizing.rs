@@ -46,9 +46,11 @@
 //! derivations have a budget, records a queue, and both count what they refuse.
 //!
 //! Load in operation: the page `/` shows for each worker how busy it is, how many times its present
-//! load it could take, and nanoseconds a frame; `vendorwatch_worker_busy_seconds_total` over
-//! `vendorwatch_worker_packets_total` is the same in Prometheus, and
-//! `vendorwatch_worker_ring_fill_ratio` says how far a ring was full.
+//! load it could take, and nanoseconds a frame. In Prometheus these are the recording rules
+//! `worker:vendorwatch_busy:ratio_rate5m`, `worker:vendorwatch_headroom:ratio_rate5m` and
+//! `worker:vendorwatch_packet:seconds_rate5m`, made of `vendorwatch_worker_busy_seconds_total` and
+//! `vendorwatch_worker_packets_total`; `vendorwatch_worker_ring_fill_ratio` says how far a ring was
+//! full, and `vendorwatch_worker_records_waiting` how long the queue behind a worker is.
 //! `vendorwatch_correlator_busy_seconds_total` is the one thread behind all workers. Time that the
 //! kernel spends for a worker is not in them: it is the processor's `softirq` time.
 //!
