@@ -276,7 +276,7 @@ fn read<'a>(
 ) -> Body<'a> {
     let flow = emitter.identity(path);
     let now = emitter.now;
-    emitter.recent.note(emitter.hasher.word(flow, EXPECTED), now, Recent::WINDOW);
+    emitter.recent.renew(emitter.hasher.word(flow, EXPECTED), now, Recent::WINDOW);
     let hello = ClientHello::read(body, whole, Dialect::Dtls).ok();
     let random = hello.as_ref().map_or(&[][..], |hello| hello.random);
     let identity = emitter.hasher.octets(flow, random);
@@ -288,8 +288,8 @@ fn read<'a>(
         }
     }
     // The hello with the cookie has the random of the one without (RFC 6347 §4.2.1), and so has
-    // one that is sent again.
-    let new = emitter.recent.note(identity, now, Recent::WINDOW).is_none();
+    // one that is sent again, after pauses that double (§4.2.4.1).
+    let new = emitter.recent.renew(identity, now, Recent::WINDOW).is_none();
     Body { hello, identity, new }
 }
 
@@ -492,6 +492,18 @@ mod tests {
         bench.client(&record(1, 2, 1, &second, 0, 50));
         bench.client(&record(1, 3, 1, &second, 50, second.len() - 50));
         bench.later(60);
+        assert_eq!(bench.seen(), (vec!["example.com"], vec![(HandshakeOutcome::Named, 1)]));
+    }
+
+    /// RFC 6347 §4.2.4.1: the timer begins with a second and doubles.
+    #[test]
+    fn a_hello_that_nobody_answers_is_one_handshake() {
+        let message = hello(b"", 10);
+        let mut bench = Bench::new();
+        for (number, pause) in (0..).zip([0, 1, 2, 4, 8]) {
+            bench.later(pause);
+            bench.client(&record(1, number, 0, &message, 0, message.len()));
+        }
         assert_eq!(bench.seen(), (vec!["example.com"], vec![(HandshakeOutcome::Named, 1)]));
     }
 

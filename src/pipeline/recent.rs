@@ -61,6 +61,19 @@ impl Recent {
         age
     }
 
+    /// As [`note`](Self::note), and the window begins anew: for what is said again after pauses
+    /// that double.
+    pub(super) fn renew(
+        &mut self,
+        identity: u64,
+        now: Timestamp,
+        window: Duration,
+    ) -> Option<Duration> {
+        let met = self.met.enter(identity, now, |_| true).value;
+        let now = Moment::of(now);
+        core::mem::replace(&mut met.noted, now).within(window, now)
+    }
+
     /// An answer came to what is noted under this identity. One look for both: whether the
     /// question was seen within [`Recent::WINDOW`], and the answer within `window`.
     pub(super) fn answer(&mut self, identity: u64, now: Timestamp, window: Duration) -> Answered {
@@ -149,6 +162,14 @@ mod tests {
         assert!(recent.contains(7, at(4_990), WINDOW));
         assert_eq!(recent.note(7, at(5_010), WINDOW), None);
         assert!(!recent.contains(8, at(0), WINDOW));
+    }
+
+    #[test]
+    fn what_is_renewed_is_new_after_a_window_of_silence() {
+        let mut recent = Recent::new(1 << 20);
+        let new = |millis| recent.renew(7, at(millis), WINDOW).is_none();
+        let said = [0, 1_000, 3_000, 7_000, 11_000, 16_100];
+        assert_eq!(said.map(new), [true, false, false, false, false, true]);
     }
 
     #[test]
