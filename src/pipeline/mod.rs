@@ -468,6 +468,8 @@ impl Pipeline {
         let (entries, bytes, evicted) = self.dtls.usage();
         ledger.table(TableName::Dtls, entries, bytes, evicted);
         ledger.table(TableName::Quic, quic.len(), quic.bytes(), quic.evicted());
+        let (entries, bytes, evicted) = quic.settled();
+        ledger.table(TableName::QuicSettled, entries, bytes, evicted);
     }
 }
 

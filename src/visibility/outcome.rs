@@ -114,6 +114,9 @@ outcomes! {
         Connections = "connections",
         /// QUIC first flights.
         Quic = "quic",
+        /// QUIC connections that are dealt with, to know what follows of them: places that were
+        /// ever used, two a connection.
+        QuicSettled = "quic_settled",
         /// DTLS hellos in pieces.
         Dtls = "dtls",
         /// IP datagrams in pieces.

@@ -258,18 +258,25 @@ impl Flights {
         self.unfinished.is_empty()
     }
 
-    /// Octets of memory.
+    /// Octets of memory, but for what [is settled](Self::settled).
     #[must_use]
     pub fn bytes(&self) -> usize {
         let by_dcid = self.by_dcid.capacity() * size_of::<(u64, (u64, FlowKey))>();
         let spare: usize = self.spare.iter().map(Reassembly::footprint).sum();
-        self.unfinished.bytes() + by_dcid + spare + self.settled.bytes() + self.scratch.capacity()
+        self.unfinished.bytes() + by_dcid + spare + self.scratch.capacity()
     }
 
     /// Hellos given up for room.
     #[must_use]
     pub const fn evicted(&self) -> u64 {
         self.unfinished.evicted()
+    }
+
+    /// Connections that are dealt with and remembered: entries, octets, and entries forgotten too
+    /// early for want of room.
+    #[must_use]
+    pub fn settled(&self) -> (usize, usize, u64) {
+        self.settled.usage()
     }
 
     /// Acts on how far a kept hello has come.

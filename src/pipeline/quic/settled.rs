@@ -13,6 +13,9 @@ use crate::time::Timestamp;
 #[derive(Debug)]
 pub(super) struct Settled {
     sets: Box<[Set]>,
+    /// Places that are taken.
+    entries: usize,
+    evicted: u64,
 }
 
 /// What entries are found by, and how old they are, is in one cache line; the entries themselves
@@ -56,7 +59,7 @@ impl Settled {
     /// With room for `entries`, rounded up to a power of two.
     pub(super) fn new(entries: usize) -> Self {
         let sets = (entries / Self::WAYS).max(1).next_power_of_two();
-        Self { sets: vec![Set::default(); sets].into_boxed_slice() }
+        Self { sets: vec![Set::default(); sets].into_boxed_slice(), entries: 0, evicted: 0 }
     }
 
     /// The entry under `tag`, if it is not too old.
@@ -113,14 +116,17 @@ impl Settled {
             Some(age) => age,
         };
         let way = (0..Self::WAYS).max_by_key(|&way| rank(way)).unwrap_or_default();
+        let (free, too_early) = (set.tags[way] == 0, rank(way) < u32::MAX - 1);
         set.tags[way] = tag;
         set.at[way] = now;
         set.entries[way] = entry;
+        self.entries += usize::from(free);
+        self.evicted += u64::from(too_early);
     }
 
-    /// Octets of memory.
-    pub(super) fn bytes(&self) -> usize {
-        size_of_val(&*self.sets)
+    /// Entries, the octets they take, and those forgotten too early for want of room.
+    pub(super) fn usage(&self) -> (usize, usize, u64) {
+        (self.entries, size_of_val(&*self.sets), self.evicted)
     }
 
     #[expect(clippy::cast_possible_truncation, reason = "the low bits choose the set")]
@@ -185,6 +191,10 @@ mod tests {
         assert!((2..=5).all(|tag| settled.find(tag, at(6)).is_some()));
         settled.insert(3, at(7), Entry { dcid: 1, ..Entry::default() });
         assert!((2..=5).all(|tag| settled.find(tag, at(8)).is_some()));
+        assert_eq!((settled.usage().0, settled.usage().2), (4, 1));
+        // What is too old is no loss.
+        settled.insert(6, at(20_000), Entry::default());
+        assert_eq!((settled.usage().0, settled.usage().2), (4, 1));
     }
 
     #[test]
