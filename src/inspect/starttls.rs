@@ -17,6 +17,8 @@ pub enum Starttls {
     Lines(u16),
     /// An XML stream (RFC 6120 §5).
     Xmpp,
+    /// Requests of PostgreSQL, of which one asks for TLS.
+    PostgreSql,
     /// One message of this length, and then TLS.
     Message(usize),
 }
@@ -57,13 +59,25 @@ impl Starttls {
         match self {
             Self::Message(len) if octets.len() >= *len => Progress::Next { consumed: *len },
             Self::Message(len) => Progress::More { consumed: 0, need: *len },
-            Self::Xmpp => {
-                let end = memmem::find(octets, b"<starttls")
-                    .and_then(|at| memchr(b'>', &octets[at..]).map(|end| at + end + 1));
-                match end {
-                    Some(end) => Progress::Next { consumed: end },
-                    None if octets.len() > Self::MAX_LINE => Progress::Done,
-                    None => Progress::More { consumed: 0, need: octets.len() + 1 },
+            Self::Xmpp => match end_of_element(octets, b"<starttls", b"</starttls") {
+                Some(end) => Progress::Next { consumed: end },
+                None if octets.len() > Self::MAX_LINE => Progress::Done,
+                None => Progress::More { consumed: 0, need: octets.len() + 1 },
+            },
+            Self::PostgreSql => {
+                let mut at = 0;
+                while octets[at..].starts_with(&GSSENC_REQUEST) {
+                    at += GSSENC_REQUEST.len();
+                }
+                let rest = &octets[at..];
+                if rest.starts_with(&SSL_REQUEST) {
+                    return Progress::Next { consumed: at + SSL_REQUEST.len() };
+                }
+                // Both are of one length, and differ in their last octet.
+                if rest.len() < SSL_REQUEST.len() && SSL_REQUEST.starts_with(rest) {
+                    Progress::More { consumed: at, need: SSL_REQUEST.len() }
+                } else {
+                    Progress::Done
                 }
             }
             Self::Lines(lines) => {
@@ -162,14 +176,29 @@ fn xml(octets: &[u8]) -> Result<Starttls, Probe> {
     }
 }
 
-/// `SSLRequest` (PostgreSQL protocol 3.0, "Message Formats").
+/// Where an element of XML ends, which may be empty or closed by a tag of its own.
+fn end_of_element(octets: &[u8], tag: &[u8], closing: &[u8]) -> Option<usize> {
+    let end_of_tag = |from: usize| memchr(b'>', &octets[from..]).map(|end| from + end + 1);
+    let end = end_of_tag(memmem::find(octets, tag)?)?;
+    if octets[..end].ends_with(b"/>") {
+        return Some(end);
+    }
+    end_of_tag(end + memmem::find(&octets[end..], closing)?)
+}
+
+/// `SSLRequest`, and `GSSENCRequest` which a client may send before it and have refused
+/// (PostgreSQL protocol 3.0, "Message Formats").
+const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 0x04, 0xd2, 0x16, 0x2f];
+const GSSENC_REQUEST: [u8; 8] = [0, 0, 0, 8, 0x04, 0xd2, 0x16, 0x30];
+
 fn postgresql(octets: &[u8]) -> Result<Starttls, Probe> {
-    const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 0x04, 0xd2, 0x16, 0x2f];
-    let len = octets.len().min(SSL_REQUEST.len());
-    match octets[..len] == SSL_REQUEST[..len] {
-        true if len == SSL_REQUEST.len() => Ok(Starttls::Message(len)),
-        true => Err(Probe::Unsure),
-        false => Err(Probe::NotOurs),
+    let begins = |message: [u8; 8]| octets.starts_with(&message) || message.starts_with(octets);
+    if !begins(SSL_REQUEST) && !begins(GSSENC_REQUEST) {
+        Err(Probe::NotOurs)
+    } else if octets.len() < SSL_REQUEST.len() {
+        Err(Probe::Unsure)
+    } else {
+        Ok(Starttls::PostgreSql)
     }
 }
 
@@ -239,7 +268,11 @@ mod tests {
               <starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>"
                 .to_vec(),
             b"\x30\x1d\x02\x01\x01\x77\x18\x80\x161.3.6.1.4.1.1466.20037".to_vec(),
-            vec![0, 0, 0, 8, 0x04, 0xd2, 0x16, 0x2f],
+            b"<stream:stream xmlns='jabber:client'>\
+              <starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'></starttls>"
+                .to_vec(),
+            SSL_REQUEST.to_vec(),
+            [GSSENC_REQUEST, SSL_REQUEST].concat(),
             rdp,
             mysql,
         ]
@@ -292,6 +325,7 @@ mod tests {
             b"<html><head></head></html>",
             b"\x30\x0c\x02\x01\x01\x60\x07\x02\x01\x03\x04\x00\x80\x00",
             b"\x03\x00\x00\x13\x02\xf0\x80\x00\x00\x00\x00\x00",
+            b"\x00\x00\x00\x08\x04\xd2\x16\x30\x00\x00\x00\x29\x00\x03\x00\x00user\x00",
         ] {
             assert_eq!(next(stream, stream.len()), None, "{stream:?}");
         }

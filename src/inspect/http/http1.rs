@@ -5,6 +5,7 @@ use memchr::{memchr, memmem, memrchr};
 use super::{Names, authority};
 use crate::inspect::Signal;
 use crate::inspect::stream::{Observation, Probe, Progress, sequence_space};
+use crate::inspect::tls::content_type;
 
 /// The requests of one connection.
 #[derive(Debug, Default)]
@@ -133,6 +134,11 @@ impl Http1 {
                     continue;
                 }
                 State::RequestLine | State::Fields | State::ChunkSize | State::Trailers => {}
+            }
+            // What no request begins with: TLS after an upgrade to it (RFC 2817 §3), as printers
+            // speak it.
+            if self.state == State::RequestLine && rest[0] == content_type::HANDSHAKE {
+                return Progress::Next { consumed: at };
             }
             let Some(mut end) = memchr(b'\n', rest) else {
                 if rest.len() <= Self::MAX_LINE {
@@ -434,6 +440,15 @@ pub(crate) mod tests {
             run(b"GET / HTTP/1.1\r\nUpgrade: h2c\r\n\r\nPRI * HTTP/2.0\r\n\r\n", &[]);
         assert!(matches!(progress, Progress::Next { .. }));
         assert_eq!(at, 32);
+    }
+
+    #[test]
+    fn tls_is_handed_on_after_an_upgrade() {
+        let request = b"OPTIONS * HTTP/1.1\r\nHost: a.example\r\nUpgrade: TLS/1.2\r\n\r\n";
+        let (seen, progress, at) = run(&[&request[..], b"\x16\x03\x01\x02\x00"].concat(), &[]);
+        assert_eq!(seen, [(0, vec![(Signal::HttpHost, "a.example".into())])]);
+        assert!(matches!(progress, Progress::Next { .. }));
+        assert_eq!(at, request.len());
     }
 
     proptest! {
