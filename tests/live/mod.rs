@@ -1,6 +1,7 @@
 //! Live capture on interfaces of our own. These need root, iproute2 and network namespaces, so
 //! they are marked ignored: `make test` runs them when it is root and says so when it is not.
 
+mod daemon;
 mod fanout;
 mod filter;
 mod interfaces;
@@ -11,5 +12,6 @@ mod libpcap;
 mod packets;
 mod parity;
 mod pinning;
+mod privileges;
 mod ring;
 mod volume;
