@@ -85,7 +85,7 @@ impl Pipeline {
             self.give_up(&gone, out);
         }
         let ledger = &self.ledger;
-        match self.fragments.push(fragment, &mut scratch) {
+        match self.fragments.push(fragment, self.emitter.now, &mut scratch) {
             Taken::Waits => {}
             Taken::Whole { datagram, waited } => {
                 ledger.packets(PacketOutcome::Fragment, waited);

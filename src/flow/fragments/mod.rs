@@ -107,12 +107,16 @@ impl Fragments {
         Self { hasher, table: Table::new(table), waiting: 0 }
     }
 
-    /// Takes a fragment.
-    pub fn push<'s>(&mut self, fragment: &Fragment<'_>, scratch: &'s mut Vec<u8>) -> Taken<'s> {
+    /// Takes a fragment. `now` is the tables' time: that of its source may be another.
+    pub fn push<'s>(
+        &mut self,
+        fragment: &Fragment<'_>,
+        now: Timestamp,
+        scratch: &'s mut Vec<u8>,
+    ) -> Taken<'s> {
         if !is_possible(fragment) {
             return Taken::Malformed;
         }
-        let now = fragment.seen.at;
         let key = Key::of(fragment);
         let hash = self.hash(&key);
         let mut found = self.table.find(hash, &key);
