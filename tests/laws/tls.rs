@@ -234,6 +234,26 @@ fn ports_used_again_begin_another_connection() {
     tap.assert_conserved();
 }
 
+/// The connection before was met in its middle, and its own SYN comes late or never.
+#[test]
+fn ports_used_again_after_the_middle_of_a_connection_begin_another() {
+    let request = |host: &str| format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n").into_bytes();
+    for late in [false, true] {
+        let mut tap = Tap::new(Settings::default());
+        let ends = Ends::v4(50_000, 80);
+        tap.frame(&ends.tcp(7_000, 1, ACK, &request("a.example")));
+        if late {
+            tap.frame(&ends.tcp(6_999, 0, SYN, b""));
+        }
+        tap.frame(&ends.tcp(3_000_000_000, 0, SYN, b""));
+        tap.frame(&ends.tcp(3_000_000_001, 1, ACK, &request("b.example")));
+        tap.finish();
+        let names = [(Signal::HttpHost, "a.example"), (Signal::HttpHost, "b.example")];
+        assert_eq!((tap.names(), tap.connections()), (names.to_vec(), 1), "late: {late}");
+        tap.assert_conserved();
+    }
+}
+
 #[test]
 fn data_in_the_syn_is_the_beginning() {
     let ends = Ends::v4(40_000, 443);

@@ -171,6 +171,16 @@ impl Connection {
         found.listed
     }
 
+    /// Is it another connection that a client begins with this sequence number? Where the SYN was
+    /// not seen, or comes late, it lies just before what was read.
+    pub(super) fn is_another(&self, syn: u32) -> bool {
+        match (self.syn, self.client.segments.next()) {
+            (Some(known), _) => known != syn,
+            (None, Some(next)) => next.wrapping_sub(syn) > Segments::WINDOW,
+            (None, None) => false,
+        }
+    }
+
     /// From here on the server's octets are of interest, until it has chosen a version.
     fn expect_server_hello(&mut self, packet: &Packet<'_>) {
         if matches!(self.server.stage, Stage::Ignored) {

@@ -172,8 +172,11 @@ impl Connections {
         out: &mut impl Sink,
     ) -> Slot {
         let accepts = packet.tcp.flags.has(TcpFlags::ACK);
-        let known = self.table.get_mut(slot).and_then(|connection| connection.syn);
-        if accepts || known.is_none_or(|known| known == packet.tcp.sequence) {
+        let another = self
+            .table
+            .get_mut(slot)
+            .is_some_and(|connection| connection.is_another(packet.tcp.sequence));
+        if accepts || !another {
             return slot;
         }
         if let Some(removed) = self.table.remove(slot) {
