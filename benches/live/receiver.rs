@@ -2,7 +2,7 @@
 //! else. Prints what it received and the processor time of its thread.
 //!
 //! `receiver [--signatures DIR] [--names FILE | --capture-only] INTERFACE SECONDS ring|auto|xdp`:
-//! matches the built-in signatures and those of DIR. With `--names` it writes every name it saw
+//! matches the signatures of DIR, or the built-in ones. With `--names` it writes every name it saw
 //! into FILE, as `read --names` prints them, and takes the time that costs; with `--capture-only`
 //! it leaves the core out, so that capture alone is measured.
 
@@ -78,15 +78,18 @@ fn backend(word: &str) -> Result<Backend, String> {
         .ok_or_else(|| "not one of ring, auto, xdp".to_owned())
 }
 
-/// The built-in signatures and those of a directory.
+/// Those of a directory, or the built-in ones.
 fn signatures(directory: Option<&PathBuf>) -> Set {
-    let mut files = embedded::files().expect("sound built-in signatures");
-    for entry in directory.into_iter().flat_map(|path| path.read_dir().expect("a directory")) {
+    let Some(directory) = directory else {
+        return Set::build(embedded::files().expect("sound signatures")).expect("sound signatures");
+    };
+    let entries = directory.read_dir().expect("a directory of signatures");
+    let files = entries.map(|entry| {
         let path = entry.expect("a directory's entry").path();
         let text = std::fs::read_to_string(&path).expect("a signature file");
-        files.push(format::parse(&path.to_string_lossy(), &text).expect("sound signatures"));
-    }
-    Set::build(files).expect("signatures that agree")
+        format::parse(&path.to_string_lossy(), &text).expect("sound signatures")
+    });
+    Set::build(files.collect()).expect("signatures that agree")
 }
 
 fn main() {
