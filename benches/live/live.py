@@ -222,7 +222,7 @@ def clients_at_full_rate(work, binary, options):
             # Until it has counted the last packets.
             _, _, packets, dropped = map(float, scraper(1).communicate()[0].split())
         report = run(binary, "inventory", "--format", "json", "--inventory", inventory, *own,
-                     stdout=subprocess.PIPE).stdout
+                     stdout=subprocess.PIPE, stderr=subprocess.DEVNULL).stdout
         others, told = peers.miscounted(clients, report)
         print(f"clients, {backend:<5} at {rate} Mpps: {len(clients)} clients × vendors, {others} "
               f"with another count; {packets:.0f} packets of {count} seen or left out, dropped "
