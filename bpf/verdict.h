@@ -392,6 +392,9 @@ static __always_inline int tcp_verdict(context *frame, const struct packet *pack
 		return SKIP_TCP_UNKNOWN;
 	__u32 start = from ? windows->start[1] : windows->start[0];
 	__u32 length = from ? windows->length[1] : windows->length[0];
+	/* To its end, which may be further than sequence numbers count. */
+	if (length >= ALL_OCTETS)
+		return PASS;
 	/* Wanted when the segment begins in the window, or before it and reaches into it. */
 	if (packet->sequence - start < length ||
 	    (length && start - packet->sequence < packet->length))
@@ -416,8 +419,8 @@ static __always_inline int udp_verdict(context *frame, const struct packet *pack
 	/* Elsewhere, by its version: 1 and 2 (RFC 9369), negotiation, the reserved ones, drafts, and
 	 * those of Google and Meta; gQUIC of old has it behind a connection id. */
 	if ((head[0] & 0x80) &&
-	    (version == 0 || version == 1 || version == 0x6b3343cf || version >> 8 == 0xff0000 ||
-	     version >> 8 == 0xfaceb0 || (version & 0x0f0f0f0f) == 0x0a0a0a0a ||
+	    (version == 0 || version == 1 || version == 0x6b3343cf || version == 0x709a50c4 ||
+	     version >> 8 == 0xff0000 || version >> 8 == 0xfaceb0 || (version & 0x0f0f0f0f) == 0x0a0a0a0a ||
 	     version >> 24 == 'Q' || version >> 24 == 'T'))
 		return PASS;
 	if (head[9] == 'Q' && head[10] == '0')

@@ -8,6 +8,7 @@ use vendorwatch::capture::Source;
 use vendorwatch::capture::bpf::{Exchange, SkipReason, Volume};
 use vendorwatch::capture::live::{Backend, Lacking, Live, Options, open_live};
 use vendorwatch::frame::SourceId;
+use vendorwatch::inspect::quic::Version;
 use vendorwatch::net::{Addr, Endpoint, IpProtocol, Pair, Path, TenantId, Wish};
 
 use super::lab::{Lab, Sender, ip, open, take, wait_for_free_driver};
@@ -221,6 +222,22 @@ fn of_quic_the_long_headers_pass_and_dns_on_any_port() {
         assert_eq!(delivered(sender, source, &frames), [t, t, t, t, t, f, f, f, t, f, t]);
         assert_eq!(skipped(source, SkipReason::QuicShort), 2);
         assert_eq!(skipped(source, SkipReason::Udp), 2);
+        // One of each family whose hellos are read.
+        let versions = [
+            1,
+            0x6b33_43cf,
+            0x709a_50c4,
+            0xff00_0016,
+            0xff00_0022,
+            0xface_b001,
+            0xface_b015,
+            0x5130_3530,
+            0x5430_3530,
+            0x5430_3531,
+        ];
+        assert!(versions.iter().all(|&version| Version(version).scheme().is_some()));
+        let frames = versions.map(|version| udp(client, other, &packet(0xc3, version)));
+        assert_eq!(delivered(sender, source, &frames), [true; 10]);
     });
 }
 
@@ -328,8 +345,11 @@ fn what_a_client_of_http2_says_passes_to_its_end() {
             tcp(client, SERVER, Flag::Ack, 80_000, 1, b"AAAA and more of it"),
             tcp(SERVER, client, Flag::Ack, 1, 81_000, b"BBBB and more of it"),
             at(900_000_000),
+            // And on, until sequence numbers are used again.
+            at(1_900_000_000),
+            at(4_000_000_000),
         ];
-        assert_eq!(delivered(sender, source, &frames), [true; 5]);
+        assert_eq!(delivered(sender, source, &frames), [true; 7]);
     });
 }
 
