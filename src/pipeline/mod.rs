@@ -410,7 +410,7 @@ impl Pipeline {
         if may_be && (transport.is_none() || !is_dns()) && self.handshake(packet, out) {
             return;
         }
-        if transport.is_none() && !is_dns() {
+        if transport.is_none() && !(is_usual_question(source, packet.payload) && is_dns()) {
             return;
         }
         let transport = transport.unwrap_or(DnsTransport::Udp);
@@ -501,11 +501,12 @@ fn is_datagram_of_interest(head: &Head<'_>) -> bool {
     }
     // Opcode 0, one question: what nearly every message of another protocol fails at once.
     let Some(first) = payload.first_chunk::<6>() else { return false };
-    first[4] == 0
-        && first[5] == 1
-        && first[2] & 0x78 == 0
-        && source != NETBIOS_NS_PORT
-        && Header::read(payload).is_ok_and(|header| header.is_usual())
+    first[4] == 0 && first[5] == 1 && first[2] & 0x78 == 0 && is_usual_question(source, payload)
+}
+
+/// DNS where no port says so: with the header that nearly all of its messages have.
+fn is_usual_question(source_port: u16, payload: &[u8]) -> bool {
+    source_port != NETBIOS_NS_PORT && Header::read(payload).is_ok_and(|header| header.is_usual())
 }
 
 /// NetBIOS names travel in messages like DNS's (RFC 1002 §4.2), and are none.

@@ -3,9 +3,9 @@
 use core::time::Duration;
 
 use super::Sink;
-use super::dns::COPY;
 use super::emitter::{Emitter, Said, Scene};
 use super::handshake::outcome;
+use super::recent::Recent;
 use crate::inspect::Signal;
 use crate::inspect::tls::{ClientHello, certificate};
 use crate::visibility::{HandshakeOutcome, HandshakeProtocol};
@@ -42,7 +42,7 @@ pub(super) fn begin(emitter: &mut Emitter, scene: &Scene<'_>, random: &[u8; 32])
 fn begin_as(emitter: &mut Emitter, scene: &Scene<'_>, identity: u64) -> Opening {
     let expected = emitter.hasher.word(scene.identity, EXPECTED);
     let now = emitter.now;
-    if emitter.recent.note(identity, now, COPY).is_some() {
+    if emitter.recent.note(identity, now, Recent::WINDOW).is_some() {
         emitter.ledger.copies.add(1);
         return Opening::Copy;
     }
@@ -80,7 +80,7 @@ pub(super) fn certificate(
     out: &mut impl Sink,
 ) -> Option<std::sync::Arc<str>> {
     let identity = emitter.hasher.octets(scene.identity, der);
-    if emitter.recent.note(identity, emitter.now, COPY).is_some() {
+    if emitter.recent.note(identity, emitter.now, Recent::WINDOW).is_some() {
         emitter.ledger.copies.add(1);
         return None;
     }
@@ -123,8 +123,8 @@ pub(super) fn no_client_hello(
 /// unless its ClientHello was just dealt with.
 pub(super) fn orphaned_server_hello(emitter: &mut Emitter, scene: &Scene<'_>) {
     let expected = emitter.hasher.word(scene.identity, EXPECTED);
-    let now = emitter.now;
-    if emitter.recent.note(expected, now, ANSWERED).is_none() {
+    // It is sent again after pauses that double, where its client is gone (RFC 6298 §5.5).
+    if emitter.recent.renew(expected, emitter.now, ANSWERED).is_none() {
         emitter.ledger.handshake_begun(HandshakeProtocol::Tls);
         emitter.ledger.handshake(HandshakeProtocol::Tls, HandshakeOutcome::OneWay);
     }

@@ -12,7 +12,7 @@ use vendorwatch::inspect::Signal;
 use vendorwatch::pipeline::Settings;
 use vendorwatch::signature::resolvers::SHIPPED;
 use vendorwatch::signature::{Set, embedded};
-use vendorwatch::visibility::{DnsOutcome, DnsTransport};
+use vendorwatch::visibility::{Counter, DnsOutcome, DnsTransport};
 
 use super::deliveries;
 use crate::support::handshake::{crypto, dtls, initial, vector16};
@@ -234,5 +234,46 @@ fn what_is_no_dns_on_its_ports_is_read_as_what_it_is() {
             assert_eq!(begun, [0; 4]);
             tap.assert_conserved();
         }
+    }
+}
+
+/// An empty message says nothing, and leaves nothing begun, wherever a segment ends in it.
+#[test]
+fn an_empty_message_in_a_stream_is_none() {
+    let octets = [&stream(&[dns(7, false, "a.example", &[])])[..], &[0, 0]].concat();
+    for cut in 1..octets.len() {
+        let (ends, mut tap) = (Ends::v4(40_000, 53), Tap::new(Settings::default()));
+        let (first, second) = octets.split_at(cut);
+        let next = CLIENT + u32::try_from(cut).unwrap();
+        tap.frame(&ends.tcp(CLIENT - 1, 0, SYN, b""));
+        tap.frame(&ends.tcp(CLIENT, 1, ACK, first));
+        tap.frame(&ends.tcp(next, 1, ACK, second));
+        tap.assert_conserved();
+        tap.finish();
+        tap.assert_conserved();
+        assert_eq!(tap.names(), [(Signal::DnsQuery, "a.example")], "cut at {cut}");
+    }
+}
+
+/// NetBIOS names travel in messages like DNS's (RFC 1002 §4.2), and some keep-alives are a header of
+/// zeros: neither is DNS, in a tunnel or not.
+#[test]
+fn what_only_looks_like_dns_is_none_in_a_tunnel_either() {
+    let mut netbios = dns(7, false, "ckaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", &[]);
+    netbios[2..4].copy_from_slice(&[0x01, 0x10]);
+    let frames = [
+        Ends::v4(137, 137).udp(&netbios),
+        Ends::v4(40_000, 9_999).udp(b"\x12\x34\x56\x78\0\0\0\0\0\0\0\0"),
+    ];
+    for frame in frames {
+        let mut tap = Tap::new(Settings::default());
+        tap.frame(&frame);
+        let tunnelled = [&[8, 0, 0, 0, 0, 0, 42, 0][..], &frame].concat();
+        tap.frame(&Ends::v4(50_000, 4_789).udp(&tunnelled));
+        tap.finish();
+        assert!(tap.names().is_empty(), "{:?}", tap.names());
+        let begun: u64 = tap.ledger.dns_begun.iter().map(Counter::value).sum();
+        assert_eq!(begun, 0);
+        tap.assert_conserved();
     }
 }

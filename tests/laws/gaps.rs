@@ -4,7 +4,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use vendorwatch::inspect::Signal;
 use vendorwatch::pipeline::Settings;
-use vendorwatch::visibility::{HandshakeOutcome, HandshakeProtocol, PacketOutcome};
+use vendorwatch::visibility::{HandshakeOutcome, HandshakeProtocol, PacketOutcome, TableName};
 
 use crate::support::talk::{ACK, Ends, FIN, SYN, Tap, client_hello, server_hello};
 
@@ -100,6 +100,28 @@ fn a_hello_with_a_hole_does_not_wait_for_the_end_of_its_connection() {
     }
     assert_eq!((gaps(&tap), tap.connections()), (1, 1));
     assert_eq!(tap.pipeline.pending_handshakes(HandshakeProtocol::Tls), 0);
+}
+
+/// What a hello with a hole took is given back, at whatever packet it is given up.
+#[test]
+fn what_is_given_up_takes_no_room() {
+    let mut tap = Tap::new(Settings::default());
+    let octets = vec![b'x'; 1_400];
+    for number in 0..40 {
+        let ends = Ends::v4(40_000 + number, 443);
+        tap.frame(&ends.tcp(CLIENT - 1, 0, SYN, b""));
+        // The first octet is lost.
+        for place in 0..88 {
+            tap.frame(&ends.tcp(CLIENT.wrapping_add(1 + place * 1_400), SERVER, ACK, &octets));
+        }
+        tap.wait(11_000);
+        tap.frame(&ends.tcp(CLIENT - 1, 0, SYN, b""));
+    }
+    tap.finish();
+    let table = &tap.ledger.tables[TableName::Connections as usize];
+    assert_eq!(table.entries.value(), 0);
+    let bytes = table.bytes.value();
+    assert!(bytes < 1 << 20, "{bytes} octets for no connection");
 }
 
 /// A capture of headers alone counts what it left out, frame by frame.

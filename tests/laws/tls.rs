@@ -1,12 +1,14 @@
 //! TLS over TCP.
 
 use proptest::prelude::*;
+use rcgen::{CertificateParams, KeyPair, SanType};
 use vendorwatch::detect::Record;
 use vendorwatch::inspect::Signal;
 use vendorwatch::pipeline::Settings;
 use vendorwatch::visibility::{HandshakeOutcome, HandshakeProtocol};
 
 use super::deliveries;
+use crate::support::handshake::{message, records, vector16};
 use crate::support::talk::{ACK, Ends, FIN, PSH, RST, SYN, Tap, client_hello, server_hello};
 
 const NAME: &str = "update.example.com";
@@ -254,6 +256,100 @@ fn ports_used_again_after_the_middle_of_a_connection_begin_another() {
     }
 }
 
+/// A hello is sent again where its answer was lost behind the sensor: after a second, and then
+/// pauses that double (RFC 6298 §2).
+#[test]
+fn a_hello_sent_again_is_the_same_handshake() {
+    let (ends, mut tap) = (Ends::v4(40_000, 443), Tap::new(Settings::default()));
+    let hello = client_hello(Some(NAME), 3, 0, 1 << 14);
+    let next = CLIENT + 1 + u32::try_from(hello.len()).unwrap();
+    tap.frame(&ends.tcp(CLIENT, 0, SYN, b""));
+    for pause in [0, 1_200, 2_400, 4_800] {
+        tap.wait(pause);
+        tap.frame(&ends.tcp(CLIENT + 1, SERVER, ACK, &hello));
+        tap.frame(&ends.reversed().tcp(SERVER, next, ACK, &server_hello(3)));
+    }
+    tap.finish();
+    assert_eq!((begun(&tap), named(&tap), tap.names().len(), tap.connections()), (1, 1, 1, 1));
+    tap.assert_conserved();
+}
+
+/// The server says which of two beginnings it accepts.
+#[test]
+fn a_beginning_that_no_server_accepted_hides_nothing() {
+    let (ends, mut tap) = (Ends::v4(40_000, 443), Tap::new(Settings::default()));
+    let accepted = CLIENT + 1;
+    tap.frame(&ends.tcp(CLIENT, 0, SYN, b""));
+    tap.frame(&ends.tcp(CLIENT.wrapping_add(1 << 30), 0, SYN, b""));
+    tap.frame(&ends.reversed().tcp(SERVER - 1, accepted, SYN | ACK, b""));
+    tap.frame(&ends.tcp(accepted, SERVER, ACK, &client_hello(Some(NAME), 3, 0, 1 << 14)));
+    tap.finish();
+    assert_eq!(tap.names(), [(Signal::TlsSni, NAME)]);
+    assert_eq!((named(&tap), tap.connections()), (1, 1));
+    tap.assert_conserved();
+}
+
+/// A ServerHello of TLS 1.2, and a certificate in the clear for this host.
+fn server_flight(host: &str) -> Vec<u8> {
+    let mut params = CertificateParams::default();
+    params.subject_alt_names = vec![SanType::DnsName(host.try_into().unwrap())];
+    let certificate = params.self_signed(&KeyPair::generate().unwrap()).unwrap();
+    let chain = [&[0][..], &vector16(certificate.der())].concat();
+    let hello = [&[3, 3][..], &[9; 32], &[0, 0xc0, 0x2f, 0]].concat();
+    let messages = [message(2, &hello), message(11, &[&[0][..], &vector16(&chain)].concat())];
+    records(&messages.concat(), 1 << 14)
+}
+
+/// Whichever of the two directions a mirror delivers first, and on whichever port; and what a
+/// server says in clear is nothing that its client asked for.
+#[test]
+fn a_certificate_in_the_clear_is_seen_in_any_order() {
+    let hello = client_hello(None, 3, 0, 1 << 14);
+    let flight = server_flight("cert.example");
+    let begun = CLIENT + 1;
+    let next = begun + u32::try_from(hello.len()).unwrap();
+    for port in [443, 53] {
+        for client_first in [true, false] {
+            let (ends, mut tap) = (Ends::v4(40_000, port), Tap::new(Settings::default()));
+            tap.frame(&ends.tcp(CLIENT, 0, SYN, b""));
+            tap.frame(&ends.reversed().tcp(SERVER - 1, begun, SYN | ACK, b""));
+            let mut frames = [
+                ends.tcp(begun, SERVER, ACK, &hello),
+                ends.reversed().tcp(SERVER, next, ACK, &flight),
+            ];
+            if !client_first {
+                frames.reverse();
+            }
+            for frame in &frames {
+                tap.frame(frame);
+            }
+            tap.finish();
+            // On the port of DNS a server's octets are only read for what its client began.
+            let read = client_first || port != 53;
+            let names = if read { vec![(Signal::TlsCert, "cert.example")] } else { vec![] };
+            assert_eq!(tap.names(), names, "port {port}, client first: {client_first}");
+            assert_eq!(outcome(&tap, HandshakeOutcome::OneWay), 0);
+            tap.assert_conserved();
+        }
+    }
+    // Behind words in clear, as of a mail server or a proxy, which nobody follows.
+    let (ends, mut tap) = (Ends::v4(40_000, 25), Tap::new(Settings::default()));
+    tap.frame(&ends.tcp(CLIENT, 0, SYN, b""));
+    tap.frame(&ends.reversed().tcp(SERVER - 1, begun, SYN | ACK, b""));
+    tap.frame(&ends.reversed().tcp(SERVER, begun, ACK, b"220 ready\r\n"));
+    tap.frame(&ends.reversed().tcp(SERVER + 11, begun, ACK, &flight));
+    tap.finish();
+    assert_eq!(tap.names(), [(Signal::TlsCert, "cert.example")]);
+    tap.assert_conserved();
+
+    let (ends, mut tap) = (Ends::v4(40_000, 53), Tap::new(Settings::default()));
+    tap.frame(&ends.tcp(CLIENT, 0, SYN, b""));
+    let request = b"GET / HTTP/1.1\r\nHost: a.example\r\n\r\n";
+    tap.frame(&ends.reversed().tcp(SERVER, begun, ACK, request));
+    tap.finish();
+    assert!(tap.names().is_empty());
+}
+
 #[test]
 fn data_in_the_syn_is_the_beginning() {
     let ends = Ends::v4(40_000, 443);
@@ -263,6 +359,21 @@ fn data_in_the_syn_is_the_beginning() {
     tap.frame(&ends.tcp(CLIENT.wrapping_add(51), SERVER, ACK, &hello[50..]));
     assert_eq!(tap.names(), [(Signal::TlsSni, NAME)]);
     assert_eq!(tap.connections(), 1);
+}
+
+/// TCP Fast Open (RFC 7413 §4.2.2): the server accepts the data with the SYN.
+#[test]
+fn data_in_the_syn_is_accepted_with_it() {
+    let (ends, mut tap) = (Ends::v4(40_000, 443), Tap::new(Settings::default()));
+    let hello = client_hello(Some(NAME), 3, 0, 1 << 14);
+    let next = CLIENT.wrapping_add(1 + u32::try_from(hello.len()).unwrap());
+    tap.frame(&ends.tcp(CLIENT, 0, SYN, &hello));
+    tap.frame(&ends.reversed().tcp(SERVER - 1, next, SYN | ACK, b""));
+    tap.frame(&ends.reversed().tcp(SERVER, next, ACK, &server_hello(3)));
+    tap.frame(&ends.tcp(next, SERVER, ACK, b"\x14\x03\x03\0\x01\x01"));
+    tap.finish();
+    assert_eq!((begun(&tap), named(&tap), tap.connections()), (1, 1, 1));
+    tap.assert_conserved();
 }
 
 #[test]

@@ -9,6 +9,7 @@ use crate::inspect::tls::ServerFlight;
 use crate::net::{Endpoint, FlowKey, Path, Wish};
 use crate::pipeline::emitter::{Emitter, Said, Scene};
 use crate::pipeline::{Sink, tls};
+use crate::time::Timestamp;
 use crate::visibility::HandshakeOutcome;
 
 #[derive(Debug)]
@@ -79,9 +80,16 @@ impl Connection {
                 self.client.segments.anchor(packet.tcp.acknowledgment);
             }
         }
-        self.answered |= !from_client
+        if !from_client
             && matches!(self.server.stage, Stage::Ignored)
-            && is_server_hello(packet.payload);
+            && is_server_hello(packet.payload)
+        {
+            // What it answers is late, or will never come; its certificate is here.
+            self.answered = true;
+            self.server.stage = Stage::Reading(Stream::TlsServer(ServerFlight::default()));
+            // From here: what came before it in clear was not followed.
+            self.server.segments = Segments::default();
+        }
         let mut listed = None;
         self.cut |= packet.is_cut();
         let half = if from_client { &mut self.client } else { &mut self.server };
@@ -96,7 +104,7 @@ impl Connection {
             }
             listed = self.found(found, &scene, packet, emitter, out);
         }
-        if self.client.is_overdue(emitter.now) || self.server.is_overdue(emitter.now) {
+        if self.is_overdue(emitter.now) {
             let late = self.go_on_without(packet, path(), hash, spare, emitter, out);
             listed = listed.or(late);
         }
@@ -118,6 +126,11 @@ impl Connection {
             self.server.stage = Stage::Done;
         }
         listed
+    }
+
+    /// Has either direction waited for so long that what it waits for will not come?
+    pub(super) fn is_overdue(&self, now: Timestamp) -> bool {
+        self.client.is_overdue(now) || self.server.is_overdue(now)
     }
 
     /// What either direction waits for will not come.
@@ -171,10 +184,12 @@ impl Connection {
         found.listed
     }
 
-    /// Is it another connection that a client begins with this sequence number? Where the SYN was
-    /// not seen, or comes late, it lies just before what was read.
-    pub(super) fn is_another(&self, syn: u32) -> bool {
+    /// Is it another connection that a client begins with this sequence number, or, as far as that
+    /// says it, a server accepts? Where the SYN was not seen, or comes late, it lies just before
+    /// what was read. A server may accept data of the SYN with it (RFC 7413 §4.2.2).
+    pub(super) fn is_another(&self, syn: u32, accepts: bool) -> bool {
         match (self.syn, self.client.segments.next()) {
+            (Some(known), _) if accepts => syn.wrapping_sub(known) > Segments::WINDOW,
             (Some(known), _) => known != syn,
             (None, Some(next)) => next.wrapping_sub(syn) > Segments::WINDOW,
             (None, None) => false,
@@ -183,7 +198,7 @@ impl Connection {
 
     /// From here on the server's octets are of interest, until it has chosen a version.
     fn expect_server_hello(&mut self, packet: &Packet<'_>) {
-        if matches!(self.server.stage, Stage::Ignored) {
+        if matches!(self.server.stage, Stage::Ignored | Stage::Beginning) {
             self.server.stage = Stage::Reading(Stream::TlsServer(ServerFlight::default()));
             if packet.tcp.flags.has(TcpFlags::ACK) {
                 self.server.segments = Segments::default();

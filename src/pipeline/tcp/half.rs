@@ -4,8 +4,8 @@ use core::time::Duration;
 
 use super::opened::{Opened, observed};
 use crate::flow::{Brought, Segments, Spare};
-use crate::inspect::dns::PORT as DNS_PORT;
-use crate::inspect::stream::{Choice, Progress, Stream, sequence_space};
+use crate::inspect::dns::{Framing, PORT as DNS_PORT};
+use crate::inspect::stream::{Choice, Probe, Progress, Stream, sequence_space};
 use crate::pipeline::Sink;
 use crate::pipeline::emitter::{Emitter, Said, Scene};
 use crate::pipeline::tls::Opening;
@@ -228,6 +228,14 @@ impl Half {
     /// Which inspector reads a stream that begins with these octets? Behind a loss only what would
     /// be taken for a beginning in a connection that nothing is known of.
     fn choose(&self, scene: &Scene<'_>, octets: &[u8]) -> Choice {
+        if !scene.from_client {
+            // What a server says names nobody that its client asks for.
+            return match Framing::probe(octets) {
+                Probe::Certain => Choice::Stream(Stream::Dns(Framing)),
+                Probe::Unsure => Choice::Unsure,
+                Probe::NotOurs => Choice::NotOurs,
+            };
+        }
         let (source, destination) = (scene.path.source.port, scene.path.destination.port);
         if self.astray && !Stream::may_begin(octets, source, destination) {
             return Choice::NotOurs;

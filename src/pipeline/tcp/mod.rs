@@ -63,11 +63,11 @@ impl Connections {
             slot = self.renew(slot, packet, hash, (key, forward), filter, emitter, out);
         }
         let connection = self.table.get_mut(slot)?;
-        // Nothing is kept or let go of by a packet that neither says nor ends anything.
-        let heap = |connection: &Connection| {
-            let matters = !packet.payload.is_empty() || flags.has(ENDS);
-            if matters { connection.heap() } else { 0 }
-        };
+        // Nothing is kept or let go of by a packet that neither says nor ends anything, and at which
+        // nothing is given up.
+        let matters =
+            !packet.payload.is_empty() || flags.has(ENDS) || connection.is_overdue(emitter.now);
+        let heap = |connection: &Connection| if matters { connection.heap() } else { 0 };
         let before = heap(connection);
         let listed = connection.packet(packet, hash, forward, &mut self.spare, emitter, out);
         let (after, done) = (heap(connection), connection.is_done());
@@ -159,7 +159,8 @@ impl Connections {
         Some(self.table.insert(hash, key, emitter.now, connection))
     }
 
-    /// A SYN with another sequence number begins another connection on the same ports.
+    /// A SYN with another sequence number begins another connection on the same ports, and so does
+    /// a server that accepts another one than was read.
     #[expect(clippy::too_many_arguments, reason = "the arguments of `packet`")]
     fn renew(
         &mut self,
@@ -172,17 +173,24 @@ impl Connections {
         out: &mut impl Sink,
     ) -> Slot {
         let accepts = packet.tcp.flags.has(TcpFlags::ACK);
-        let another = self
-            .table
-            .get_mut(slot)
-            .is_some_and(|connection| connection.is_another(packet.tcp.sequence));
-        if accepts || !another {
+        let syn =
+            if accepts { packet.tcp.acknowledgment.wrapping_sub(1) } else { packet.tcp.sequence };
+        let Some(connection) = self.table.get_mut(slot) else { return slot };
+        if !connection.is_another(syn, accepts) {
             return slot;
         }
+        let begins_seen = connection.syn.is_some();
         if let Some(removed) = self.table.remove(slot) {
             self.end(removed, End::Closed, filter, emitter, out);
         }
-        self.begin(packet, hash, key, filter, emitter, out).unwrap_or(slot)
+        let Some(slot) = self.begin(packet, hash, key, filter, emitter, out) else { return slot };
+        if accepts
+            && begins_seen
+            && let Some(connection) = self.table.get_mut(slot)
+        {
+            connection.syn = Some(syn);
+        }
+        slot
     }
 
     /// Nobody wants anything more from this connection.

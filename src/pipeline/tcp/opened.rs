@@ -3,8 +3,9 @@
 use super::half::Found;
 use crate::inspect::stream::{Observation, Stream};
 use crate::pipeline::Sink;
-use crate::pipeline::dns::{self, COPY};
+use crate::pipeline::dns;
 use crate::pipeline::emitter::{Emitter, Said, Scene};
+use crate::pipeline::recent::Recent;
 use crate::pipeline::tls::{self, Opening};
 use crate::visibility::{DnsOutcome, DnsTransport, HandshakeOutcome};
 
@@ -48,7 +49,7 @@ pub(super) fn observed(
             let sequence = opened.sequence.wrapping_add(offset);
             let identity = emitter.hasher.word(scene.identity, u64::from(sequence));
             let identity = emitter.hasher.octets(identity, host);
-            if emitter.recent.note(identity, emitter.now, COPY).is_some() {
+            if emitter.recent.note(identity, emitter.now, Recent::WINDOW).is_some() {
                 emitter.ledger.copies.add(1);
                 found.copy = true;
                 return;
@@ -101,7 +102,8 @@ impl Opened {
                     self.hello = tls::begin(emitter, scene, random);
                 }
             }
-            Stream::Dns(_) if !left.is_empty() && !self.dns_message => {
+            // Behind a length; one of zero would have been consumed, for it says nothing.
+            Stream::Dns(_) if left.len() >= 2 && !self.dns_message => {
                 emitter.ledger.dns_begun(DnsTransport::Tcp);
                 self.dns_message = true;
             }
