@@ -70,15 +70,18 @@ pub struct Initial<'a> {
 }
 
 impl Initial<'_> {
-    /// Octets of ciphertext that stand for this packet: equal in its copies, different in a
-    /// retransmission, which has a packet number and so a keystream of its own (RFC 9000 §13.3).
+    /// Octets that stand for this packet: equal in its copies, different in a retransmission, which
+    /// has a packet number and so a keystream of its own (RFC 9000 §13.3), and in a packet with
+    /// other contents under the same keys. The end of its tag; of a packet that was cut, ciphertext
+    /// behind the longest packet number, as header protection samples (RFC 9001 §5.4.2).
     #[must_use]
     pub fn sample(&self) -> u32 {
-        // Behind the longest packet number, as header protection samples (RFC 9001 §5.4.2).
-        match self.octets.get(self.number_at + 4..self.number_at + 8) {
-            Some(&[a, b, c, d]) => u32::from_be_bytes([a, b, c, d]),
-            _ => 0,
-        }
+        let octets = if self.cut {
+            self.octets.get(self.number_at + 4..).and_then(<[u8]>::first_chunk)
+        } else {
+            self.octets.get(self.number_at..).and_then(<[u8]>::last_chunk)
+        };
+        octets.map_or(0, |octets| u32::from_be_bytes(*octets))
     }
 
     /// May this be a client's first packet? Its DCID would be at least eight octets of the

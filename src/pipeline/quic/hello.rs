@@ -43,6 +43,14 @@ impl Kind {
         }
     }
 
+    /// May a hello begin with these octets?
+    pub(super) fn begins(self, octets: &[u8]) -> bool {
+        match octets.first() {
+            Some(&first) => !self.carries_tls() || first == tls::handshake_type::CLIENT_HELLO,
+            None => false,
+        }
+    }
+
     /// Is the hello TLS?
     const fn carries_tls(self) -> bool {
         !matches!(self, Self::Initial(Dialect::GoogleTags) | Self::Clear)

@@ -3,7 +3,7 @@
 use super::hello::{Kind, Step, end, feed};
 use super::settled::Entry;
 use super::unread::{Prior, from_well_known_port};
-use super::{Flight, Flights, Place, To, dcid_tag, short};
+use super::{Flight, Flights, Place, To, dcid_tag, ends, short};
 use crate::decode::Packet;
 use crate::flow::Slot;
 use crate::inspect::quic::packet::ConnectionId;
@@ -53,12 +53,20 @@ impl Flights {
 
     fn initial(&mut self, arrival: &Arrival<'_>, to: &mut To<'_, impl FnMut(&Handshake<'_>)>) {
         let Arrival { packet, initial, place } = arrival;
-        if let Some(slot) = self.unfinished.find(place.hash, &place.key) {
-            return self.resume(slot, arrival, to);
-        }
         let header = &initial.header;
         let now = self.now;
         let dcid_tag = dcid_tag(&self.hasher, packet.path.tenant, header.dcid);
+        // By its ID first: of two connections between the same two sockets one is not at the place
+        // of their flow.
+        if let Some(slot) = self.of_dcid(dcid_tag, arrival) {
+            return self.resume(slot, arrival, to);
+        }
+        if let Some(slot) = self.unfinished.find(place.hash, &place.key) {
+            if !self.is_settled(dcid_tag, arrival, to) {
+                self.resume(slot, arrival, to);
+            }
+            return;
+        }
         if initial.may_be_first() {
             self.settled.prepare(dcid_tag);
         }
@@ -85,34 +93,69 @@ impl Flights {
                 self.settled.renew(place.tag, now);
                 self.settled.renew(dcid_tag, now);
                 return;
-            } else if scid != 0 && scid == entry.scid
-                || dcid == entry.server
-                || header.version != entry.version
+            } else if dcid == entry.server
+                || scid == entry.scid && !initial.token.is_empty()
+                || entry.negotiates && header.version != entry.version
             {
-                // The same client went on: with the server's ID, after a Retry, or with another
-                // version after negotiation.
+                // The same client went on: with the server's ID, after a Retry, whose token it
+                // repeats (RFC 9000 §17.2.5.3), or with another version after negotiation.
                 entry.alias = dcid;
                 return;
             } else {
                 prior = Prior::Settled;
             }
         }
-        if let Some((hash, key)) = self.by_dcid.get(&dcid_tag)
-            && let Some(slot) = self.unfinished.find(*hash, key)
-        {
-            return self.resume(slot, arrival, to);
-        }
-        if let Some(entry) = self.settled.find(dcid_tag, now)
-            && entry.client_known
-        {
-            if entry.is_copy(initial.sample()) {
-                to.ledger.copies.add(1);
+        if self.is_settled(dcid_tag, arrival, to) {
+            if let Some(&mut entry) = self.settled.find(dcid_tag, now) {
+                self.follow(entry, place);
             }
-            let entry = *entry;
-            self.settled.renew(dcid_tag, now);
-            return self.follow(entry, place);
+            return;
         }
         self.begin(arrival, prior, to);
+    }
+
+    /// Is the packet of a connection with this ID that is dealt with, as far as
+    /// [`of_dcid`](Self::of_dcid) would believe it?
+    fn is_settled(
+        &mut self,
+        tag: u64,
+        arrival: &Arrival<'_>,
+        to: &mut To<'_, impl FnMut(&Handshake<'_>)>,
+    ) -> bool {
+        let (ends, sample) = (ends(&self.hasher, &arrival.packet.path), arrival.initial.sample());
+        let Some(entry) = self.settled.find(tag, self.now) else { return false };
+        if !entry.client_known || entry.ends != ends && !entry.knows(sample) {
+            return false;
+        }
+        if entry.is_copy(sample) {
+            to.ledger.copies.add(1);
+        }
+        self.settled.renew(tag, self.now);
+        true
+    }
+
+    /// The server offers other versions: its client may begin anew with one.
+    pub(super) fn negotiation(&mut self, packet: &Packet<'_>) {
+        let place = self.place(packet);
+        if let Some(entry) = self.settled.find(place.tag, self.now)
+            && entry.client_known
+            && entry.client_is_low != place.from_low
+        {
+            entry.negotiates = true;
+        }
+    }
+
+    /// The unfinished flight with this ID, if the packet may be of it: between the same ends, be it
+    /// from another port of its client's, or seen before on the other side of a translator.
+    /// Anybody may choose the ID of somebody else.
+    fn of_dcid(&mut self, tag: u64, arrival: &Arrival<'_>) -> Option<Slot> {
+        let (hash, key) = self.by_dcid.get(&tag)?;
+        let slot = self.unfinished.find(*hash, key)?;
+        let flight = self.unfinished.get_mut(slot)?;
+        let (path, begun) = (&arrival.packet.path, &flight.begun.path);
+        let same_ends =
+            path.source.addr == begun.source.addr && path.destination == begun.destination;
+        (same_ends || flight.samples.contains(&arrival.initial.sample())).then_some(slot)
     }
 
     /// The first packet of a connection, as far as is known.
@@ -123,8 +166,11 @@ impl Flights {
         to: &mut To<'_, impl FnMut(&Handshake<'_>)>,
     ) {
         let Arrival { packet, initial, place } = arrival;
-        let begun =
-            self.begun(packet, place.hash, &initial.header, Kind::Initial(initial.scheme.dialect));
+        let kind = Kind::Initial(initial.scheme.dialect);
+        let mut begun = self.begun(packet, place.hash, &initial.header, kind);
+        if matches!(prior, Prior::Beside) {
+            begun.hash = begun.tag;
+        }
         if !initial.may_be_first() {
             // The server's, whose DCID is the client's own and may be short or empty; or a second
             // flight with the server's short one.
@@ -137,28 +183,33 @@ impl Flights {
         }
         if !self.budget.take(self.now) {
             to.ledger.derivations_refused.add(1);
-            if matches!(prior, Prior::Nothing) {
+            if matches!(prior, Prior::Nothing | Prior::Beside) {
                 self.unread(&begun, HandshakeOutcome::Evicted, packet, to);
             }
             return;
         }
         let keys = self.schedules.client(initial.scheme.salt, initial.header.dcid);
-        let Ok(payload) = keys.open(initial, &mut self.scratch) else {
-            let outcome = if initial.cut {
-                HandshakeOutcome::Truncated
-            } else if from_well_known_port(&packet.path) {
+        let mut stream = self.spare.pop().unwrap_or_default();
+        let step = keys.open(initial, &mut self.scratch).ok().map(|payload| {
+            let frames = CryptoFrames::new(payload, initial.scheme.dialect, initial.cut);
+            feed(&mut stream, frames, initial, begun.kind)
+        });
+        // Without its tag, which is cut off, a packet opens with any keys.
+        let step = step.filter(|_| !initial.cut || begun.kind.begins(stream.prefix()));
+        let Some(step) = step else {
+            self.give_back(stream);
+            let outcome = if from_well_known_port(&packet.path) {
                 HandshakeOutcome::OneWay
+            } else if initial.cut {
+                HandshakeOutcome::Truncated
             } else {
                 HandshakeOutcome::Undecryptable
             };
             return self.unopened(&begun, outcome, prior, arrival, to);
         };
-        let frames = CryptoFrames::new(payload, initial.scheme.dialect, initial.cut);
-        let mut stream = self.spare.pop().unwrap_or_default();
-        let step = feed(&mut stream, frames, initial, begun.kind);
         let server = match prior {
             Prior::Unread(slot) => self.take_over(slot, place.from_low, begun.kind, to.ledger),
-            Prior::Nothing | Prior::Settled => None,
+            Prior::Nothing | Prior::Beside | Prior::Settled => None,
         };
         if server.is_none() {
             to.ledger.handshake_begun(begun.kind.protocol());
@@ -195,7 +246,9 @@ impl Flights {
         let Arrival { packet, initial, .. } = arrival;
         let header = &initial.header;
         if packet.path.source == flight.begun.path.destination {
-            flight.server = Some(ConnectionId::new(header.scid));
+            if flight.begun.scid == ConnectionId::new(header.dcid) {
+                flight.server = Some(ConnectionId::new(header.scid));
+            }
             return;
         }
         if flight.samples.contains(&initial.sample()) {
@@ -235,13 +288,11 @@ impl Flights {
         let Ok(payload) = opened else { return };
         let dialect = initial.scheme.dialect;
         let frames = CryptoFrames::new(payload, dialect, initial.cut);
-        if own_keys.is_some() && same_version && ConnectionId::new(header.scid) != flight.begun.scid
-        {
-            // Another connection of the same two ends; the flow is its from now on.
-            if let Some(removed) = self.unfinished.remove(slot) {
-                self.abandon(removed, HandshakeOutcome::Timeout, Some(self.now), to);
-            }
-            return self.initial(arrival, to);
+        let same_scid = ConnectionId::new(header.scid) == flight.begun.scid;
+        if own_keys.is_some() && same_version && (!same_scid || initial.token.is_empty()) {
+            // Another connection between the same two sockets: after a Retry the client has the same
+            // ID, and repeats the token.
+            return self.begin(arrival, Prior::Beside, to);
         }
         if !same_version {
             // After version negotiation the client begins anew, and so does its hello.

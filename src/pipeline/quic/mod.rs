@@ -69,8 +69,8 @@ pub struct Flights {
     /// Reassemblies that kept their memory. At most [`Self::MAX_SPARE`].
     spare: Vec<Reassembly>,
     unfinished: Table<Flight>,
-    /// Where the flight with this DCID is: a client may change its address before the end of its
-    /// first flight.
+    /// Where the flight with this DCID is: a client's port may change before the end of its first
+    /// flight, and between two sockets there may be several connections.
     by_dcid: HashMap<u64, (u64, FlowKey), foldhash::fast::RandomState>,
     settled: Settled,
     budget: Budget,
@@ -188,7 +188,7 @@ impl Flights {
     #[must_use]
     pub fn may_be(payload: &[u8]) -> bool {
         match *payload {
-            [0x80..=0xff, 0, 0, 0, 1, ..] | [_, _, _, _, _, _, _, _, _, b'Q', b'0', ..] => true,
+            [0x80..=0xff, 0, 0, 0, 0 | 1, ..] | [_, _, _, _, _, _, _, _, _, b'Q', b'0', ..] => true,
             [0x80..=0xff, a, b, c, d, ..] => {
                 a == b'Q' || Version(u32::from_be_bytes([a, b, c, d])).is_plausible()
             }
@@ -212,6 +212,9 @@ impl Flights {
                 let version = Version(u32::from_be_bytes([*a, *b, *c, *d]));
                 if let Some(scheme) = version.scheme() {
                     self.packets(packet, scheme.types, to)
+                } else if version == Version::NEGOTIATION {
+                    self.negotiation(packet);
+                    false
                 } else if version.is_plausible() {
                     self.unsupported(packet, to)
                 } else {
@@ -432,6 +435,13 @@ fn flow_tag(hasher: &FlowHasher, hash: u64, tenant: TenantId) -> u64 {
 #[expect(clippy::cast_possible_truncation, reason = "a hash may be cut")]
 fn short(hasher: &FlowHasher, cid: &[u8]) -> u32 {
     if cid.is_empty() { 0 } else { (hasher.octets(DCID_DOMAIN, cid) as u32).max(1) }
+}
+
+/// A client's address and a server's socket in few bits.
+#[expect(clippy::cast_possible_truncation, reason = "a hash may be cut")]
+fn ends(hasher: &FlowHasher, path: &Path) -> u32 {
+    let pair = hasher.pair(path.source.addr, path.destination.addr);
+    hasher.word(pair, path.destination.port.into()) as u32
 }
 
 /// What a connection is found by whatever its addresses.

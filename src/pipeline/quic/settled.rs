@@ -3,7 +3,7 @@
 //! A fixed set-associative table of small entries. A full set forgets its oldest entry; the worst
 //! that follows is that a later Initial of that connection is looked into in vain.
 
-use super::{Begun, flow_tag, short};
+use super::{Begun, ends, flow_tag, short};
 use crate::flow::FlowHasher;
 use crate::inspect::quic::Version;
 use crate::prefetch::prefetch;
@@ -42,11 +42,15 @@ pub(super) struct Entry {
     pub(super) version: Version,
     /// Of the last two packets looked into, for copies to be known.
     pub(super) samples: [u32; 2],
+    /// Hash of its client's address and its server's socket.
+    pub(super) ends: u32,
     /// The client is the low end of the flow's key.
     pub(super) client_is_low: bool,
     /// Its hello was read, or will never be: nothing more is wanted of this connection. Otherwise
     /// these packets did not open, and the other direction was not seen.
     pub(super) client_known: bool,
+    /// The server offered other versions.
+    pub(super) negotiates: bool,
 }
 
 impl Settled {
@@ -97,6 +101,7 @@ impl Settled {
             dcid: short(hasher, begun.dcid.octets()),
             scid: short(hasher, begun.scid.octets()),
             version: begun.version,
+            ends: ends(hasher, &begun.path),
             client_is_low,
             ..entry
         };
@@ -147,9 +152,14 @@ impl Set {
 }
 
 impl Entry {
-    /// Was the packet with this sample looked into? Remembers it if not.
+    /// Was the packet with this sample looked into?
+    pub(super) fn knows(&self, sample: u32) -> bool {
+        self.samples.contains(&sample)
+    }
+
+    /// As [`knows`](Self::knows), and remembers it if not.
     pub(super) fn is_copy(&mut self, sample: u32) -> bool {
-        if self.samples.contains(&sample) {
+        if self.knows(sample) {
             return true;
         }
         self.samples = [sample, self.samples[0]];

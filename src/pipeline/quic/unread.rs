@@ -27,6 +27,8 @@ pub(super) struct Unread {
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Prior {
     Nothing,
+    /// Another connection between the same two sockets, which is not finished.
+    Beside,
     /// A connection whose outcome is counted: this may be its second flight, with the server's
     /// side unseen.
     Settled,
@@ -131,6 +133,8 @@ impl Flights {
             Prior::Nothing if outcome == HandshakeOutcome::Truncated => {
                 self.unread(begun, outcome, packet, to);
             }
+            // It was opened a moment ago, and is no client's first packet by its ID.
+            Prior::Beside => self.unread(begun, outcome, packet, to),
             Prior::Nothing => {
                 let from_server = outcome == HandshakeOutcome::OneWay;
                 let path = if from_server { begun.path.reversed() } else { begun.path };
