@@ -21,6 +21,7 @@ pub(super) enum Tunnel {
     CapwapSwapped,
     CiscoMetadata,
     ETag,
+    EoIp,
     Edsa,
     ErspanI,
     ErspanII,
@@ -61,7 +62,7 @@ pub(super) enum Tunnel {
 
 use Tunnel as T;
 
-pub(super) const ALL: [Tunnel; 43] = [
+pub(super) const ALL: [Tunnel; 44] = [
     T::Ah,
     T::Arista,
     T::Backbone,
@@ -69,6 +70,7 @@ pub(super) const ALL: [Tunnel; 43] = [
     T::CapwapSwapped,
     T::CiscoMetadata,
     T::ETag,
+    T::EoIp,
     T::Edsa,
     T::ErspanI,
     T::ErspanII,
@@ -205,6 +207,12 @@ impl Tunnel {
                 octets.extend([u8::try_from(padding).unwrap(), ip_protocol(&ip)]);
                 octets.extend([0xa5; 12]);
                 Wire::Ip(with_payload(&ip, 50, &octets))
+            }
+            (T::EoIp, inside) => {
+                let frame = inside.ethernet();
+                let len = u16::try_from(frame.len()).unwrap().to_be_bytes();
+                let header = [0x20, 0x01, 0x64, 0, len[0], len[1], s, 0];
+                over_ip(47, &[&header[..], &frame].concat())
             }
             (T::EtherIp, inside) => over_ip(97, &[&[0x30, 0][..], &inside.ethernet()].concat()),
             (T::FabricPath, inside) => {

@@ -20,6 +20,8 @@ const ERSPAN_III: u16 = 0x22eb;
 const WCCP: u16 = 0x883e;
 const CISCO_DISCOVERY: u16 = 0x2000;
 const KEEPALIVE: u16 = 0;
+/// MikroTik's Ethernet over IP, as its implementations have it.
+const EOIP: u16 = 0x6400;
 const RAW_FRAME_RELAY: u16 = 0x6559;
 /// Aruba's access points put IEEE 802.11 frames under numbers of their own.
 const ARUBA: core::ops::RangeInclusive<u16> = 0x8200..=0x83ff;
@@ -95,13 +97,22 @@ impl Peel<'_> {
         }
     }
 
-    /// RFC 2637 §4.1: PPP, with a length and a call in place of the key.
+    /// RFC 2637 §4.1: PPP, with a length and a call in place of the key. MikroTik's tunnels have
+    /// the same header, and an Ethernet frame behind it.
     fn pptp(mut self, flags: u16, protocol: u16, mut octets: Octets<'_>) -> Peeled<'_> {
-        if protocol != ether_type::PPP || flags & KEY == 0 {
+        if !matches!(protocol, ether_type::PPP | EOIP) || flags & KEY == 0 {
             return Err(NotDecoded::Malformed);
         }
         let len = octets.u16()?;
         let call = octets.u16()?;
+        if protocol == EOIP {
+            self.identify(IdSpace::GreKey, u32::from(call.swap_bytes()));
+            if len == 0 {
+                // It is still there.
+                return Err(NotDecoded::NotIp);
+            }
+            return self.ethernet(octets.limit_within(usize::from(len)));
+        }
         self.identify(IdSpace::GreKey, u32::from(call));
         if flags & SEQUENCE == 0 || len == 0 {
             // An acknowledgment alone.

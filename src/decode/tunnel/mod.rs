@@ -97,6 +97,7 @@ impl Peel<'_> {
             return None;
         }
         self.seen.mirror = self.seen.mirror.or(Some(ends.source));
+        let more = self.more.get();
         let peeled = match (source, destination) {
             (_, p::VXLAN | p::VXLAN_LINUX) => self.vxlan(octets),
             (_, p::VXLAN_GPE) => self.vxlan_gpe(octets),
@@ -119,7 +120,8 @@ impl Peel<'_> {
             _ => makes_sense(&peeled),
         };
         if !believed {
-            self.more.set(false);
+            // What stands beside this packet in its frame still does.
+            self.more.set(more);
         }
         believed.then_some(peeled)
     }
