@@ -91,7 +91,7 @@ impl Stage {
             for nth in 1..=TURN {
                 let Some(receiver) = lane else { break };
                 match receiver.try_recv() {
-                    Ok(Parcel { mut records, watermark, set_back }) => {
+                    Ok(Parcel { mut records, watermark, set_back, idle }) => {
                         // After a whole turn there may be more, with or without records.
                         busy |= !records.is_empty() || nth == TURN;
                         sinks.metrics.workers[number].taken(records.len() as u64);
@@ -99,13 +99,15 @@ impl Stage {
                         if set_back {
                             correlator.set_back(number);
                         }
+                        if idle {
+                            correlator.idle(number);
+                        }
                         correlator.advance(number, watermark, |event| sinks.event(&event, shared));
                     }
                     Err(TryRecvError::Empty) => break,
                     Err(TryRecvError::Disconnected) => {
                         // Nothing will come: it holds nobody up any more.
-                        let end = crate::time::Timestamp::from_nanos(u64::MAX);
-                        correlator.advance(number, end, |event| sinks.event(&event, shared));
+                        correlator.end(number, |event| sinks.event(&event, shared));
                         *lane = None;
                     }
                 }

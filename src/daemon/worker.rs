@@ -25,6 +25,8 @@ pub(super) struct Parcel {
     pub(super) watermark: Timestamp,
     /// A source's clock was set back meanwhile: what follows counts its time anew.
     pub(super) set_back: bool,
+    /// There were no frames.
+    pub(super) idle: bool,
 }
 
 /// Batches that may wait between a worker and the correlator, whatever they hold. The records in
@@ -118,7 +120,7 @@ impl<S: Source> Worker<S> {
         let mut found = Found::default();
         self.exchanges();
         self.pipeline.finish(&mut found);
-        self.send(found.records);
+        self.send(found.records, false);
         self.publish();
         self.cells.set_down(true);
         ended
@@ -162,7 +164,7 @@ impl<S: Source> Worker<S> {
             self.exchanges();
             self.publish();
         }
-        self.send(found.records);
+        self.send(found.records, batch == Batch::Idle);
         self.cells.add_busy(begun.elapsed());
         self.cells.turned();
         Ok(batch)
@@ -223,7 +225,7 @@ impl<S: Source> Worker<S> {
         }
     }
 
-    fn send(&mut self, records: Vec<Record>) {
+    fn send(&mut self, records: Vec<Record>, idle: bool) {
         self.expected = records.len();
         let count = records.len() as u64;
         let lost = if self.cells.waiting() + count > self.most_waiting {
@@ -232,7 +234,7 @@ impl<S: Source> Worker<S> {
             let set_backs = self.pipeline.set_backs();
             let set_back = self.set_backs < set_backs;
             let watermark = promise(self.latest);
-            match self.parcels.try_send(Parcel { records, watermark, set_back }) {
+            match self.parcels.try_send(Parcel { records, watermark, set_back, idle }) {
                 Ok(()) => {
                     self.set_backs = set_backs;
                     self.cells.sent(count);

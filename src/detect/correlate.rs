@@ -193,6 +193,18 @@ impl Correlator {
         self.order.set_back(lane);
     }
 
+    /// The worker `lane` has no frames, and only time to speak of: the others do not wait for it to
+    /// say that its clock was set back.
+    pub fn idle(&mut self, lane: usize) {
+        self.order.idle(lane);
+    }
+
+    /// The worker `lane` brings nothing any more.
+    pub fn end(&mut self, lane: usize, mut out: impl FnMut(Event<'_>)) {
+        self.order.end(lane);
+        self.release(&mut out);
+    }
+
     /// No worker brings anything any more.
     pub fn finish(&mut self, mut out: impl FnMut(Event<'_>)) {
         self.order.close();

@@ -55,7 +55,8 @@ impl Duplicates {
     ) -> Verdict {
         let entered = self.counted.enter(identity, at, |counted| counted.kind == kind);
         let Counted { signal: first, at: counted, .. } = *entered.value;
-        let gap = at.since(counted);
+        // What seems to have been met in the future was, before the clock was set back.
+        let gap = if counted.since(at) > LONGEST { Duration::MAX } else { at.since(counted) };
         let window = match (kind, signal) {
             (Kind::Dns, Signal::DnsAnswer) if first != signal => ANSWER_WINDOW,
             (Kind::Dns, _) => QUESTION_WINDOW,

@@ -45,6 +45,9 @@ type Key = (u32, Origin);
 #[derive(Debug, Default)]
 struct Lane {
     age: u32,
+    /// How often its own clock was set back: no more than its age, which others' may raise.
+    set_backs: u32,
+    ended: bool,
     watermark: Timestamp,
     runs: VecDeque<Run>,
     /// How many records of the first run have left, or are leaving.
@@ -142,8 +145,27 @@ impl Order {
     /// `lane` begins to count its time anew.
     pub(super) fn set_back(&mut self, lane: usize) {
         if let Some(lane) = self.lanes.get_mut(lane) {
-            lane.age += 1;
+            lane.set_backs += 1;
+            lane.age = lane.age.max(lane.set_backs);
             lane.watermark = Timestamp::ZERO;
+        }
+    }
+
+    /// `lane` has no frames: whether its clock was set back as others' were cannot be known, and
+    /// nobody waits for it to say so.
+    pub(super) fn idle(&mut self, lane: usize) {
+        let ages = self.lanes.iter().filter(|lane| !lane.ended).map(|lane| lane.age);
+        let newest = ages.max().unwrap_or_default();
+        // What it brought keeps the age that it had.
+        if let Some(lane) = self.lanes.get_mut(lane) {
+            lane.age = lane.age.max(newest);
+        }
+    }
+
+    /// `lane` brings nothing any more, of whatever time.
+    pub(super) fn end(&mut self, lane: usize) {
+        if let Some(lane) = self.lanes.get_mut(lane) {
+            lane.ended = true;
         }
     }
 
@@ -156,7 +178,8 @@ impl Order {
     /// `most`, to be looked at as [leaving](Self::leaving) until they are [let go](Self::let_go).
     /// False: there is none.
     pub(super) fn choose(&mut self, most: usize) -> bool {
-        let watermark = self.lanes.iter().map(|lane| (lane.age, lane.watermark)).min();
+        let lanes = self.lanes.iter().filter(|lane| !lane.ended);
+        let watermark = lanes.map(|lane| (lane.age, lane.watermark)).min();
         let watermark = watermark.filter(|_| !self.closed);
         let is_promised = |(age, origin): Key| watermark.is_none_or(|to| (age, origin.at) < to);
         let mut room = most;
@@ -224,7 +247,12 @@ impl Order {
 
     /// What all lanes have promised.
     pub(super) fn watermark(&self) -> Timestamp {
-        self.lanes.iter().map(|lane| lane.watermark).min().unwrap_or_default()
+        self.lanes
+            .iter()
+            .filter(|lane| !lane.ended)
+            .map(|lane| lane.watermark)
+            .min()
+            .unwrap_or_default()
     }
 
     /// More records wait than may.
@@ -421,6 +449,33 @@ mod tests {
         order.advance(1, at(20));
         let left: Vec<_> = drain(&mut order).into_iter().map(|(_, tag)| tag).collect();
         assert_eq!(left, [2, 3, 1]);
+        assert_eq!((order.early(), order.late()), (0, 0));
+    }
+
+    #[test]
+    fn a_lane_that_says_nothing_holds_nobody_up_when_clocks_are_set_back() {
+        let mut order = Order::new(3, 100);
+        for lane in 0..3 {
+            order.advance(lane, at(60));
+        }
+        order.end(2);
+        push(&mut order, 1, [record(60, 9, 9)]);
+        order.set_back(0);
+        push(&mut order, 0, [record(10, 1, 0)]);
+        order.advance(0, at(20));
+        assert!(drain(&mut order).is_empty(), "lane 1 may still bring something of the old age");
+        order.idle(1);
+        let left: Vec<_> = drain(&mut order).into_iter().map(|(_, tag)| tag).collect();
+        assert_eq!(left, [9, 0], "also what it said last, and could not promise any more");
+        // When it has frames again it says so itself, and is of that age.
+        order.set_back(1);
+        push(&mut order, 1, [record(15, 2, 1)]);
+        push(&mut order, 0, [record(30, 3, 2)]);
+        order.advance(0, at(40));
+        order.advance(1, at(20));
+        assert_eq!(drain(&mut order).len(), 1);
+        order.advance(1, at(40));
+        assert_eq!(drain(&mut order).len(), 1);
         assert_eq!((order.early(), order.late()), (0, 0));
     }
 

@@ -9,7 +9,8 @@ use crate::time::Timestamp;
 ///
 /// Time within a source never runs backwards. A stamp that jumps ahead by more than
 /// [`Clock::JUMP`], or back by more than that, is believed only when the next frame agrees with
-/// it: one frame with a wild stamp neither expires everything nor stops time.
+/// it: one frame with a wild stamp neither expires everything nor stops time. Less far back, many
+/// frames in a row are needed: some may only be late.
 #[derive(Debug, Default)]
 pub struct Clock {
     sources: Vec<Source>,
@@ -23,6 +24,19 @@ struct Source {
     suspect: Option<Timestamp>,
     /// What is added to this source's time to give the tables' time. Wraps: it may be negative.
     offset: u64,
+    /// Frames in a row behind, of which the first was more than [`Clock::LATE`] so.
+    behind: u8,
+    /// What it counted before it was set back by less than [`Clock::JUMP`].
+    former: Option<Former>,
+}
+
+/// Where a source was before its clock was set back.
+#[derive(Clone, Copy, Debug)]
+struct Former {
+    now: Timestamp,
+    offset: u64,
+    /// Where it began anew.
+    begun: Timestamp,
 }
 
 /// A frame's time.
@@ -47,6 +61,10 @@ impl Tick {
 impl Clock {
     /// The longest silence that one frame alone may end.
     pub const JUMP: Duration = Duration::from_secs(3_600);
+    /// The furthest that frames of one source overtake each other.
+    pub const LATE: Duration = Duration::from_secs(10);
+    /// So many frames in a row further behind than that, and the clock was set back.
+    const AGREED: u8 = 32;
 
     /// A frame of `source` is stamped `stamp`.
     #[inline]
@@ -56,8 +74,9 @@ impl Clock {
             return self.first(index, stamp);
         };
         let ahead = stamp.as_nanos().wrapping_sub(state.now.as_nanos());
-        if ahead < JUMP_NANOS && state.suspect.is_none() {
+        if ahead < LATE_NANOS && state.suspect.is_none() {
             state.now = stamp;
+            state.behind = 0;
             let shifted = Timestamp::from_nanos(stamp.as_nanos().wrapping_add(state.offset));
             self.elapsed = self.elapsed.max(shifted);
             return Tick::new(stamp, self.elapsed);
@@ -100,7 +119,7 @@ impl Clock {
     /// From here on `index` counts from `stamp`; tables' time goes on from where it is.
     fn begin(&mut self, index: usize, stamp: Timestamp) {
         let offset = self.elapsed.as_nanos().saturating_sub(stamp.as_nanos());
-        self.sources[index] = Source { now: stamp, suspect: None, offset };
+        self.sources[index] = Source { now: stamp, offset, ..Source::default() };
         self.elapsed = self.elapsed.max(stamp);
     }
 
@@ -115,6 +134,23 @@ impl Clock {
         if near(stamp, state.now) {
             // A little late, or the frame after a wild one.
             state.suspect = None;
+            let far = state.now.since(stamp) > Self::LATE;
+            let more = far || state.behind > 0 && stamp < state.now;
+            state.behind = if more { state.behind + 1 } else { 0 };
+            if state.behind >= Self::AGREED {
+                let former = Former { now: state.now, offset: state.offset, begun: stamp };
+                self.begin(index, stamp);
+                self.sources[index].former = Some(former);
+                return Tick { set_back: true, ..Tick::new(stamp, self.elapsed) };
+            }
+            // Two in one source, whose clocks differ: it is where it was, and no time has passed.
+            if stamp > state.now
+                && let Some(Former { now, offset, begun }) = state.former.take()
+                && state.now.since(begun) < Self::JUMP / 60
+                && stamp.as_nanos().abs_diff(now.as_nanos()) < LATE_NANOS
+            {
+                state.offset = offset;
+            }
             let clamped = stamp < state.now;
             state.now = state.now.max(stamp);
             let shifted = Timestamp::from_nanos(state.now.as_nanos().wrapping_add(state.offset));
@@ -140,6 +176,8 @@ impl Clock {
 
 #[expect(clippy::cast_possible_truncation, reason = "an hour in nanoseconds fits")]
 const JUMP_NANOS: u64 = Clock::JUMP.as_nanos() as u64;
+#[expect(clippy::cast_possible_truncation, reason = "seconds in nanoseconds fit")]
+const LATE_NANOS: u64 = Clock::LATE.as_nanos() as u64;
 
 #[cfg(test)]
 mod tests {
@@ -184,6 +222,40 @@ mod tests {
         let third = clock.tick(A, at(EPOCH + 1));
         assert_eq!((third.at, third.clamped, third.set_back), (at(EPOCH + 1), false, true));
         assert_eq!(clock.tick(A, at(EPOCH + 11)).now.since(third.now).as_secs(), 10);
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_by_minutes_is_believed_in_the_end() {
+        let mut clock = Clock::default();
+        clock.tick(A, at(EPOCH));
+        // Late ones, however many, among others that are not.
+        for n in 0..1_000 {
+            assert!(!clock.tick(A, at(EPOCH - 60)).set_back);
+            if n % 20 == 0 {
+                assert_eq!(clock.tick(A, at(EPOCH)), Tick::new(at(EPOCH), at(EPOCH)));
+            }
+        }
+        clock.tick(A, at(EPOCH));
+        let ticks: Vec<_> = (0..40).map(|n| clock.tick(A, at(EPOCH - 600 + n))).collect();
+        assert_eq!(ticks.iter().filter(|tick| tick.set_back).count(), 1);
+        let [.., before, last] = &ticks[..] else { panic!("some") };
+        assert_eq!((last.at, last.clamped), (at(EPOCH - 561), false));
+        assert_eq!(last.now.since(before.now).as_secs(), 1, "time goes on");
+    }
+
+    /// As a file that was put together of others without regard to their order.
+    #[test]
+    fn two_in_one_source_that_differ_do_not_make_time_race() {
+        let mut clock = Clock::default();
+        for second in 0..50 {
+            for clocks in [0, 20] {
+                for _ in 0..40 {
+                    clock.tick(A, at(EPOCH + second - clocks));
+                }
+            }
+        }
+        let passed = clock.now().since(at(EPOCH)).as_secs();
+        assert!((49..=90).contains(&passed), "{passed} s of 50");
     }
 
     #[test]
