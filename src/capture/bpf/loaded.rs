@@ -4,7 +4,7 @@
 use core::fmt;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use aya::maps::{Array, HashMap, Map, MapData, PerCpuArray};
 use aya::programs::xdp::XdpLink;
@@ -110,6 +110,9 @@ pub struct Maps {
     flows6: HashMap<MapData, [u8; 36], [u8; WINDOWS]>,
     skipped: PerCpuArray<MapData, [u8; 16]>,
     servers: Array<MapData, [u8; wire::BITS]>,
+    /// What is in `servers`: all handles on the maps set bits in one place, or one would undo
+    /// another's.
+    bits: Arc<Mutex<Box<[u8; wire::BITS]>>>,
     exchanges: HashMap<MapData, [u8; 32], [u8; 32]>,
     /// The pairs whose volume this handle was asked to count: what was counted when that was last
     /// read, or none where the entry is another handle's, or there is no room.
@@ -147,15 +150,18 @@ impl Maps {
         map.set(0, settings, 0).map_err(told)?;
         let handles: Result<Arc<[_]>, io::Error> =
             NAMES.into_iter().map(|name| Ok((name, handle(object, name)?))).collect();
-        Self::open(handles?)
+        Self::open(handles?, Arc::new(Mutex::new(Box::new([0; wire::BITS]))))
     }
 
     /// Another handle on the same maps.
     pub fn try_clone(&self) -> io::Result<Self> {
-        Self::open(Arc::clone(&self.handles))
+        Self::open(Arc::clone(&self.handles), Arc::clone(&self.bits))
     }
 
-    fn open(handles: Arc<[(&'static str, OwnedFd)]>) -> io::Result<Self> {
+    fn open(
+        handles: Arc<[(&'static str, OwnedFd)]>,
+        bits: Arc<Mutex<Box<[u8; wire::BITS]>>>,
+    ) -> io::Result<Self> {
         let map = |name: &str| -> io::Result<MapData> {
             let (_, fd) =
                 handles.iter().find(|(of, _)| *of == name).ok_or(io::ErrorKind::NotFound)?;
@@ -167,6 +173,7 @@ impl Maps {
             skipped: Map::PerCpuArray(map("skipped")?).try_into().map_err(told)?,
             servers: Map::Array(map("servers")?).try_into().map_err(told)?,
             exchanges: Map::HashMap(map("exchanges")?).try_into().map_err(told)?,
+            bits,
             watched: std::collections::HashMap::new(),
             handles,
         })
@@ -176,10 +183,10 @@ impl Maps {
     /// it is there already, or there is no room.
     fn count(&mut self, pair: Pair) -> Option<(Volume, Volume)> {
         self.exchanges.insert(wire::conversation(pair), [0; 32], NEW).ok()?;
-        if let Ok(mut bits) = self.servers.get(&0, 0) {
-            wire::set_bit(&mut bits, pair.server);
-            let _ = self.servers.set(0, bits, 0);
-        }
+        let mut bits = self.bits.lock().unwrap_or_else(PoisonError::into_inner);
+        wire::set_bit(&mut bits, pair.server);
+        // Fails only for a map that is gone, with all that it would count.
+        let _ = self.servers.set(0, **bits, 0);
         Some(<(Volume, Volume)>::default())
     }
 }
