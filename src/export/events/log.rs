@@ -2,8 +2,8 @@
 //! written, events are dropped and counted, and nobody waits.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, Write};
-use std::path::PathBuf;
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
@@ -73,10 +73,15 @@ impl Log {
     pub fn start(opened: Opened, most: usize, metrics: Arc<Metrics>) -> Result<Self, LogError> {
         let (queue, lines) = sync_channel(most.max(1));
         let reopen = Arc::new(AtomicBool::new(false));
+        let torn = match &opened.0 {
+            Target::Stdout => false,
+            Target::File { path, .. } => ends_within_a_line(path),
+        };
         let writer = Writer {
             target: opened.0,
             reopen: Arc::clone(&reopen),
             metrics: Arc::clone(&metrics),
+            torn,
             trouble: None,
             lost: 0,
         };
@@ -122,6 +127,8 @@ struct Writer {
     target: Target,
     reopen: Arc<AtomicBool>,
     metrics: Arc<Metrics>,
+    /// What was written last ends within a line.
+    torn: bool,
     /// When trouble was last spoken of.
     trouble: Option<Instant>,
     /// Events lost since then.
@@ -158,29 +165,39 @@ impl Writer {
                 Err(RecvTimeoutError::Timeout) => continue,
                 Err(RecvTimeoutError::Disconnected) => return,
             }
-            match self.write(&block) {
+            let mut left = &block[..];
+            match self.write(&mut left) {
                 Ok(()) => self.recovered(),
-                Err(error) => self.failed(&error, count),
+                Err(error) => {
+                    let written = &block[..block.len() - left.len()];
+                    self.torn = written.last().map_or(self.torn, |last| *last != b'\n');
+                    let lines = memchr::memchr_iter(b'\n', written).count();
+                    self.failed(&error, count - lines as u64);
+                }
             }
             block.clear();
         }
     }
 
-    fn write(&mut self, block: &[u8]) -> io::Result<()> {
+    /// Writes `block`, and leaves in it what was not written.
+    fn write(&mut self, block: &mut &[u8]) -> io::Result<()> {
         match &mut self.target {
             Target::Stdout => {
                 let mut out = io::stdout().lock();
-                out.write_all(block)?;
+                put(&mut out, &mut self.torn, block)?;
                 out.flush()
             }
             Target::File { path, file } => {
                 let open = match file.take() {
                     Some(open) => open,
-                    None => append(path)?,
+                    None => {
+                        self.torn = ends_within_a_line(path);
+                        append(path)?
+                    }
                 };
                 // A file that failed is opened afresh: what is wrong with it may have been mended.
                 let open = file.insert(open);
-                let written = open.write_all(block);
+                let written = put(open, &mut self.torn, block);
                 if written.is_err() {
                     *file = None;
                 }
@@ -193,6 +210,7 @@ impl Writer {
         if let Target::File { path, file } = &mut self.target {
             match append(path) {
                 Ok(fresh) => {
+                    self.torn = ends_within_a_line(path);
                     *file = Some(fresh);
                     tracing::info!(path = %path.display(), "opened the event file again");
                 }
@@ -221,6 +239,87 @@ impl Writer {
     }
 }
 
+/// Writes `block`, and leaves in it what was not written. What was `torn` ends before.
+fn put(out: &mut impl Write, torn: &mut bool, block: &mut &[u8]) -> io::Result<()> {
+    if *torn {
+        out.write_all(b"\n")?;
+        *torn = false;
+    }
+    while !block.is_empty() {
+        match out.write(block) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(written) => *block = &block[written..],
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+/// Does a file end within a line: was its writer, or the disk, at an end before? A pipe has no end.
+fn ends_within_a_line(path: &Path) -> bool {
+    let last = || {
+        let is_file = std::fs::metadata(path).ok()?.is_file();
+        let mut file = is_file.then(|| File::open(path).ok())??;
+        file.seek(SeekFrom::End(-1)).ok()?;
+        let mut last = [0];
+        file.read_exact(&mut last).ok()?;
+        Some(last[0])
+    };
+    last().is_some_and(|last| last != b'\n')
+}
+
 fn append(path: &PathBuf) -> io::Result<File> {
     OpenOptions::new().append(true).create(true).open(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A disk with room for so many octets.
+    struct Disk {
+        written: Vec<u8>,
+        room: usize,
+    }
+
+    impl Write for Disk {
+        fn write(&mut self, octets: &[u8]) -> io::Result<usize> {
+            let fits = octets.len().min(self.room).min(5);
+            if fits == 0 && !octets.is_empty() {
+                return Err(io::ErrorKind::StorageFull.into());
+            }
+            self.room -= fits;
+            self.written.extend_from_slice(&octets[..fits]);
+            Ok(fits)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_line_that_breaks_off_takes_no_other_with_it() {
+        let mut disk = Disk { written: Vec::new(), room: 11 };
+        let mut block = &b"one one\ntwo two\nthree\n"[..];
+        assert!(put(&mut disk, &mut false, &mut block).is_err());
+        assert_eq!(block, b" two\nthree\n", "what was not written is known");
+        disk.room = 100;
+        let mut torn = true;
+        put(&mut disk, &mut torn, &mut &b"four\n"[..]).unwrap();
+        assert_eq!(disk.written, b"one one\ntwo\nfour\n");
+        assert!(!torn);
+    }
+
+    #[test]
+    fn a_file_that_ends_within_a_line_is_known() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("eve.json");
+        assert!(!ends_within_a_line(&path), "there is none");
+        for (octets, expected) in [(&b""[..], false), (b"{}\n", false), (b"{}\n{\"ti", true)] {
+            std::fs::write(&path, octets).unwrap();
+            assert_eq!(ends_within_a_line(&path), expected, "{octets:?}");
+        }
+    }
 }
