@@ -73,8 +73,9 @@ impl Ledger {
         }
     }
 
-    /// Takes over what an earlier run knew, so that nothing of it is new again. Findings beyond
-    /// the limit: those seen least recently are left out.
+    /// Takes over what an earlier run knew, so that nothing of it is new again. What goes on is
+    /// spoken of again, once: whether all that the earlier run said was written is not known.
+    /// Findings beyond the limit: those seen least recently are left out.
     pub(super) fn restore(
         &mut self,
         mut findings: Vec<Finding>,
@@ -84,8 +85,7 @@ impl Ledger {
         for finding in findings {
             let seen = Seen { first: finding.first_seen, last: finding.last_seen };
             self.see(vendor_key(&finding.key), seen);
-            let noticed = finding.last_seen;
-            let held = Held { finding, change: None, noticed };
+            let held = Held { finding, change: None, noticed: Timestamp::ZERO };
             self.findings.enter(held.finding.key.clone(), || held);
         }
         for (key, seen) in vendors {
