@@ -11,6 +11,8 @@
 //! | traffic that the mirror does not copy | one direction only, lost before the sensor | handshakes `one_way`, `gap` |
 //! | what lost segments held | after ten seconds, or 128 KiB behind the hole, reading goes on where a hello, a request or a DNS message begins; HTTP/2 in clear is lost from there on | handshakes and DNS messages `gap`; connections without a name |
 //! | traffic that the sensor drops | a ring that is full | `vendorwatch_capture_dropped_packets_total` |
+//! | IPsec behind address translation | ESP in UDP (RFC 3948) is told from other datagrams by its port alone, so it is counted as a datagram, not as encrypted | nowhere by itself; ESP without UDP is packets `encrypted` |
+//! | a server that goes on answering a client that is gone | its ServerHello comes again after pauses that double; from about half a minute on each may pass for a handshake of its own | handshakes `one_way` |
 //! | cut packets | a snap length, a mirror that truncates | packets `truncated` where nothing is left of their payload, handshakes and DNS messages `truncated` where the name may be in what is not |
 //! | what is behind a relay | a resolver or proxy asks for others | findings carry the `role` that the configuration declares |
 //! | hosts behind address translation | they share an address | they are one client |
