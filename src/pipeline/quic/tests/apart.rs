@@ -1,0 +1,130 @@
+//! Connections that resemble each other are told apart.
+
+use super::*;
+
+/// Chrome's own ID is empty.
+#[test]
+fn a_retry_is_the_same_connection_whatever_its_client_calls_itself() {
+    let message = hello(b"a.example", 300);
+    for scid in [&b""[..], b"client"] {
+        let mut bench = Bench::default();
+        let mut client = Client::new(Version::V1, DCID, scid);
+        bench.datagram(path(50_000), &client.initial(&crypto(0, &message), 1_200));
+        let mut retried = Client::new(Version::V1, b"retry-id", scid);
+        retried.token = b"token".to_vec();
+        bench.datagram(path(50_000), &retried.initial(&crypto(0, &message), 1_200));
+        bench.later(60_000);
+        assert_eq!((bench.names(), bench.outcomes().len()), (vec!["a.example"], 1), "{scid:?}");
+    }
+}
+
+/// Whoever chooses an ID twice, or that of somebody else.
+#[test]
+fn an_id_that_is_used_again_hides_nobody() {
+    let hidden = hello(b"hidden.example", 1_800);
+    let stranger =
+        Path { source: Endpoint { port: 50_000, addr: Addr::from_v4([192, 0, 2, 77]) }, ..path(0) };
+    let elsewhere = Path {
+        destination: Endpoint { port: 443, addr: Addr::from_v4([198, 51, 100, 99]) },
+        ..path(50_001)
+    };
+    for second in [stranger, elsewhere] {
+        for whole in [true, false] {
+            let mut bench = Bench::default();
+            let first = hello(b"first.example", if whole { 300 } else { 1_800 });
+            let cut = first.len().min(900);
+            let mut one = Client::new(Version::V1, DCID, b"one");
+            let mut other = Client::new(Version::V1, DCID, b"other");
+            bench.datagram(path(50_000), &one.initial(&crypto(0, &first[..cut]), 1_200));
+            bench.datagram(second, &other.initial(&crypto(0, &hidden[..900]), 1_200));
+            bench.datagram(second, &other.initial(&crypto(900, &hidden[900..]), 1_200));
+            if !whole {
+                bench.datagram(path(50_000), &one.initial(&crypto(900, &first[900..]), 1_200));
+            }
+            bench.later(60_000);
+            let mut names = bench.names();
+            names.sort_unstable();
+            assert_eq!(names, ["first.example", "hidden.example"], "whole: {whole}");
+            let its = bench.said.iter().find(|said| said.1.as_deref() == Some("hidden.example"));
+            assert_eq!(its.unwrap().3, second);
+        }
+    }
+}
+
+/// Several connections may share two sockets (RFC 9000 §5.1): resolvers and proxies have them so.
+#[test]
+fn connections_between_the_same_sockets_do_not_disturb_each_other() {
+    let (one, other) = (hello(b"one.example", 1_800), hello(b"other.example", 1_800));
+    // What is said twice is sent twice: a repetition is no copy.
+    let whole = hello(b"other.example", 300);
+    let mut a = Client::new(Version::V1, DCID, b"one");
+    let mut b = Client::new(Version::V1, b"other-id", b"other");
+    let mut bench = Bench::default();
+    bench.datagram(path(50_000), &a.initial(&crypto(0, &one[..900]), 1_200));
+    for _ in 0..3 {
+        bench.datagram(path(50_000), &b.initial(&crypto(0, &whole), 1_200));
+    }
+    bench.datagram(path(50_000), &a.initial(&crypto(900, &one[900..]), 1_200));
+    bench.later(60_000);
+    assert_eq!(bench.names(), ["other.example", "one.example"]);
+    assert_eq!(bench.outcomes(), [HandshakeOutcome::Named; 2]);
+    for order in ["ABab", "ABba", "AaBb", "AbBa", "bABa"] {
+        let mut a = Client::new(Version::V1, DCID, b"one");
+        let mut b = Client::new(Version::V1, b"other-id", b"other");
+        let mut bench = Bench::default();
+        for piece in order.chars() {
+            let packet = match piece {
+                'A' => a.initial(&crypto(0, &one[..900]), 1_200),
+                'a' => a.initial(&crypto(900, &one[900..]), 1_200),
+                'B' => b.initial(&crypto(0, &other[..900]), 1_200),
+                _ => b.initial(&crypto(900, &other[900..]), 1_200),
+            };
+            // A mirror may deliver each twice.
+            bench.datagram(path(50_000), &packet);
+            bench.datagram(path(50_000), &packet);
+            bench.names();
+        }
+        bench.later(60_000);
+        let mut names = bench.names();
+        names.sort_unstable();
+        assert_eq!(names, ["one.example", "other.example"], "{order}");
+        assert_eq!(bench.copies(), 4, "{order}");
+        assert_eq!(bench.outcomes(), [HandshakeOutcome::Named; 2], "{order}");
+    }
+}
+
+/// A client may choose all that its next connection could be taken for the same by.
+#[test]
+fn a_decoy_hides_nothing() {
+    let hidden = hello(b"hidden.example", 300);
+    for (decoy, version) in [(300, Version::V1), (300, Version::V2), (1_800, Version::V1)] {
+        for scid in [&b""[..], b"me"] {
+            let mut bench = Bench::default();
+            let first = hello(b"innocent.example", decoy);
+            let mut client = Client::new(Version::V1, DCID, scid);
+            let begins = &first[..first.len().min(900)];
+            bench.datagram(path(50_000), &client.initial(&crypto(0, begins), 1_200));
+            let mut next = Client::new(version, b"second-id", scid);
+            bench.datagram(path(50_000), &next.initial(&crypto(0, &hidden), 1_200));
+            bench.later(60_000);
+            assert!(bench.names().contains(&"hidden.example"), "{decoy} {version} {scid:?}");
+        }
+    }
+}
+
+/// What is cut off takes the proof of the keys with it.
+#[test]
+fn a_server_that_was_cut_is_not_taken_for_its_client() {
+    let mut server = Client::new(Version::V1, b"server keys", b"server-id");
+    server.dcid = b"client-id".to_vec();
+    let answer = server.initial(&crypto(0, b"\x02"), 1_200);
+    let mut client = Client::new(Version::V1, DCID, b"client-id");
+    let first = client.initial(&crypto(0, &hello(b"a.example", 100)), 1_200);
+    let mut bench = Bench::default();
+    bench.cut(path(50_000).reversed(), &answer[..256], 1_200);
+    bench.names();
+    bench.cut(path(50_000), &first[..256], 1_200);
+    bench.later(60_000);
+    assert_eq!(bench.names(), ["a.example"]);
+    assert_eq!((bench.outcomes().len(), bench.said[0].3), (1, path(50_000)));
+}
