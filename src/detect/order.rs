@@ -154,8 +154,7 @@ impl Order {
     /// `lane` has no frames: whether its clock was set back as others' were cannot be known, and
     /// nobody waits for it to say so.
     pub(super) fn idle(&mut self, lane: usize) {
-        let ages = self.lanes.iter().filter(|lane| !lane.ended).map(|lane| lane.age);
-        let newest = ages.max().unwrap_or_default();
+        let newest = self.running().map(|lane| lane.age).max().unwrap_or_default();
         // What it brought keeps the age that it had.
         if let Some(lane) = self.lanes.get_mut(lane) {
             lane.age = lane.age.max(newest);
@@ -178,8 +177,7 @@ impl Order {
     /// `most`, to be looked at as [leaving](Self::leaving) until they are [let go](Self::let_go).
     /// False: there is none.
     pub(super) fn choose(&mut self, most: usize) -> bool {
-        let lanes = self.lanes.iter().filter(|lane| !lane.ended);
-        let watermark = lanes.map(|lane| (lane.age, lane.watermark)).min();
+        let watermark = self.running().map(|lane| (lane.age, lane.watermark)).min();
         let watermark = watermark.filter(|_| !self.closed);
         let is_promised = |(age, origin): Key| watermark.is_none_or(|to| (age, origin.at) < to);
         let mut room = most;
@@ -245,14 +243,14 @@ impl Order {
         }
     }
 
+    /// The lanes that may still bring something.
+    fn running(&self) -> impl Iterator<Item = &Lane> {
+        self.lanes.iter().filter(|lane| !lane.ended)
+    }
+
     /// What all lanes have promised.
     pub(super) fn watermark(&self) -> Timestamp {
-        self.lanes
-            .iter()
-            .filter(|lane| !lane.ended)
-            .map(|lane| lane.watermark)
-            .min()
-            .unwrap_or_default()
+        self.running().map(|lane| lane.watermark).min().unwrap_or_default()
     }
 
     /// More records wait than may.

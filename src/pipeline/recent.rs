@@ -52,11 +52,10 @@ impl Recent {
         now: Timestamp,
         window: Duration,
     ) -> Option<Duration> {
-        let met = self.met.enter(identity, now, |_| true).value;
-        let now = Moment::of(now);
-        let age = met.noted.within(window, now);
+        let (noted, now) = self.noted(identity, now);
+        let age = noted.within(window, now);
         if age.is_none() {
-            met.noted = now;
+            *noted = now;
         }
         age
     }
@@ -69,9 +68,14 @@ impl Recent {
         now: Timestamp,
         window: Duration,
     ) -> Option<Duration> {
+        let (noted, now) = self.noted(identity, now);
+        core::mem::replace(noted, now).within(window, now)
+    }
+
+    /// When this identity was noted, to be set, and what time it is.
+    fn noted(&mut self, identity: u64, now: Timestamp) -> (&mut Moment, Moment) {
         let met = self.met.enter(identity, now, |_| true).value;
-        let now = Moment::of(now);
-        core::mem::replace(&mut met.noted, now).within(window, now)
+        (&mut met.noted, Moment::of(now))
     }
 
     /// An answer came to what is noted under this identity. One look for both: whether the

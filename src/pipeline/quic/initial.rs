@@ -62,7 +62,7 @@ impl Flights {
             return self.resume(slot, arrival, to);
         }
         if let Some(slot) = self.unfinished.find(place.hash, &place.key) {
-            if !self.is_settled(dcid_tag, arrival, to) {
+            if self.again(dcid_tag, arrival, to).is_none() {
                 self.resume(slot, arrival, to);
             }
             return;
@@ -105,33 +105,31 @@ impl Flights {
                 prior = Prior::Settled;
             }
         }
-        if self.is_settled(dcid_tag, arrival, to) {
-            if let Some(&mut entry) = self.settled.find(dcid_tag, now) {
-                self.follow(entry, place);
-            }
-            return;
+        if let Some(entry) = self.again(dcid_tag, arrival, to) {
+            return self.follow(entry, place);
         }
         self.begin(arrival, prior, to);
     }
 
-    /// Is the packet of a connection with this ID that is dealt with, as far as
-    /// [`of_dcid`](Self::of_dcid) would believe it?
-    fn is_settled(
+    /// The connection with this ID that is dealt with, if its client says the same again, as far
+    /// as [`of_dcid`](Self::of_dcid) would believe it: from now on it is remembered anew.
+    fn again(
         &mut self,
         tag: u64,
         arrival: &Arrival<'_>,
         to: &mut To<'_, impl FnMut(&Handshake<'_>)>,
-    ) -> bool {
+    ) -> Option<Entry> {
         let (ends, sample) = (ends(&self.hasher, &arrival.packet.path), arrival.initial.sample());
-        let Some(entry) = self.settled.find(tag, self.now) else { return false };
+        let entry = self.settled.find(tag, self.now)?;
         if !entry.client_known || entry.ends != ends && !entry.knows(sample) {
-            return false;
+            return None;
         }
         if entry.is_copy(sample) {
             to.ledger.copies.add(1);
         }
+        let entry = *entry;
         self.settled.renew(tag, self.now);
-        true
+        Some(entry)
     }
 
     /// The server offers other versions: its client may begin anew with one.
