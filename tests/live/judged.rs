@@ -1,7 +1,6 @@
 //! The core behind a capture, as the daemon has it: a pipeline for each worker, and one correlator.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Write as _;
 use std::sync::Arc;
 
 use vendorwatch::detect::{Correlator, Event, Limits, Record};
@@ -11,6 +10,8 @@ use vendorwatch::net::{Addr, Path, Wish};
 use vendorwatch::pipeline::{Pipeline, Settings, Sighting, Sink};
 use vendorwatch::signature::{Set, format};
 use vendorwatch::visibility::Ledger;
+
+use crate::support::made_up;
 
 /// How often: what was seen, its name, and its client.
 pub(super) type Seen = BTreeMap<(&'static str, String, Addr), u64>;
@@ -116,33 +117,9 @@ pub(super) fn listing_all(seen: &Seen) -> Arc<Set> {
             (usual && is_name && !second.is_empty()).then(|| format!("{second}.{top}"))
         })
         .collect();
-    let mut text = r#"
-        [vendor]
-        id = "all"
-        name = "All"
-        country = "XX"
-        default_enabled = false
-        disabled_reason = "made up"
-        "#
-    .to_owned();
-    for (number, domain) in (1_900_001..).zip(domains) {
-        write!(
-            text,
-            r#"
-            [[indicator]]
-            id = "all.n{number}"
-            number = {number}
-            match = {{ kind = "suffix", value = "{domain}" }}
-            purpose = "update"
-            product = "Agent"
-            strength = "strong"
-            confounders = ["none"]
-            evidence = [{{ class = "C", title = "t", reference = "r", retrieved = "2026-11-21", says = "s" }}]
-            first_seen = "2026-11-21"
-            review_by = "2027-05-21"
-            "#
-        )
-        .unwrap();
-    }
+    let indicators = (1_900_001..).zip(domains).map(|(number, domain)| {
+        made_up::indicator(&format!("all.n{number}"), number, "suffix", &domain)
+    });
+    let text: String = core::iter::once(made_up::vendor("all")).chain(indicators).collect();
     Arc::new(Set::build(vec![format::parse("all.toml", &text).unwrap()]).unwrap())
 }

@@ -10,6 +10,8 @@ use vendorwatch::name::{escape_into, normalise_host, normalise_text};
 use vendorwatch::signature::pack::{Builder, List, Manifest};
 use vendorwatch::signature::{Indicator, Pack, Pattern, Set, Verdict, embedded, format};
 
+use crate::support::made_up;
+
 static SHIPPED: LazyLock<Set> = LazyLock::new(|| Set::build(embedded::files().unwrap()).unwrap());
 
 /// Every zone that ships, listed or excluded.
@@ -55,30 +57,15 @@ fn printed(labels: &[Vec<u8>]) -> String {
 
 /// A set of one record that matches `pattern`, and one exclusion.
 fn small(kind: &str, value: &str, excluded: &str) -> Set {
-    let text = format!(
+    let exclusion = format!(
         r#"
-        [vendor]
-        id = "acme"
-        name = "Acme"
-        country = "XX"
-        default_enabled = false
-        disabled_reason = "made up"
-        [[indicator]]
-        id = "acme.one"
-        number = 1900001
-        match = {{ kind = {kind:?}, value = {value:?} }}
-        purpose = "update"
-        product = "Agent"
-        strength = "strong"
-        confounders = ["none"]
-        evidence = [{{ class = "C", title = "t", reference = "r", retrieved = "2026-11-21", says = "s" }}]
-        first_seen = "2026-11-21"
-        review_by = "2027-05-21"
         [[excluded]]
         match = {{ kind = "suffix", value = {excluded:?} }}
         reason = "made up"
         "#
     );
+    let indicator = made_up::indicator("acme.one", 1_900_001, kind, value);
+    let text = [made_up::vendor("acme"), indicator, exclusion].concat();
     Set::build(vec![format::parse("acme.toml", &text).unwrap()]).unwrap()
 }
 

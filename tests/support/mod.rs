@@ -2,6 +2,7 @@
 
 pub(crate) mod counting;
 pub(crate) mod handshake;
+pub(crate) mod made_up;
 pub(crate) mod process;
 pub(crate) mod talk;
 pub(crate) mod wire;
