@@ -8,9 +8,10 @@ use crate::time::Timestamp;
 /// Orders the timestamps of a worker's sources.
 ///
 /// Time within a source never runs backwards. A stamp that jumps ahead by more than
-/// [`Clock::JUMP`], or back by more than that, is believed only when the next frame agrees with
-/// it: one frame with a wild stamp neither expires everything nor stops time. Less far back, many
-/// frames in a row are needed: some may only be late.
+/// [`Clock::SILENCE`], or back by more than [`Clock::JUMP`], is believed only when the next frame
+/// agrees with it: one frame with a wild stamp neither expires everything nor stops time. Less far
+/// back, many frames in a row are needed: some may only be late. Less far ahead, one frame is
+/// enough: a capture of one host may hold a frame a day.
 #[derive(Debug, Default)]
 pub struct Clock {
     sources: Vec<Source>,
@@ -59,7 +60,9 @@ impl Tick {
 }
 
 impl Clock {
-    /// The longest silence that one frame alone may end.
+    /// The longest silence that one frame alone may end. Stamps that are wild are so by years.
+    pub const SILENCE: Duration = Duration::from_secs(31 * 24 * 3_600);
+    /// The furthest back that a stamp may lie without a second one like it being asked for.
     pub const JUMP: Duration = Duration::from_secs(3_600);
     /// The furthest that frames of one source overtake each other.
     pub const LATE: Duration = Duration::from_secs(10);
@@ -131,7 +134,8 @@ impl Clock {
             return Tick::new(stamp, self.elapsed);
         }
         let near = |a: Timestamp, b: Timestamp| a.as_nanos().abs_diff(b.as_nanos()) < JUMP_NANOS;
-        if near(stamp, state.now) {
+        let goes_on = stamp > state.now && stamp.since(state.now) <= Self::SILENCE;
+        if goes_on || near(stamp, state.now) {
             // A little late, or the frame after a wild one.
             state.suspect = None;
             let far = state.now.since(stamp) > Self::LATE;
@@ -157,7 +161,10 @@ impl Clock {
             self.elapsed = self.elapsed.max(shifted);
             return Tick { clamped, ..Tick::new(state.now, self.elapsed) };
         }
-        if state.suspect.is_some_and(|suspect| near(suspect, stamp)) {
+        // Two in a row that are further ahead each time are no accident either.
+        let agrees =
+            |suspect: Timestamp| near(suspect, stamp) || state.now < suspect && suspect <= stamp;
+        if state.suspect.is_some_and(agrees) {
             let set_back = stamp < state.now;
             if set_back {
                 self.begin(index, stamp);
@@ -188,6 +195,7 @@ mod tests {
     }
 
     const EPOCH: u64 = 1_700_000_000;
+    const DAY: u64 = 24 * 3_600;
     const A: SourceId = SourceId(0);
 
     #[test]
@@ -201,12 +209,28 @@ mod tests {
     }
 
     #[test]
-    fn a_long_silence_is_believed_on_the_second_frame() {
+    fn a_silence_of_months_is_believed_on_the_second_frame() {
+        for between in [1, 40 * DAY] {
+            let mut clock = Clock::default();
+            clock.tick(A, at(EPOCH));
+            assert!(clock.tick(A, at(EPOCH + 90 * DAY)).clamped);
+            let second = clock.tick(A, at(EPOCH + 90 * DAY + between));
+            assert_eq!((second.at, second.clamped), (at(EPOCH + 90 * DAY + between), false));
+        }
+    }
+
+    /// As a capture of one host or one port, or of a night in which nothing happened.
+    #[test]
+    fn frames_that_are_hours_apart_have_their_own_times() {
         let mut clock = Clock::default();
-        clock.tick(A, at(EPOCH));
-        assert!(clock.tick(A, at(EPOCH + 90_000)).clamped);
-        let second = clock.tick(A, at(EPOCH + 90_001));
-        assert_eq!((second.at, second.clamped), (at(EPOCH + 90_001), false));
+        for n in 0..40 {
+            let (question, answer) = (at(EPOCH + n * DAY / 2), at(EPOCH + n * DAY / 2 + 1));
+            assert_eq!(clock.tick(A, question), Tick::new(question, question));
+            assert_eq!(clock.tick(A, answer), Tick::new(answer, answer));
+        }
+        assert!(clock.tick(A, at(EPOCH * 2)).clamped, "a wild one among them");
+        let next = at(EPOCH + 21 * DAY);
+        assert_eq!(clock.tick(A, next), Tick::new(next, next));
     }
 
     #[test]
