@@ -38,7 +38,7 @@ pub enum Observed {
     /// Names that a person browsing asks for too, however many.
     Visited,
     /// One name that only the product asks for; or, within a day, two of different purposes that
-    /// mostly the product asks for.
+    /// mostly the product asks for. Of each name the first and the last time are known.
     ProductTraffic,
 }
 
@@ -147,10 +147,13 @@ pub fn by_client<'a>(
     rows
 }
 
-/// How long the nearest ends of two spans are apart.
+/// How long the nearest two moments are apart of which one is known to be of either. What was seen
+/// between the first and the last time has no moment: that spans overlap says nothing.
 fn gap(a: &Tally, b: &Tally) -> Duration {
-    let (earlier, later) = if a.first_seen <= b.first_seen { (a, b) } else { (b, a) };
-    later.first_seen.since(earlier.last_seen)
+    let moments = |tally: &Tally| [tally.first_seen, tally.last_seen];
+    let apart = |a: Timestamp, b: Timestamp| a.since(b).max(b.since(a));
+    let gaps = moments(a).into_iter().flat_map(|a| moments(b).map(|b| apart(a, b)));
+    gaps.min().unwrap_or_default()
 }
 
 const DAY: Duration = Duration::from_secs(24 * 3_600);
@@ -203,6 +206,23 @@ mod tests {
         assert_eq!(moderate(Purpose::Push, day), Observed::ProductTraffic);
         assert_eq!(moderate(Purpose::Push, day + 1), Observed::Visited);
         assert_eq!(moderate(Purpose::Update, 1), Observed::Visited, "one purpose only");
+    }
+
+    #[test]
+    fn names_seen_months_apart_are_not_seen_together_because_their_spans_overlap() {
+        let day = |n: u64| Timestamp::from_parts(n * 24 * 3_600, 0);
+        let observed = |update: [u64; 2], push: [u64; 2]| {
+            let tallies = [("a", Purpose::Update, 0), ("b", Purpose::Push, 0)];
+            let mut finding = finding(1, Strength::Moderate, &tallies);
+            for (tally, [first, last]) in finding.tallies.values_mut().zip([update, push]) {
+                (tally.first_seen, tally.last_seen) = (day(first), day(last));
+            }
+            Observed::of(&[finding])
+        };
+        assert_eq!(observed([0, 330], [150, 150]), Observed::Visited);
+        assert_eq!(observed([0, 330], [150, 329]), Observed::ProductTraffic);
+        assert_eq!(observed([1, 330], [0, 150]), Observed::ProductTraffic);
+        assert_eq!(observed([150, 330], [0, 151]), Observed::ProductTraffic);
     }
 
     #[test]
