@@ -218,10 +218,10 @@ impl Answers {
         })
     }
 
-    /// Is `name` among the [candidates](Self::candidates)?
+    /// Was the client itself told that the server has this name? What others of its resolver
+    /// asked for does not count.
     pub(super) fn knew(&self, contact: Contact, name: NameId) -> bool {
-        let (who, _) = self.asker(contact);
-        self.fresh(contact, who).any(|told| told.name == name)
+        self.fresh(contact, contact.client).any(|told| told.name == name)
     }
 
     /// The text of a name that an indicator matched when it was answered.

@@ -33,6 +33,36 @@ fn real_ech_hides_the_name_and_grease_shows_it() {
     );
 }
 
+/// Behind a resolver that asks for others nobody knows which of its clients asked.
+#[test]
+fn what_another_client_of_a_resolver_asked_for_makes_no_grease() {
+    let set = set();
+    let mut correlator = correlator(&set, 1);
+    let resolver = Network {
+        name: "resolvers".into(),
+        prefixes: vec!["198.51.100.53/32".parse().unwrap()],
+        role: Some(Role::Resolver),
+        ..Network::default()
+    };
+    let networks = Arc::new(Networks::new(&[resolver], &[]).unwrap());
+    correlator.configure(Arc::clone(&set), networks, Arc::default());
+    let hello = |nanos| {
+        Record::Connection(Connection {
+            ech: Some(Box::new(ech(9, "outer.example"))),
+            ..connection(nanos, SERVER, true, nanos)
+        })
+    };
+    let lines = said(
+        &mut correlator,
+        [
+            answer(&set, 1, "198.51.100.53", "outer.example", SERVER, 60),
+            offered(2, "upd.acme.test", "outer.example", 7),
+            hello(3),
+        ],
+    );
+    assert_eq!(lines[0], "ech real public_name");
+}
+
 #[test]
 fn resolvers_are_known_by_what_the_worker_read_by_address_and_by_what_was_resolved() {
     let set = set();
