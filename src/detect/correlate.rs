@@ -517,27 +517,40 @@ impl Judge {
         }));
     }
 
+    /// Of a vendor with exceptions each finding says when it was covered. What the findings in
+    /// memory do not explain is of one that was removed: its client is not known any more, so that
+    /// only an exception of its whole network is sure to cover it.
     fn unexcepted(&self) -> BTreeMap<VendorKey, Unexcepted> {
         let has_exceptions = |vendor: &str| {
             self.exceptions.all().iter().any(|exception| *exception.vendor == *vendor)
         };
-        let mut seen: BTreeMap<VendorKey, Unexcepted> = self
-            .ledger
-            .vendors()
-            .filter(|(key, _)| !has_exceptions(&key.0))
-            .map(|(key, seen)| {
-                (key.clone(), Unexcepted { first: Some(seen.first), last: seen.last })
-            })
-            .collect();
+        let mut seen: BTreeMap<VendorKey, Unexcepted> = BTreeMap::new();
+        let mut explained: BTreeMap<VendorKey, Seen> = BTreeMap::new();
         for finding in self.ledger.findings().filter(|found| has_exceptions(&found.key.vendor)) {
-            let is_covered = |at| self.exceptions.covering(&finding.key, at).is_some();
-            if is_covered(finding.last_seen) {
+            let Finding { key, first_seen: first, last_seen: last, .. } = finding;
+            let known =
+                explained.entry(vendor_key(key)).or_insert(Seen { first: *first, last: *last });
+            known.first = known.first.min(*first);
+            known.last = known.last.max(*last);
+            let is_covered = |at| self.exceptions.covering(key, at).is_some();
+            if is_covered(*last) {
                 continue;
             }
-            let first = Some(finding.first_seen).filter(|&at| !is_covered(at));
-            let known = seen.entry(vendor_key(&finding.key)).or_default();
+            let first = Some(*first).filter(|&at| !is_covered(at));
+            let known = seen.entry(vendor_key(key)).or_default();
             known.first = [known.first, first].into_iter().flatten().min();
-            known.last = known.last.max(finding.last_seen);
+            known.last = known.last.max(*last);
+        }
+        for (key, Seen { first, last }) in self.ledger.vendors() {
+            let is_covered = |at| self.exceptions.covering_network(&key.0, &key.2, at).is_some();
+            let explained = explained.get(key);
+            let early = explained.is_none_or(|known| first < known.first) && !is_covered(first);
+            let late = explained.is_none_or(|known| last > known.last) && !is_covered(last);
+            if early || late {
+                let known = seen.entry(key.clone()).or_default();
+                known.first = [known.first, early.then_some(first)].into_iter().flatten().min();
+                known.last = known.last.max(if late { last } else { first });
+            }
         }
         seen
     }

@@ -71,6 +71,21 @@ impl Exceptions {
         self.0.iter().find(|exception| !exception.is_expired(at) && exception.covers(key))
     }
 
+    /// The first exception that holds at `at` for all of `vendor` in `network`, whatever the client.
+    #[must_use]
+    pub fn covering_network(
+        &self,
+        vendor: &str,
+        network: &str,
+        at: Timestamp,
+    ) -> Option<&Exception> {
+        let covers = |exception: &Exception| match &exception.place {
+            Place::Network(name) => *exception.vendor == *vendor && **name == *network,
+            Place::Prefix(_) => false,
+        };
+        self.0.iter().find(|exception| !exception.is_expired(at) && covers(exception))
+    }
+
     /// All of them, expired ones too.
     #[must_use]
     pub fn all(&self) -> &[Exception] {

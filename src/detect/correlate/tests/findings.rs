@@ -173,3 +173,37 @@ fn what_may_be_alerted_is_what_no_exception_covered_when_it_began() {
     configure(&mut correlator, Vec::new());
     assert_eq!(unexcepted(&correlator), Some((Some(10), 150)));
 }
+
+/// As after a start with an inventory whose findings were removed: only first and last are known.
+#[test]
+fn an_exception_elsewhere_hides_nothing_of_what_was_seen_of_removed_findings() {
+    let set = set();
+    let mut correlator = correlator(&set, 1);
+    let (first, last) = (Timestamp::from_nanos(10), Timestamp::from_nanos(50));
+    let key = ("acme".into(), Strength::Strong, "other".into());
+    correlator.restore(Vec::new(), [(key, Seen { first, last })]);
+    let unexcepted = |correlator: &mut Correlator, place: Place, until| {
+        let exception = Exception {
+            vendor: "acme".into(),
+            place,
+            until: Timestamp::from_nanos(until),
+            reason: "trial".into(),
+        };
+        let exceptions = Arc::new(Exceptions::new(vec![exception]));
+        correlator.configure(Arc::clone(&set), Arc::new(Networks::default()), exceptions);
+        let seen = correlator.vendors_unexcepted();
+        let nanos = |at: Timestamp| at.as_nanos();
+        seen.values().next().map(|seen| (seen.first.map(nanos), nanos(seen.last)))
+    };
+    let prefix = || Place::Prefix("203.0.113.0/24".parse().unwrap());
+    let network = |name: &str| Place::Network(name.into());
+    let all = Some((Some(10), 50));
+    assert_eq!(unexcepted(&mut correlator, prefix(), 100), all, "whose it was is not known");
+    assert_eq!(unexcepted(&mut correlator, network("lab"), 100), all);
+    assert_eq!(unexcepted(&mut correlator, network("other"), 100), None);
+    assert_eq!(unexcepted(&mut correlator, network("other"), 30), Some((None, 50)));
+    // A finding in memory explains what it spans, and covers nothing else.
+    let record = detection(&set, 70, Signal::DnsQuery, "upd.acme.test", 70);
+    said(&mut correlator, [record]);
+    assert_eq!(unexcepted(&mut correlator, prefix(), 100), Some((Some(10), 70)));
+}
