@@ -73,9 +73,10 @@ impl Starttls {
                 if rest.starts_with(&SSL_REQUEST) {
                     return Progress::Next { consumed: at + SSL_REQUEST.len() };
                 }
-                // Both are of one length, and differ in their last octet.
+                // Both are of one length, and differ in their last octet. The next octet may show
+                // already that it is neither.
                 if rest.len() < SSL_REQUEST.len() && SSL_REQUEST.starts_with(rest) {
-                    Progress::More { consumed: at, need: SSL_REQUEST.len() }
+                    Progress::More { consumed: at, need: rest.len() + 1 }
                 } else {
                     Progress::Done
                 }
