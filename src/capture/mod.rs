@@ -144,7 +144,12 @@ pub enum CaptureError {
     Open { what: String, why: String },
     /// The octets are not a capture in any format known here.
     #[error("{what}: not a capture file: {why}")]
-    NotACapture { what: String, why: String },
+    NotACapture {
+        what: String,
+        why: String,
+        /// It may well be a capture, in a form that is not read here.
+        foreign: bool,
+    },
     /// A capture breaks off or contradicts itself; every frame before `offset` was delivered.
     #[error("{what}: broken at byte {offset}: {why}")]
     Broken { what: String, offset: u64, why: String },

@@ -6,14 +6,13 @@ use std::path::PathBuf;
 
 use super::Failure;
 use super::config::FileArg;
-use crate::capture::CaptureError;
 use crate::capture::file::Files;
+use crate::capture::{CaptureError, Counters, Source};
 use crate::config::{Policy, SignatureFlags};
 use crate::daemon::replay::{Plan, ReplayError, Replayed, Watch, replay};
-use crate::detect::Limits;
 use crate::detect::summary::{by_client, by_endpoint};
 use crate::detect::{Event, Finding};
-use crate::export::account::{Account, Tally};
+use crate::export::account::{Account, Tally, left_out_by_configuration};
 use crate::export::findings::{self, Context, Format};
 use crate::time::Timestamp;
 
@@ -60,7 +59,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let plan = Plan {
         policy,
         settings: crate::daemon::settings(&config),
-        limits: Limits::default(),
+        limits: crate::daemon::limits(&config),
         names: args.names,
         workers: workers(args.workers),
     };
@@ -73,29 +72,46 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
             other => other.into(),
         })?;
     onlooker.bar.finish_and_clear();
+    say_skipped(files.skipped());
     let mut out = BufWriter::new(io::stdout().lock());
     if args.names {
         replayed.names.print(&mut out)?;
     } else {
-        let context = Context::of(&plan.policy);
-        print(args, &plan.policy, &context, &replayed, &mut out)?;
-        out.flush()?;
-        let ledgers = replayed.ledgers.iter().map(AsRef::as_ref);
-        let account = Account::of(ledgers, 0, Some(&tally));
-        if args.format == Format::Table {
-            writeln!(out)?;
-            account.write(&mut out)?;
-            writeln!(out)?;
-            context.write_signatures(&mut out)?;
-        } else {
-            let mut talk = io::stderr().lock();
-            account.write(&mut talk)?;
-            context.write_signatures(&mut talk)?;
-        }
+        let account = account(&replayed, &tally, &mut files, onlooker.faults);
+        print(args, &plan.policy, &replayed, &account, &mut out)?;
     }
     out.flush()?;
     Ok(())
 }
+
+/// What was seen and what was not: by the pipeline, by whoever captured, and by this command.
+fn account(replayed: &Replayed, tally: &Tally, files: &mut Files, faults: u64) -> Account {
+    let Counters { dropped_kernel, dropped_interface, .. } = files.counters();
+    let ledgers = replayed.ledgers.iter().map(AsRef::as_ref);
+    // A file may say anything of these.
+    let dropped = dropped_kernel.saturating_add(dropped_interface);
+    let mut account = Account::of(ledgers, dropped, Some(tally));
+    account.also_unseen(faults, "captures that could not be read, or not to their end");
+    account.also_unseen(files.skipped().len() as u64, "files and directories passed over");
+    account.also_unseen(files.left_out(), "packets that the filter left out");
+    let findings = replayed.correlator.tables().into_iter().find(|table| table.table == "findings");
+    let given_up = findings.map_or(0, |table| table.evicted);
+    account.also_unseen(given_up, "findings given up for want of room (budgets.findings)");
+    account
+}
+
+/// Names what was passed over, if that is not a long list.
+fn say_skipped(skipped: &[PathBuf]) {
+    for path in skipped.iter().take(NAMED) {
+        eprintln!("warning: {}: passed over, for it is no capture", path.display());
+    }
+    if skipped.len() > NAMED {
+        eprintln!("warning: {} more were passed over", skipped.len() - NAMED);
+    }
+}
+
+/// How much that was passed over is named.
+const NAMED: usize = 5;
 
 fn workers(asked: usize) -> NonZeroUsize {
     NonZeroUsize::new(asked)
@@ -106,31 +122,45 @@ fn workers(asked: usize) -> NonZeroUsize {
 fn print(
     args: &Args,
     policy: &Policy,
-    context: &Context<'_>,
     replayed: &Replayed,
+    account: &Account,
     out: &mut impl Write,
 ) -> io::Result<()> {
-    let reported: Vec<&Finding> = replayed
+    let context = Context::of(policy);
+    let (reported, left_out): (Vec<&Finding>, Vec<&Finding>) = replayed
         .correlator
         .findings()
-        .filter(|finding| policy.takes(&finding.key.vendor, finding.key.strength))
-        .collect();
-    if reported.is_empty() && args.format == Format::Table {
-        return writeln!(
-            out,
-            "No endpoint of a listed vendor was contacted in what could be seen."
-        );
+        .partition(|finding| policy.takes(&finding.key.vendor, finding.key.strength));
+    let left_out = left_out.len();
+    let mut remarks = Vec::new();
+    if reported.is_empty() {
+        writeln!(remarks, "{}", account.of_no_finding(left_out, "finding"))?;
+    } else if left_out > 0 {
+        writeln!(remarks, "{}", left_out_by_configuration(left_out, "finding"))?;
     }
-    match args.by {
-        By::Endpoint => {
-            let rows = by_endpoint(reported);
-            findings::write_endpoints(&rows, context, args.format, out)
-        }
-        By::Client => {
-            let rows = by_client(reported);
-            findings::write_clients(&rows, context, args.format, out)
+    let is_table = args.format == Format::Table;
+    if !(reported.is_empty() && is_table) {
+        match args.by {
+            By::Endpoint => {
+                let rows = by_endpoint(reported);
+                findings::write_endpoints(&rows, &context, args.format, out)?;
+            }
+            By::Client => {
+                let rows = by_client(reported);
+                findings::write_clients(&rows, &context, args.format, out)?;
+            }
         }
     }
+    writeln!(remarks)?;
+    account.write(&mut remarks)?;
+    writeln!(remarks)?;
+    context.write_signatures(&mut remarks)?;
+    if is_table {
+        return out.write_all(&remarks);
+    }
+    // Programs read the lines, people the rest.
+    out.flush()?;
+    io::stderr().lock().write_all(&remarks)
 }
 
 /// A filter that does not compile is bad usage; all else is the job's failure.
@@ -144,6 +174,7 @@ fn blame(error: CaptureError) -> Failure {
 /// A bar for a person.
 struct Onlooker {
     bar: indicatif::ProgressBar,
+    faults: u64,
 }
 
 impl Onlooker {
@@ -157,12 +188,13 @@ impl Onlooker {
         if let Ok(style) = indicatif::ProgressStyle::with_template(template) {
             bar.set_style(style);
         }
-        Self { bar }
+        Self { bar, faults: 0 }
     }
 }
 
 impl Watch for Onlooker {
     fn fault(&mut self, fault: &CaptureError) {
+        self.faults += 1;
         self.bar.suspend(|| eprintln!("warning: {fault}"));
     }
 

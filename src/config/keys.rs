@@ -139,7 +139,8 @@ keys! {
     /// Octets for what clients were told by DNS, by which connections without a name get one.
     BUDGETS_ANSWERS = "budgets.answers", "budgets.answers",
         Kind::Size { min: MIB, max: 16 * GIB }, "32MiB", restart;
-    /// Findings in memory. The one seen least recently makes room; the inventory keeps it.
+    /// Findings in memory. The one seen least recently makes room; the inventory keeps it, and
+    /// `read`, which has none, says how many it gave up.
     BUDGETS_FINDINGS = "budgets.findings", "budgets.findings",
         Kind::Number { min: 1_024, max: 16_777_216 }, "65536", restart;
     /// Pairs of client and server whose volume is counted though no name was seen.

@@ -39,6 +39,9 @@ impl Tally {
     }
 }
 
+/// What is said where the account names nothing unseen.
+pub const NOTHING_UNREAD: &str = "Nothing that was captured stayed unread.";
+
 /// A line of the account: how many, and of what.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Line {
@@ -111,6 +114,30 @@ impl Account {
         account
     }
 
+    /// Adds what only whoever captured knows of.
+    pub fn also_unseen(&mut self, count: u64, what: &str) {
+        self.unseen(count, what);
+    }
+
+    /// Was nothing there to be seen?
+    #[must_use]
+    pub const fn is_of_nothing(&self) -> bool {
+        self.seen.is_empty()
+    }
+
+    /// What is said where nothing is reported; `left_out` are not for the configuration's sake, and
+    /// are called `what`.
+    #[must_use]
+    pub fn of_no_finding(&self, left_out: usize, what: &str) -> String {
+        if left_out > 0 {
+            format!("Nothing is reported. {}", left_out_by_configuration(left_out, what))
+        } else if self.is_of_nothing() {
+            "No packet was read, so that nothing can be said of what was contacted.".to_owned()
+        } else {
+            "No endpoint of a listed vendor was contacted in what could be seen.".to_owned()
+        }
+    }
+
     /// As lines for a terminal.
     pub fn write(&self, out: &mut impl std::io::Write) -> std::io::Result<()> {
         writeln!(out, "Seen:")?;
@@ -118,7 +145,8 @@ impl Account {
             writeln!(out, "{:>14}  {what}", grouped(*count))?;
         }
         if self.unseen.is_empty() {
-            return writeln!(out, "Nothing that was captured stayed unread.");
+            let line = if self.is_of_nothing() { "Nothing." } else { NOTHING_UNREAD };
+            return writeln!(out, "{line}");
         }
         writeln!(out, "Not seen, so that names may be missing:")?;
         for Line { count, what } in &self.unseen {
@@ -244,6 +272,16 @@ const fn handshake(outcome: HandshakeOutcome) -> Outcome {
     })
 }
 
+/// Says that there is more than what is reported: so many of what a report consists of.
+#[must_use]
+pub fn left_out_by_configuration(count: usize, what: &str) -> String {
+    format!(
+        "Left out by the [signatures] of the configuration, for their vendor, listing or strength: \
+         {count} {what}{}.",
+        if count == 1 { "" } else { "s" },
+    )
+}
+
 /// `1234567` as `1,234,567`.
 fn grouped(count: u64) -> String {
     let digits = count.to_string();
@@ -330,6 +368,21 @@ mod tests {
         words.sort_unstable();
         words.dedup();
         assert_eq!(words.len(), lines.len(), "each has words of its own");
+    }
+
+    #[test]
+    fn absence_is_only_said_where_something_was_seen_and_nothing_left_out() {
+        let ledger = Ledger::default();
+        assert!(
+            Account::of([&ledger], 0, None)
+                .of_no_finding(0, "row")
+                .starts_with("No packet was read")
+        );
+        ledger.frames.add(1);
+        let account = Account::of([&ledger], 0, None);
+        assert!(account.of_no_finding(0, "row").starts_with("No endpoint of a listed vendor"));
+        let one = account.of_no_finding(1, "row");
+        assert!(one.ends_with("strength: 1 row."), "{one}");
     }
 
     #[test]

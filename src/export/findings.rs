@@ -26,20 +26,24 @@ pub enum Format {
 pub struct Context<'a> {
     pub set: &'a Set,
     pub exceptions: &'a Exceptions,
+    /// How many of the set's vendors are reported on.
+    reported: usize,
     /// Of the set, so that a line says by which signatures it was made.
     hash: String,
 }
 
 impl<'a> Context<'a> {
+    /// All of the set's vendors are reported on.
     #[must_use]
     pub fn new(set: &'a Set, exceptions: &'a Exceptions) -> Self {
-        Self { set, exceptions, hash: set.hash() }
+        Self { set, exceptions, reported: set.vendors().len(), hash: set.hash() }
     }
 
     /// By this policy.
     #[must_use]
     pub fn of(policy: &'a Policy) -> Self {
-        Self::new(&policy.set, &policy.exceptions)
+        let reported = policy.vendors().count();
+        Self { reported, ..Self::new(&policy.set, &policy.exceptions) }
     }
 
     /// The exception that held when the finding was last seen.
@@ -49,11 +53,15 @@ impl<'a> Context<'a> {
 
     /// Says by which signatures the report was made: all together, and each pack.
     pub fn write_signatures(&self, out: &mut impl Write) -> io::Result<()> {
+        let vendors = self.set.vendors().len();
+        let reported = match self.reported {
+            reported if reported == vendors => String::new(),
+            reported => format!(" ({reported} of them reported)"),
+        };
         writeln!(
             out,
-            "Signatures: {} indicators of {} vendors, SHA-256 {}",
+            "Signatures: {} indicators of {vendors} vendors{reported}, SHA-256 {}",
             self.set.indicators().len(),
-            self.set.vendors().len(),
             self.hash
         )?;
         for pack in self.set.packs() {

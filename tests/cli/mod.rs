@@ -1,5 +1,6 @@
 //! The built program, as a person or a script meets it: exit codes, standard output and error.
 
+mod absence;
 mod bad_input;
 mod generate;
 mod live;

@@ -37,6 +37,8 @@ pub struct Files {
     filter: Option<String>,
     faults: Vec<CaptureError>,
     skipped: Vec<PathBuf>,
+    /// Frames of files that are done which the filter left out.
+    left_out: u64,
     /// Of the files that are done.
     done: Counters,
     octets_done: u64,
@@ -78,6 +80,7 @@ impl Files {
             filter: filter.map(str::to_owned),
             faults: Vec::new(),
             skipped: Vec::new(),
+            left_out: 0,
             done: Counters::default(),
             octets_done: 0,
             octets_total: Some(0),
@@ -115,9 +118,16 @@ impl Files {
         std::mem::take(&mut self.faults)
     }
 
-    /// Files in directories that are no captures, so that a caller can say so.
+    /// What was passed over in directories, so that a caller can say so: files that are no
+    /// captures, directories by a link or too deep.
     pub fn skipped(&self) -> &[PathBuf] {
         &self.skipped
+    }
+
+    /// Frames that the filter left out.
+    pub fn left_out(&self) -> u64 {
+        let open = self.open.iter().map(|file| file.reader.left_out());
+        self.left_out + open.sum::<u64>()
     }
 
     /// Octets read so far and, unless a pipe is among them, octets of all files.
@@ -142,11 +152,19 @@ impl Files {
         entries.sort();
         for path in entries {
             // A link to a directory could lead back up.
-            let Ok(kind) = fs::symlink_metadata(&path) else { continue };
-            if kind.is_dir() && depth > 0 {
+            if depth > 0 && fs::symlink_metadata(&path).is_ok_and(|kind| kind.is_dir()) {
                 self.walk(&path, depth - 1, found);
-            } else if fs::metadata(&path).is_ok_and(|kind| kind.is_file()) {
-                found.push((path, false));
+                continue;
+            }
+            match fs::metadata(&path) {
+                Ok(kind) if kind.is_file() => found.push((path, false)),
+                Ok(kind) if kind.is_dir() => self.skipped.push(path),
+                // A socket or a device is nobody's capture.
+                Ok(_) => {}
+                Err(error) => {
+                    let what = path.display().to_string();
+                    self.faults.push(CaptureError::Open { what, why: error.to_string() });
+                }
             }
         }
     }
@@ -156,7 +174,7 @@ impl Files {
     fn look_at(&mut self, path: PathBuf, named: bool) {
         let mut reader = match Reader::open(&path, SourceId::default()) {
             Ok(reader) => reader,
-            Err(CaptureError::NotACapture { .. }) if !named => {
+            Err(CaptureError::NotACapture { foreign: false, .. }) if !named => {
                 self.skipped.push(path);
                 return;
             }
@@ -210,6 +228,7 @@ impl Files {
 
     fn close(&mut self, at: usize) {
         let mut file = self.open.swap_remove(at);
+        self.left_out += file.reader.left_out();
         self.octets_done += file.reader.octets_read();
         self.done.add(file.reader.counters());
     }
@@ -256,6 +275,14 @@ impl Files {
         }
         match self.faults.pop() {
             Some(fault) if !self.any => Err(fault),
+            None if !self.any => {
+                let what = "what was named".to_owned();
+                let why = match self.skipped.len() {
+                    0 => "it is an empty directory".to_owned(),
+                    count => format!("none of the {count} files below it is one"),
+                };
+                Err(CaptureError::NotACapture { what, why, foreign: false })
+            }
             fault => {
                 self.faults.extend(fault);
                 Ok(Batch::End)

@@ -189,6 +189,11 @@ impl Reader {
         self.tape.number
     }
 
+    /// Of these, how many the filter left out.
+    pub(super) fn left_out(&self) -> u64 {
+        self.tape.number - self.tape.counters.packets
+    }
+
     /// How the file is called in errors.
     pub fn what(&self) -> &str {
         &self.tape.what
@@ -499,7 +504,12 @@ impl Tape {
             return Ok(Kind::Pcapng(pcapng::Blocks::default()));
         }
         let what = self.what.clone();
-        Err(CaptureError::NotACapture { what, why: describe(octets).to_owned() })
+        let (why, foreign) = match known(octets) {
+            Some(form) => (form, true),
+            None if octets.is_empty() => ("it is empty", false),
+            None => ("neither pcap nor pcapng, nor gzip or zstd around them", false),
+        };
+        Err(CaptureError::NotACapture { what, why: why.to_owned(), foreign })
     }
 
     #[cold]
@@ -526,10 +536,9 @@ fn soon(record: &[u8]) {
     record.iter().step_by(LINE).take(2).for_each(prefetch);
 }
 
-/// Why the beginning of a file is none of a capture, with what to do where that is known.
-fn describe(octets: &[u8]) -> &'static str {
-    match octets {
-        [] => "it is empty",
+/// Files that may hold a capture and cannot be read here, by how they begin, and what to do.
+fn known(octets: &[u8]) -> Option<&'static str> {
+    Some(match octets {
         [0xfd, b'7', b'z', b'X', b'Z', ..] => "it is compressed with xz; pipe `xz -dc` into `-`",
         [b'B', b'Z', b'h', ..] => "it is compressed with bzip2; pipe `bzip2 -dc` into `-`",
         [0x04, 0x22, 0x4d, 0x18, ..] => "it is compressed with lz4; pipe `lz4 -dc` into `-`",
@@ -538,8 +547,8 @@ fn describe(octets: &[u8]) -> &'static str {
         [b's', b'n', b'o', b'o', b'p', 0, ..] => "it is in snoop format; convert it with editcap",
         [b'G', b'M', b'B', b'U', ..] => "it is in Network Monitor format; convert it with editcap",
         magic if magic.len() < pcap::Header::LEN && is_begun(magic) => "it ends within its header",
-        _ => "neither pcap nor pcapng, nor gzip or zstd around them",
-    }
+        _ => return None,
+    })
 }
 
 /// Do these few octets begin like a capture?

@@ -5,7 +5,7 @@ use core::fmt::Write;
 use std::sync::atomic::Ordering::Relaxed;
 
 use super::Web;
-use crate::export::account::{Account, Line};
+use crate::export::account::{Account, Line, NOTHING_UNREAD, left_out_by_configuration};
 use crate::export::findings::moment;
 use crate::time::Timestamp;
 
@@ -30,13 +30,18 @@ pub(super) fn render(web: &Web) -> String {
          <a href=\"api/v1/findings\">findings</a>, <a href=\"config\">configuration</a></p>\n",
     );
 
+    let dropped = web.metrics.workers.iter().map(|cells| {
+        let counters = cells.capture();
+        counters.dropped_kernel + counters.dropped_interface
+    });
+    let ledgers = web.metrics.workers.iter().map(|cells| cells.ledger.as_ref());
+    let account = Account::of(ledgers, dropped.sum(), Some(&state.tally));
+
     out.push_str("<h2>Vendors seen</h2>\n");
-    let seen: Vec<_> =
-        state.vendors.iter().filter(|vendor| policy.takes(&vendor.key.0, vendor.key.1)).collect();
+    let (seen, left_out): (Vec<_>, Vec<_>) =
+        state.vendors.iter().partition(|vendor| policy.takes(&vendor.key.0, vendor.key.1));
     if seen.is_empty() {
-        out.push_str(
-            "<p>No endpoint of a listed vendor was contacted in what could be seen.</p>\n",
-        );
+        let _ = writeln!(out, "<p>{}</p>", escape(&account.of_no_finding(left_out.len(), "row")));
     } else {
         out.push_str(
             "<table><tr><th>vendor<th>strength<th>network<th>clients<th>first seen<th>last seen\n",
@@ -56,18 +61,15 @@ pub(super) fn render(web: &Web) -> String {
             );
         }
         out.push_str("</table>\n");
+        if !left_out.is_empty() {
+            let _ = writeln!(out, "<p>{}</p>", left_out_by_configuration(left_out.len(), "row"));
+        }
     }
 
-    let dropped = web.metrics.workers.iter().map(|cells| {
-        let counters = cells.capture();
-        counters.dropped_kernel + counters.dropped_interface
-    });
-    let ledgers = web.metrics.workers.iter().map(|cells| cells.ledger.as_ref());
-    let account = Account::of(ledgers, dropped.sum(), Some(&state.tally));
     table(&mut out, "Seen", &account.seen);
-    if account.unseen.is_empty() {
-        out.push_str("<p>Nothing that was captured stayed unread.</p>\n");
-    } else {
+    if account.unseen.is_empty() && !account.is_of_nothing() {
+        let _ = writeln!(out, "<p>{NOTHING_UNREAD}</p>");
+    } else if !account.unseen.is_empty() {
         table(&mut out, "Not seen, so that names may be missing", &account.unseen);
     }
 
