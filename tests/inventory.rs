@@ -215,8 +215,11 @@ fn the_command_reads_while_a_writer_holds_the_file_and_says_what_is_wrong_otherw
         run(&["--all", "--format", "json", "--client", "0.0.0.7", "--since", "2100-01-01"]);
     assert_eq!(stdout.lines().count(), 1);
     assert!(stdout.contains("\"client\":\"0.0.0.7\""), "{stdout}");
-    let (_, stdout, _) = run(&["--vendor", "nobody"]);
-    assert_eq!(stdout.lines().count(), 1, "the header only");
+    for (flag, name) in [("--vendor", "nobody"), ("--network", "nowhere")] {
+        let (code, stdout, stderr) = run(&[flag, name]);
+        assert_eq!((code, stdout.as_str()), (Some(2), ""), "an answer to it would be nothing");
+        assert!(stderr.contains(name), "{stderr}");
+    }
     assert!(matches!(Writer::open(&path, Limits::default(), 0), Err(InventoryError::InUse { .. })));
 
     drop(writer);
@@ -226,4 +229,58 @@ fn the_command_reads_while_a_writer_holds_the_file_and_says_what_is_wrong_otherw
     assert!(stderr.contains("damaged"), "{stderr}");
     let (code, ..) = run(&["--since", "yesterday"]);
     assert_eq!(code, Some(2));
+}
+
+/// What the command says on standard output of the inventory at `path`.
+fn asked(path: &Path, words: &[&str]) -> String {
+    let output = Command::new(env!("CARGO_BIN_EXE_vendorwatch"))
+        .arg("inventory")
+        .arg("--inventory")
+        .arg(path)
+        .args(words)
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn what_was_removed_is_said_and_an_empty_answer_says_nothing_of_absence() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("inventory.sqlite");
+    let limits = Limits { rows: u64::from(PORTION), ..Limits::default() };
+    let Opened { writer, .. } = Writer::open(&path, limits, usize::MAX).unwrap();
+    let mut weak = change(7);
+    weak.key.strength = Strength::Weak;
+    weak.key.network = "lab".into();
+    writer.submit(vec![weak]);
+    writer.flush();
+    assert!(asked(&path, &["--all", "--network", "lab"]).contains("0.0.0.7"));
+    writer.submit(portion(1));
+    writer.flush();
+    let said = asked(&path, &["--all", "--network", "lab"]);
+    assert!(said.contains("acme (weak, network lab) was seen from 2100-01-01 00:00:07Z"), "{said}");
+    assert!(said.contains("says nothing of absence") && !said.contains("0.0.0.7"), "{said}");
+}
+
+#[test]
+fn how_a_client_is_spoken_of_does_not_depend_on_what_was_asked_for() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("inventory.sqlite");
+    let Opened { writer, .. } = open(&path);
+    let mut known = change(7);
+    known.key.vendor = "kaspersky".into();
+    let mut later = known.clone();
+    later.key.strength = Strength::Weak;
+    later.last_seen = Timestamp::from_parts(4_200_000_000, 0);
+    // No signature speaks of its vendor, so it is not reported.
+    let mut hidden = change(8);
+    hidden.last_seen = Timestamp::from_parts(4_300_000_000, 0);
+    writer.submit(vec![known, later, hidden]);
+    writer.flush();
+    for words in [["--since", "2103-01-01"], ["--newest", "1"]] {
+        let said = asked(&path, &[&["--format", "csv"], &words[..]].concat());
+        assert_eq!(said.lines().count(), 2, "{said}");
+        assert!(said.contains(",weak,product traffic observed,"), "{said}");
+    }
 }

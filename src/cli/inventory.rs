@@ -1,6 +1,8 @@
 //! `vendorwatch inventory`: what was found, from the database, also while the daemon writes to it.
 
+use core::cmp::Reverse;
 use core::net::IpAddr;
+use std::collections::BTreeSet;
 use std::io::{self, BufWriter, Write};
 use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -8,8 +10,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use super::Failure;
 use super::config::FileArg;
 use crate::config::{Policy, StateFlags, key, keys};
-use crate::detect::Finding;
 use crate::detect::summary::by_client;
+use crate::detect::{Finding, Observed, Seen, VendorKey, vendor_key};
+use crate::export::account::left_out_by_configuration;
 use crate::export::findings::{self, Context, Format};
 use crate::inventory::{InventoryError, Location, Query, Reader};
 use crate::signature::Strength;
@@ -60,33 +63,113 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
         })?,
     };
     let policy = Policy::load(&config, &[], Timestamp::ZERO).map_err(Failure::usage)?;
-    let query = Query {
-        vendors: args.vendor.clone(),
-        networks: args.network.clone(),
-        client: args.client,
-        strength: args.min_strength,
-        since: args.since,
-        newest: args.newest,
-    };
-    let found = Reader::open(&path).and_then(|reader| reader.findings(&query)).map_err(blame)?;
+    let reader = Reader::open(&path).map_err(blame)?;
+    let sights = reader.vendors().map_err(blame)?;
+    args.check(&policy, &sights)?;
+    // How a client may be spoken of rests on all of its findings, not only on those asked for.
+    let whole = Query { vendors: args.vendor.clone(), client: args.client, ..Query::default() };
+    let all = reader.findings(&whole).map_err(blame)?;
     // Who is asked for by name is shown, whatever is reported otherwise.
-    let reported = found.iter().filter(|Finding { key, .. }| {
-        args.all || !args.vendor.is_empty() || policy.takes(&key.vendor, key.strength)
-    });
-    let rows = by_client(reported);
+    let is_reported = |vendor: &str, strength| {
+        args.all || !args.vendor.is_empty() || policy.takes(vendor, strength)
+    };
+    let (reported, left_out): (Vec<&Finding>, Vec<&Finding>) =
+        all.iter().partition(|found| is_reported(&found.key.vendor, found.key.strength));
+    let is_asked = |found: &Finding| args.asks(&vendor_key(&found.key), found.last_seen);
+    let mut rows = by_client(reported);
+    rows.retain(|(_, found)| is_asked(found));
+    if let Some(most) = args.newest {
+        keep_newest(&mut rows, most);
+    }
+
+    let mut remarks = Vec::new();
+    if rows.is_empty() {
+        writeln!(
+            remarks,
+            "Nothing that was asked for is kept here. That says nothing of absence: what could \
+             not be seen is in the metrics and on the page `/` of the sensor."
+        )?;
+    }
+    let left_out = left_out.into_iter().filter(|found| is_asked(found)).count();
+    if left_out > 0 {
+        writeln!(
+            remarks,
+            "{} --all shows what is left out.",
+            left_out_by_configuration(left_out, "finding")
+        )?;
+    }
+    // First sights outlive findings, and say nothing of clients.
+    let kept: BTreeSet<VendorKey> = all.iter().map(|found| vendor_key(&found.key)).collect();
+    for (key, seen) in sights.iter().filter(|_| args.client.is_none()) {
+        if is_reported(&key.0, key.1) && args.asks(key, seen.last) && !kept.contains(key) {
+            let (vendor, strength, network) = key;
+            let (first, last) = (findings::moment(seen.first), findings::moment(seen.last));
+            writeln!(
+                remarks,
+                "{vendor} ({}, network {network}) was seen from {first} to {last}; the findings \
+                 themselves were removed.",
+                strength.label(),
+            )?;
+        }
+    }
+
     let context = Context::of(&policy);
     let mut out = BufWriter::new(io::stdout().lock());
     findings::write_clients(&rows, &context, args.format, &mut out)?;
-    out.flush()?;
-    if rows.len() < found.len() {
-        eprintln!(
-            "{} more findings are not reported by the [signatures] of the configuration; --all \
-             shows them",
-            found.len() - rows.len()
-        );
+    let mut talk = io::stderr().lock();
+    if args.format == Format::Table {
+        out.write_all(&remarks)?;
+        out.flush()?;
+    } else {
+        out.flush()?;
+        talk.write_all(&remarks)?;
     }
-    context.write_signatures(&mut io::stderr().lock())?;
+    context.write_signatures(&mut talk)?;
     Ok(())
+}
+
+impl Args {
+    /// A name that nobody knows is a mistake: the answer to it would be nothing.
+    fn check(&self, policy: &Policy, sights: &[(VendorKey, Seen)]) -> Result<(), Failure> {
+        let unknown = |flag, name: &str, whence| {
+            Failure::usage(anyhow::anyhow!(
+                "{flag} {name}: neither the {whence} nor the inventory know it"
+            ))
+        };
+        for vendor in &self.vendor {
+            let was_seen = || sights.iter().any(|(key, _)| **vendor == *key.0);
+            if policy.set.vendor(vendor).is_none() && !was_seen() {
+                return Err(unknown("--vendor", vendor, "signatures"));
+            }
+        }
+        for network in &self.network {
+            let was_seen = || sights.iter().any(|(key, _)| **network == *key.2);
+            if !policy.networks.names().iter().any(|name| **name == **network) && !was_seen() {
+                return Err(unknown("--network", network, "configured networks"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Is what was seen last at `last` asked for?
+    fn asks(&self, (vendor, strength, network): &VendorKey, last: Timestamp) -> bool {
+        let among = |wanted: &[String], name: &str| {
+            wanted.is_empty() || wanted.iter().any(|wanted| wanted == name)
+        };
+        among(&self.vendor, vendor)
+            && among(&self.network, network)
+            && self.min_strength.is_none_or(|least| *strength >= least)
+            && self.since.is_none_or(|since| last >= since)
+    }
+}
+
+/// Keeps the order of those that stay.
+fn keep_newest(rows: &mut Vec<(Observed, &Finding)>, most: usize) {
+    let mut newest: Vec<usize> = (0..rows.len()).collect();
+    newest.sort_by_key(|&at| Reverse(rows[at].1.last_seen));
+    newest.truncate(most);
+    newest.sort_unstable();
+    *rows = newest.into_iter().map(|at| rows[at]).collect();
 }
 
 /// A file that is not an inventory for this program is the wrong argument; all else is the job's

@@ -200,6 +200,8 @@ impl Ledger {
     }
 }
 
-pub(super) fn vendor_key(key: &FindingKey) -> VendorKey {
+/// Under which key a finding is among the [`VendorKey`]s.
+#[must_use]
+pub fn vendor_key(key: &FindingKey) -> VendorKey {
     (Arc::clone(&key.vendor), key.strength, Arc::clone(&key.network))
 }

@@ -35,7 +35,7 @@ pub use ech::{Ech, EchRule};
 pub use event::{ConnectionOutcome, Detected, Event, Notice};
 pub use exception::{Exception, Exceptions};
 pub use finding::{Finding, FindingKey, Tally, TallyKey};
-pub use ledger::{Seen, Unexcepted, VendorKey};
+pub use ledger::{Seen, Unexcepted, VendorKey, vendor_key};
 pub use networks::{Network, Networks, Role};
 pub use record::{
     Accepted, Answer, Client, Connection, Detection, EchHello, EchOffered, EncryptedDns, Listed,

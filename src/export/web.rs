@@ -257,16 +257,21 @@ async fn api_findings(State(web): State<Arc<Web>>, Query(wanted): Query<Wanted>)
     }
     let Ok(all) = answered.await else { return StatusCode::SERVICE_UNAVAILABLE.into_response() };
     let policy = web.policy.load();
-    let shown = all.iter().filter(|finding| {
+    let reported = all.iter().filter(|finding| {
         let key = &finding.key;
         policy.takes(&key.vendor, key.strength)
-            && wanted.vendor.as_ref().is_none_or(|vendor| **vendor == *key.vendor)
+    });
+    let is_wanted = |finding: &Finding| {
+        let key = &finding.key;
+        wanted.vendor.as_ref().is_none_or(|vendor| **vendor == *key.vendor)
             && wanted.network.as_ref().is_none_or(|network| **network == *key.network)
             && wanted.client.is_none_or(|client| client == key.client.to_ip())
-    });
+    };
     let context = findings::Context::of(&policy);
-    let list: Vec<_> = by_client(shown)
+    // How a client may be spoken of rests on all of its findings, not only on those wanted.
+    let list: Vec<_> = by_client(reported)
         .into_iter()
+        .filter(|(_, finding)| is_wanted(finding))
         .map(|(observed, finding)| findings::finding(observed, finding, &context))
         .collect();
     axum::Json(serde_json::json!({ "findings": list })).into_response()
