@@ -210,7 +210,7 @@ const fn packet(outcome: PacketOutcome) -> Outcome {
         PacketOutcome::Decoded => return Outcome::Seen("packets of TCP and UDP"),
         PacketOutcome::Fragment => return Outcome::Seen("fragments that became whole"),
         PacketOutcome::SkippedInKernel => {
-            return Outcome::Seen("packets left in the kernel, for they cannot carry a name");
+            return Outcome::Seen("packets left in the kernel, where no name is looked for");
         }
         PacketOutcome::FragmentLost => "fragments whose other parts never came",
         PacketOutcome::UnknownLinkType => "packets of a link type that is not known here",

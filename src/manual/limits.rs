@@ -22,6 +22,13 @@
 //! signal of its own (`dns_attributed`), says how old the answer was, and is `weak` where unrelated
 //! names share the address.
 //!
+//! A name is on a list or not when it is answered. Where a reload adds a vendor whose names were
+//! answered shortly before, the same name counts as two unrelated ones until the next day: what is
+//! attributed to its servers is `weak` until then.
+//!
+//! That a client is spoken of with "product traffic observed" for two moderate names rests on when
+//! each was seen first and last; what came between is counted, not dated.
+//!
 //! With several workers a conversation inside a tunnel stays whole when frames are spread by the
 //! innermost flow; where the kernel cannot do that, and in `read --workers` for tunnels whose outer
 //! packets are fragmented, its two directions may reach different workers. Connections found so are

@@ -56,7 +56,7 @@ families! {
     CAPTURE_PACKETS = Counter "vendorwatch_capture_packets_total" ["interface"];
     /// Octets on the wire of those frames.
     CAPTURE_BYTES = Counter "vendorwatch_capture_bytes_total" ["interface"];
-    /// Frames that the in-kernel filter left out, because they cannot carry a name.
+    /// Frames that the in-kernel filter left out, because no name is looked for there.
     CAPTURE_SKIPPED_PACKETS = Counter "vendorwatch_capture_skipped_packets_total"
         ["interface", "reason"];
     /// Octets of the frames that the in-kernel filter left out.
