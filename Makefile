@@ -88,7 +88,7 @@ install: release ## binary, unit, configuration, rules and dashboard under $(DES
 	install -D -m 644 systemd/vendorwatch.service $(DESTDIR)/lib/systemd/system/vendorwatch.service
 	install -D -m 644 systemd/vendorwatch.toml $(DESTDIR)$(PREFIX)/share/vendorwatch/vendorwatch.toml
 	[ -e $(DESTDIR)/etc/vendorwatch/vendorwatch.toml ] || \
-	    install -D -m 640 systemd/vendorwatch.toml $(DESTDIR)/etc/vendorwatch/vendorwatch.toml
+	    install -D -m 644 systemd/vendorwatch.toml $(DESTDIR)/etc/vendorwatch/vendorwatch.toml
 	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/vendorwatch/prometheus prometheus/*.yml
 	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/vendorwatch/grafana grafana/*.json
 	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/vendorwatch/signatures signatures/*.toml

@@ -43,6 +43,17 @@ fn the_unit_exposes_no_more_than_a_sensor_must() {
     assert!(exposure.status.success(), "{}", text(&exposure));
 }
 
+/// The unit has a user of its own, made when it starts: no group can be given the right to read.
+#[test]
+fn the_user_of_the_unit_can_read_the_configuration_that_is_installed() {
+    let unit = fs::read_to_string(repository("systemd/vendorwatch.service")).unwrap();
+    assert!(unit.contains("DynamicUser=yes"));
+    let makefile = fs::read_to_string(repository("Makefile")).unwrap();
+    let installs: Vec<&str> =
+        makefile.lines().filter(|line| line.contains("/etc/vendorwatch/vendorwatch.toml")).collect();
+    assert!(installs.iter().any(|line| line.contains("install -D -m 644 ")), "{installs:?}");
+}
+
 /// Names that look like families of ours.
 fn families_in(text: &str) -> BTreeSet<&str> {
     text.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_' || c == ':'))
