@@ -43,14 +43,31 @@ fn the_unit_exposes_no_more_than_a_sensor_must() {
     assert!(exposure.status.success(), "{}", text(&exposure));
 }
 
+/// A capability is of no use where the call that it is for is refused.
+#[test]
+fn the_unit_names_the_calls_that_the_filter_needs_beside_its_capabilities() {
+    let unit = fs::read_to_string(repository("systemd/vendorwatch.service")).unwrap();
+    assert!(unit.contains("SystemCallFilter=~@privileged @resources"));
+    let privileged = text(&run("systemd-analyze", &["syscall-filter", "@privileged"]));
+    for call in ["bpf", "capset"] {
+        assert!(privileged.lines().any(|line| line.trim() == call), "{privileged}");
+    }
+    let advice = unit.lines().filter(|line| line.starts_with('#')).collect::<String>();
+    for word in ["CAP_BPF", "CAP_PERFMON", "CAP_NET_ADMIN", "SystemCallFilter=bpf capset"] {
+        assert!(advice.contains(word), "{word}");
+    }
+}
+
 /// The unit has a user of its own, made when it starts: no group can be given the right to read.
 #[test]
 fn the_user_of_the_unit_can_read_the_configuration_that_is_installed() {
     let unit = fs::read_to_string(repository("systemd/vendorwatch.service")).unwrap();
     assert!(unit.contains("DynamicUser=yes"));
     let makefile = fs::read_to_string(repository("Makefile")).unwrap();
-    let installs: Vec<&str> =
-        makefile.lines().filter(|line| line.contains("/etc/vendorwatch/vendorwatch.toml")).collect();
+    let installs: Vec<&str> = makefile
+        .lines()
+        .filter(|line| line.contains("/etc/vendorwatch/vendorwatch.toml"))
+        .collect();
     assert!(installs.iter().any(|line| line.contains("install -D -m 644 ")), "{installs:?}");
 }
 

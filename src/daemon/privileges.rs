@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use caps::errors::CapsError;
 use caps::{CapSet, Capability, CapsHashSet};
 use rustix::process::{Gid, Uid};
 
@@ -13,15 +14,20 @@ pub enum PrivilegeError {
     #[error("cannot become user `{user}`: {why}")]
     Become { user: String, why: rustix::io::Errno },
     #[error("cannot give up capabilities: {0}")]
-    Capabilities(#[from] caps::errors::CapsError),
+    Capabilities(#[from] CapsError),
 }
 
 /// Becomes `user`, when there is one, and gives up every capability but CAP_NET_RAW, by which an
 /// interface that went away is opened again, and, with a filter in the kernel, CAP_BPF, by which
 /// its maps are written.
 ///
+/// Where capset(2) is refused, what a service manager handed over is kept, with a warning: each of
+/// it was written into a unit. What root has by being root, or had before it became `user`, nobody
+/// asked to keep, and that is an error.
+///
 /// Capabilities belong to threads (capabilities(7)): call this before any thread is started.
 pub(super) fn give_up(user: Option<&str>, kernel_filter: bool) -> Result<(), PrivilegeError> {
+    let handed_over = user.is_none() && !is_root();
     let held = caps::read(None, CapSet::Permitted)?;
     let mut kept = CapsHashSet::new();
     for capability in [Capability::CAP_NET_RAW, Capability::CAP_BPF] {
@@ -41,14 +47,34 @@ pub(super) fn give_up(user: Option<&str>, kernel_filter: bool) -> Result<(), Pri
     }
     // A unit that already gives no more than that also forbids capset(2): what is as it should be
     // is left alone.
-    for set in [CapSet::Effective, CapSet::Permitted] {
-        if caps::read(None, set)? != kept {
-            caps::set(None, set, &kept)?;
-        }
+    if let Err(why) = leave(&kept) {
+        bear(why, handed_over)?;
     }
     // These two only matter to programs that this one would start, and it starts none.
     let _ = caps::clear(None, CapSet::Ambient);
     let _ = caps::clear(None, CapSet::Inheritable);
+    Ok(())
+}
+
+fn leave(kept: &CapsHashSet) -> Result<(), CapsError> {
+    for set in [CapSet::Effective, CapSet::Permitted] {
+        if caps::read(None, set)? != *kept {
+            caps::set(None, set, kept)?;
+        }
+    }
+    Ok(())
+}
+
+/// Goes on with capabilities that could not be given up, if they were `handed_over`.
+fn bear(why: CapsError, handed_over: bool) -> Result<(), PrivilegeError> {
+    if !handed_over {
+        return Err(why.into());
+    }
+    tracing::warn!(
+        %why,
+        "capabilities that are needed no more are kept: SystemCallFilter must allow capset \
+         (SystemCallFilter=capset in a drop-in), or the unit may hand over fewer"
+    );
     Ok(())
 }
 
@@ -84,6 +110,13 @@ fn find(passwd: &str, user: &str) -> Option<(Uid, Gid)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_what_was_handed_over_may_be_kept_where_it_cannot_be_given_up() {
+        let refused = || CapsError::from("capset failure: Operation not permitted");
+        assert!(bear(refused(), true).is_ok());
+        assert!(matches!(bear(refused(), false), Err(PrivilegeError::Capabilities(_))));
+    }
 
     #[test]
     fn users_are_found_by_their_whole_name() {
