@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use toml::Spanned;
-use toml::de::{DeTable, DeValue};
+use toml::de::{DeInteger, DeTable, DeValue};
 
 use super::key::{Key, Kind, Value};
 use super::keys;
@@ -120,7 +120,7 @@ fn scalar(key: &Key, value: &DeValue<'_>) -> Result<Value, String> {
     match (key.kind, value) {
         (Kind::Switch, DeValue::Boolean(on)) => Ok(Value::Switch(*on)),
         (Kind::Number { .. } | Kind::Size { .. }, DeValue::Integer(number)) => {
-            key.kind.parse(&number.as_str().replace('_', ""))
+            key.kind.parse(&decimal(number))
         }
         (Kind::Size { .. } | Kind::Span | Kind::Text | Kind::Word(_), DeValue::String(text)) => {
             key.kind.parse(text)
@@ -148,8 +148,17 @@ fn scalar(key: &Key, value: &DeValue<'_>) -> Result<Value, String> {
 fn text_of(value: &DeValue<'_>) -> Option<String> {
     match value {
         DeValue::String(text) => Some(text.to_string()),
-        DeValue::Integer(number) => Some(number.as_str().replace('_', "")),
+        DeValue::Integer(number) => Some(decimal(number)),
         _ => None,
+    }
+}
+
+/// A number as flags and variables have it: in decimal digits, however the file wrote it. What does
+/// not fit stays as it is written, and is refused by whoever reads it.
+fn decimal(number: &DeInteger<'_>) -> String {
+    match i128::from_str_radix(number.as_str(), number.radix()) {
+        Ok(value) => value.to_string(),
+        Err(_) => number.as_str().to_owned(),
     }
 }
 

@@ -300,6 +300,23 @@ mod tests {
     }
 
     #[test]
+    fn numbers_are_read_in_the_base_they_are_written_in() {
+        let config = read(
+            "[capture]\nbuffer = 0x400_0000\nkernel_flows = 0b1000_0000_0000\nworkers = +2\n\
+             cpus = [0o10, 1_1]\n[[network]]\nname = \"a\"\nvlans = [0x10]\n",
+        )
+        .unwrap();
+        assert_eq!(config.number(&keys::CAPTURE_BUFFER), 64 << 20);
+        assert_eq!(config.number(&keys::CAPTURE_KERNEL_FLOWS), 2_048);
+        assert_eq!(config.number(&keys::CAPTURE_WORKERS), 2);
+        assert_eq!(config.list(&keys::CAPTURE_CPUS), ["8", "11"]);
+        assert_eq!(config.places.networks[0].vlans, [16]);
+        for wrong in ["-0x1", "-1", "0xffff_ffff_ffff_ffff_ffff", "1e3"] {
+            assert!(read(&format!("[capture]\nkernel_flows = {wrong}\n")).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
     fn places_are_read() {
         let config = read(
             "[[tenant]]\nname = \"blue\"\nvnis = [70]\n\
