@@ -1,6 +1,7 @@
 //! Exceptions: what the operator expects to see, until when, and why. An excepted detection is
 //! counted and reported like any other; it is only not alerted.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use ipnet::IpNet;
@@ -19,7 +20,7 @@ pub struct Exception {
 }
 
 /// Where an exception holds.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub enum Place {
     /// A network of the configuration, by name.
     Network(Arc<str>),
@@ -90,6 +91,18 @@ impl Exceptions {
     #[must_use]
     pub fn all(&self) -> &[Exception] {
         &self.0
+    }
+
+    /// When each vendor is covered no more in each place: whoever prolongs an exception may leave
+    /// the old one where it is.
+    #[must_use]
+    pub fn ends(&self) -> BTreeMap<(&str, &Place), Timestamp> {
+        let mut ends = BTreeMap::new();
+        for Exception { vendor, place, until, .. } in &self.0 {
+            let end = ends.entry((&**vendor, place)).or_insert(*until);
+            *end = (*end).max(*until);
+        }
+        ends
     }
 }
 

@@ -9,6 +9,7 @@ use super::family::Samples;
 use super::{Family, Metrics, families as f, process};
 use crate::capture::bpf::SkipReason;
 use crate::config::Policy;
+use crate::detect::exception::Place;
 use crate::signature::Vendor;
 use crate::visibility::{
     Counter, DnsOutcome, DnsTransport, Estimate, HandshakeOutcome, HandshakeProtocol, Ledger,
@@ -61,14 +62,13 @@ impl Scrape<'_> {
             }
         }
         let mut exceptions = f::EXCEPTION_EXPIRY.samples();
-        for exception in self.policy.exceptions.all() {
-            let place = exception.place.label();
-            let (network, prefix) = match exception.place {
-                crate::detect::exception::Place::Network(_) => (place.as_str(), ""),
-                crate::detect::exception::Place::Prefix(_) => ("", place.as_str()),
+        for ((vendor, place), until) in self.policy.exceptions.ends() {
+            let label = place.label();
+            let (network, prefix) = match place {
+                Place::Network(_) => (label.as_str(), ""),
+                Place::Prefix(_) => ("", label.as_str()),
             };
-            let until = exception.until.as_secs_f64();
-            exceptions.add(&[&exception.vendor, network, prefix], until);
+            exceptions.add(&[vendor, network, prefix], until.as_secs_f64());
         }
         let mut signatures = f::SIGNATURES_INFO.samples();
         signatures.add(&["all", env!("CARGO_PKG_VERSION"), &self.policy.set.hash()], 1.0);
@@ -292,6 +292,7 @@ mod tests {
 
     use super::*;
     use crate::detect::{ConnectionOutcome, EncryptedDns, Event};
+    use crate::detect::{Exception, Exceptions};
     use crate::export::metrics::WorkerCells;
     use crate::frame::SourceId;
     use crate::net::NetworkId;
@@ -304,15 +305,44 @@ mod tests {
         line.trim().parse().ok()
     }
 
-    #[test]
-    fn every_outcome_of_every_closed_set_has_a_series_from_the_start() {
-        let policy = Policy {
+    fn policy(exceptions: Vec<Exception>) -> Policy {
+        Policy {
             set: Arc::default(),
             networks: Arc::default(),
-            exceptions: Arc::default(),
+            exceptions: Arc::new(Exceptions::new(exceptions)),
             selection: Selection::default(),
             loaded: Timestamp::ZERO,
+        }
+    }
+
+    /// Prometheus keeps the first of two samples with the same labels.
+    #[test]
+    fn an_exception_that_was_prolonged_expires_once_at_the_later_moment() {
+        let exception = |place: &Place, until| Exception {
+            vendor: "dji".into(),
+            place: place.clone(),
+            until: Timestamp::from_parts(until, 0),
+            reason: "test flights".into(),
         };
+        let lab = Place::Network("lab".into());
+        let prefix = Place::Prefix("192.0.2.0/24".parse().unwrap());
+        let policy = policy(vec![
+            exception(&lab, 100),
+            exception(&prefix, 50),
+            exception(&lab, 300),
+            exception(&lab, 200),
+        ]);
+        let policy = Arc::new(ArcSwap::from_pointee(policy));
+        let text = Metrics::new(policy, Vec::new(), Vec::new(), "test").unwrap().render().unwrap();
+        let name = "vendorwatch_exception_expiry_timestamp_seconds{";
+        let of_lab = format!("{name}vendor=\"dji\",network=\"lab\",prefix=\"\"}}");
+        assert_eq!(value(&text, &of_lab), Some(300.0), "{text}");
+        assert_eq!(text.lines().filter(|line| line.starts_with(name)).count(), 2, "{text}");
+    }
+
+    #[test]
+    fn every_outcome_of_every_closed_set_has_a_series_from_the_start() {
+        let policy = policy(Vec::new());
         let cells = Arc::new(WorkerCells::new("span0".into()));
         let ledger = Arc::clone(&cells.ledger);
         let metrics = Metrics::new(
