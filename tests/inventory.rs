@@ -204,7 +204,7 @@ fn the_command_reads_while_a_writer_holds_the_file_and_says_what_is_wrong_otherw
     };
     let (code, _, stderr) = run(&[]);
     assert_eq!(code, Some(1), "{stderr}");
-    assert!(stderr.contains("no inventory there"), "{stderr}");
+    assert!(stderr.contains("no inventory there") && stderr.contains("--state-dir"), "{stderr}");
 
     let Opened { writer, .. } = open(&path);
     writer.submit(portion(0));

@@ -181,6 +181,21 @@ mod tests {
     }
 
     #[test]
+    fn the_commands_that_the_readme_shows_are_understood() {
+        let readme = include_str!("../../README.md");
+        let block = readme.split("```").find(|block| block.contains("vendorwatch read")).unwrap();
+        let commands: Vec<&str> =
+            block.lines().filter(|line| line.starts_with("vendorwatch ")).collect();
+        assert!(commands.len() > 5, "{commands:?}");
+        for line in commands {
+            let words = line.split('#').next().unwrap_or_default().split_whitespace();
+            if let Err(refusal) = command().try_get_matches_from(words) {
+                panic!("{line}: {refusal}");
+            }
+        }
+    }
+
+    #[test]
     fn an_interface_alone_means_run() {
         let run = |words: &[&str]| with_default_command(words.iter().map(OsString::from));
         assert_eq!(run(&["vendorwatch", "-i", "eth0"])[1], "run");

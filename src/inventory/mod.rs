@@ -29,7 +29,11 @@ use std::path::PathBuf;
 #[non_exhaustive]
 pub enum InventoryError {
     /// There is no such file.
-    #[error("{path}: no inventory there; `vendorwatch run` makes one")]
+    #[error(
+        "{path}: no inventory there; `vendorwatch run` makes one when it is given a place: \
+         --state-dir DIR (daemon.state_dir), or a path as inventory.path; name another with \
+         --inventory FILE"
+    )]
     Missing { path: PathBuf },
     /// The file is a database of something else.
     #[error("{path}: not an inventory of vendorwatch; choose another path")]

@@ -7,7 +7,7 @@
 //! ```
 //!
 //! captures from `span0`, serves metrics on port 10064 and keeps what it found. It needs
-//! `CAP_NET_RAW`; the in-kernel filter also needs `CAP_BPF` and `CAP_NET_ADMIN`, and without them
+//! `CAP_NET_RAW`; the in-kernel filter also needs `CAP_BPF` and `CAP_PERFMON`, and without them
 //! says so once and looks at every frame. `systemd/vendorwatch.service` runs it as a user of its
 //! own with `CAP_NET_RAW` alone. `vendorwatch interfaces` tells before the start what would
 //! distort a mirror: joined packets, a small MTU.
