@@ -35,6 +35,38 @@ impl Filter {
         })
     }
 
+    /// Is `expression` one for some link type that an interface may have?
+    ///
+    /// # Errors
+    /// When it compiles for none of them; said for Ethernet.
+    #[cfg(feature = "libpcap")]
+    pub fn check(expression: &str) -> Result<(), CaptureError> {
+        let mut filter = Self::new(expression)?;
+        let Err(wrong) = filter.compile(LinkType::ETHERNET).map(|_| ()) else { return Ok(()) };
+        // Words such as `wlan` mean nothing on Ethernet; which interface it will be is not known.
+        let others = [
+            LinkType::IEEE802_11_RADIOTAP,
+            LinkType::IEEE802_11,
+            LinkType::RAW,
+            LinkType::LINUX_SLL,
+            LinkType::LINUX_SLL2,
+        ];
+        if others.into_iter().any(|link| filter.compile(link).is_ok()) {
+            Ok(())
+        } else {
+            Err(wrong)
+        }
+    }
+
+    /// Is `expression` one for some link type that an interface may have?
+    ///
+    /// # Errors
+    /// In a build without libpcap, which has the compiler.
+    #[cfg(not(feature = "libpcap"))]
+    pub fn check(expression: &str) -> Result<(), CaptureError> {
+        Self::new(expression).map(|_| ())
+    }
+
     /// Does a frame of this link type pass?
     ///
     /// # Errors
@@ -89,5 +121,20 @@ fn data_link(link: LinkType) -> pcap::Linktype {
 impl core::fmt::Debug for Filter {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.debug_tuple("Filter").field(&self.expression).finish()
+    }
+}
+
+#[cfg(all(test, feature = "libpcap"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_expression_is_refused_where_no_interface_could_take_it() {
+        for sound in ["udp port 53", "vlan 7 and tcp", "inbound", "type mgt subtype beacon"] {
+            assert!(Filter::check(sound).is_ok(), "{sound}");
+        }
+        for wrong in ["udp port nosuch", "tcp and", "("] {
+            assert!(Filter::check(wrong).is_err(), "{wrong}");
+        }
     }
 }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use super::Failure;
 use crate::config::{AllFlags, Config, Flags};
+use crate::daemon;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -14,7 +15,7 @@ pub(super) struct Args {
 
 #[derive(Debug, clap::Subcommand)]
 enum What {
-    /// Say what is wrong with the configuration, if anything
+    /// Say what `run` would refuse of the configuration and its signatures, if anything
     Check(Subject),
     /// Print what is in effect, each value with where it comes from
     Show(Subject),
@@ -53,7 +54,7 @@ impl FileArg {
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
     match &args.what {
         What::Check(subject) => {
-            subject.file.load(&subject.flags.0)?;
+            check(&subject.file.load(&subject.flags.0)?)?;
             eprintln!("the configuration is sound");
         }
         What::Show(subject) => {
@@ -62,4 +63,10 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
         }
     }
     Ok(())
+}
+
+/// What is wrong with a configuration that could be read.
+fn check(config: &Config) -> Result<(), Failure> {
+    let faults: Vec<String> = daemon::faults(config).iter().map(ToString::to_string).collect();
+    if faults.is_empty() { Ok(()) } else { Err(Failure::usage(anyhow::anyhow!(faults.join("\n")))) }
 }

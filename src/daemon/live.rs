@@ -95,9 +95,8 @@ pub fn run(config: Config, reread: Reread) -> Result<(), DaemonError> {
         .iter()
         .map(|address| web::listen(address))
         .collect::<Result<Vec<TcpListener>, _>>()?;
-    let user = Some(config.text(&keys::DAEMON_USER)).filter(|user| !user.is_empty());
     // One filter is enough: without CAP_BPF its maps could not be written any more.
-    privileges::give_up(user, opened.backends.iter().copied().any(Backend::filters))?;
+    privileges::give_up(user(&config), opened.backends.iter().copied().any(Backend::filters))?;
     if privileges::is_root() {
         tracing::warn!(
             "running as root, without its capabilities; --user, or the shipped unit, takes the rest"
@@ -252,7 +251,7 @@ struct Sources {
     backends: Vec<Backend>,
 }
 
-fn interfaces(config: &Config) -> Result<Vec<Arc<str>>, DaemonError> {
+pub(super) fn interfaces(config: &Config) -> Result<Vec<Arc<str>>, DaemonError> {
     let mut interfaces: Vec<Arc<str>> = Vec::new();
     for name in config.list(&keys::CAPTURE_INTERFACES) {
         if !interfaces.iter().any(|known| **known == **name) {
@@ -260,6 +259,23 @@ fn interfaces(config: &Config) -> Result<Vec<Arc<str>>, DaemonError> {
         }
     }
     if interfaces.is_empty() { Err(DaemonError::NoInterface) } else { Ok(interfaces) }
+}
+
+/// Whom the daemon becomes.
+pub(super) fn user(config: &Config) -> Option<&str> {
+    Some(config.text(&keys::DAEMON_USER)).filter(|user| !user.is_empty())
+}
+
+/// The expression that frames are chosen by.
+pub(super) fn filter(config: &Config) -> Option<String> {
+    let filter = config.text(&keys::CAPTURE_FILTER);
+    (!filter.is_empty()).then(|| filter.to_owned())
+}
+
+/// The processors that workers are pinned to.
+pub(super) fn cpus(config: &Config) -> Result<Vec<usize>, DaemonError> {
+    let cpus = config.list(&keys::CAPTURE_CPUS).iter();
+    cpus.map(|cpu| cpu.parse().map_err(|_| DaemonError::Cpu(cpu.clone()))).collect()
 }
 
 fn open_sources(
@@ -328,23 +344,17 @@ fn options(config: &Config, interfaces: usize) -> Result<Options, DaemonError> {
         0 => (cores.min(MOST_WORKERS) / interfaces.max(1)).max(1),
         workers => workers,
     };
-    let cpus = config
-        .list(&keys::CAPTURE_CPUS)
-        .iter()
-        .map(|cpu| cpu.parse().map_err(|_| DaemonError::Cpu(cpu.clone())))
-        .collect::<Result<_, _>>()?;
-    let filter = config.text(&keys::CAPTURE_FILTER);
     let busy_poll = config.span(&keys::CAPTURE_BUSY_POLL);
     Ok(Options {
         backend,
         workers: u16::try_from(workers).unwrap_or(u16::MAX),
         ring_bytes: config.number(&keys::CAPTURE_BUFFER),
-        filter: (!filter.is_empty()).then(|| filter.to_owned()),
+        filter: filter(config),
         promiscuous: config.switch(&keys::CAPTURE_PROMISCUOUS),
         ignore_outgoing: config.switch(&keys::CAPTURE_IGNORE_OUTGOING),
         hardware_time: config.switch(&keys::CAPTURE_HARDWARE_TIME),
         busy_poll: (busy_poll > Duration::ZERO).then_some(busy_poll),
-        cpus,
+        cpus: cpus(config)?,
         kernel_flows: u32::try_from(config.number(&keys::CAPTURE_KERNEL_FLOWS)).unwrap_or(u32::MAX),
         ..Options::default()
     })

@@ -5,6 +5,7 @@
 //! correlates, one each for events and inventory, and the control plane, which alone has signals,
 //! HTTP and the service manager.
 
+mod check;
 mod control;
 mod correlate;
 mod live;
@@ -13,6 +14,7 @@ pub mod replay;
 mod shared;
 mod worker;
 
+pub use check::faults;
 pub use live::{DaemonError, Reread, run};
 
 use std::sync::Arc;

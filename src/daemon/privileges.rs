@@ -83,15 +83,24 @@ pub(super) fn is_root() -> bool {
     rustix::process::geteuid().is_root()
 }
 
+/// Is there a `user` to become?
+pub(super) fn check(user: &str) -> Result<(), PrivilegeError> {
+    look_up(user).map(|_| ())
+}
+
 fn become_user(user: &str) -> Result<(), PrivilegeError> {
-    let passwd = fs::read_to_string("/etc/passwd").unwrap_or_default();
-    let (uid, gid) = find(&passwd, user).ok_or_else(|| PrivilegeError::NoUser(user.to_owned()))?;
+    let (uid, gid) = look_up(user)?;
     let failed = |why| PrivilegeError::Become { user: user.to_owned(), why };
     rustix::thread::set_keep_capabilities(true).map_err(failed)?;
     rustix::thread::set_thread_groups(&[]).map_err(failed)?;
     rustix::thread::set_thread_res_gid(gid, gid, gid).map_err(failed)?;
     rustix::thread::set_thread_res_uid(uid, uid, uid).map_err(failed)?;
     rustix::thread::set_keep_capabilities(false).map_err(failed)
+}
+
+fn look_up(user: &str) -> Result<(Uid, Gid), PrivilegeError> {
+    let passwd = fs::read_to_string("/etc/passwd").unwrap_or_default();
+    find(&passwd, user).ok_or_else(|| PrivilegeError::NoUser(user.to_owned()))
 }
 
 /// passwd(5): name, password, user id, group id, …

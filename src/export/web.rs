@@ -92,12 +92,26 @@ pub enum ListenError {
     Listen { address: String, why: std::io::Error },
 }
 
+/// Could this be listened on, as far as the text tells?
+pub fn check(address: &str) -> Result<(), ListenError> {
+    host_and_port(address).map(|_| ())
+}
+
+/// What is before the last colon, and the port behind it. The host may be a name.
+fn host_and_port(address: &str) -> Result<(&str, u16), ListenError> {
+    let wrong = || ListenError::Address(address.to_owned());
+    let (host, port) = address.rsplit_once(':').ok_or_else(wrong)?;
+    let port = port.parse().map_err(|_| wrong())?;
+    let is_odd = host.contains(|c: char| c == '/' || c.is_whitespace())
+        || (host.contains(['[', ']']) && address.parse::<SocketAddr>().is_err());
+    if is_odd { Err(wrong()) } else { Ok((host, port)) }
+}
+
 /// Opens a listener; `:PORT` means all addresses of this host.
 pub fn listen(address: &str) -> Result<TcpListener, ListenError> {
     let failed = |why| ListenError::Listen { address: address.to_owned(), why };
-    let wrong = || ListenError::Address(address.to_owned());
-    let listener = if let Some(port) = address.strip_prefix(':') {
-        let port: u16 = port.parse().map_err(|_| wrong())?;
+    let (host, port) = host_and_port(address)?;
+    let listener = if host.is_empty() {
         // An IPv6 socket takes IPv4 too (Linux, bindv6only=0); a host without IPv6 has only that.
         match TcpListener::bind(SocketAddr::from(([0_u16; 8], port))) {
             Err(error) if error.kind() != std::io::ErrorKind::AddrInUse => {
@@ -106,9 +120,6 @@ pub fn listen(address: &str) -> Result<TcpListener, ListenError> {
             bound => bound,
         }
     } else {
-        if !address.contains(':') {
-            return Err(wrong());
-        }
         TcpListener::bind(address)
     }
     .map_err(failed)?;
@@ -321,7 +332,11 @@ mod tests {
         let address = first.local_addr().unwrap().to_string();
         let refusal = listen(&address).unwrap_err();
         assert!(refusal.to_string().contains("cannot listen on 127.0.0.1:"), "{refusal}");
-        assert!(matches!(listen("10064"), Err(ListenError::Address(_))));
-        assert!(matches!(listen(":many"), Err(ListenError::Address(_))));
+        for wrong in ["10064", ":many", "127.0.0.1:65536", "[zz]:1", "http://localhost:1", ""] {
+            assert!(matches!(listen(wrong), Err(ListenError::Address(_))), "{wrong}");
+        }
+        for sound in [":1", "127.0.0.1:1", "[::1]:1", "localhost:1"] {
+            assert!(check(sound).is_ok(), "{sound}");
+        }
     }
 }
