@@ -109,6 +109,12 @@ pub enum BadPattern {
     Address,
     #[error("has no A-label form")]
     Idna,
+    #[error("has a label that begins with xn-- and is no A-label")]
+    ALabel,
+    #[error("holds a character that no host's name has")]
+    Character,
+    #[error("ends in a number, as no name does")]
+    Number,
     #[error("holds a backslash that begins no escape")]
     Escape,
     #[error("is not an IP prefix")]
@@ -133,7 +139,11 @@ impl BadPattern {
             Self::Wildcard => "write kind = \"suffix\" and leave the `*.` out",
             Self::NotAName => "leave scheme, port, path and spaces out",
             Self::Address => "write kind = \"prefix\"",
-            Self::Idna => "write the name as it is registered (RFC 5890 §2.3.2.1)",
+            Self::Number => "write the whole name, or an address with kind = \"prefix\"",
+            Self::Character => {
+                "write letters, digits, `-`, `_` and dots: a plain name, not a regular expression"
+            }
+            Self::Idna | Self::ALabel => "write the name as it is registered (RFC 5890 §2.3.2.1)",
             Self::Escape => "write other octets as three decimal digits, as in \\032",
             Self::Prefix => "write it as 192.0.2.0/24 or 2001:db8::/32",
             Self::HostBits => "write the first address of the prefix",
@@ -168,20 +178,49 @@ pub fn canonical_name(text: &str) -> Result<String, BadPattern> {
         return Err(BadPattern::NotAName);
     }
     let mut total = 1; // the root's empty label
+    let mut last = "";
     for label in labels::split(&ascii) {
-        let octets = label_octets(label)?;
-        match octets.len() {
-            0 => return Err(BadPattern::EmptyLabel),
-            64.. => return Err(BadPattern::LongLabel),
-            len => total += 1 + len,
-        }
-        let mut printed = String::new();
-        name::escape_into(&mut printed, &octets, true);
-        if printed != label {
-            return Err(BadPattern::Escape);
-        }
+        total += 1 + check_label(label)?;
+        last = label;
+    }
+    if last.bytes().all(|octet| octet.is_ascii_digit()) {
+        return Err(BadPattern::Number);
     }
     if total > MAX_WIRE_OCTETS { Err(BadPattern::TooLong) } else { Ok(ascii) }
+}
+
+/// How many octets a label has, if it could be one of a host's name.
+///
+/// On the wire any octet can be in a name. What cannot be written here is nobody's endpoint, but
+/// what became of an expression: a pattern that would be kept and never match.
+fn check_label(label: &str) -> Result<usize, BadPattern> {
+    let octets = label_octets(label)?;
+    match octets.len() {
+        0 => return Err(BadPattern::EmptyLabel),
+        64.. => return Err(BadPattern::LongLabel),
+        _ => {}
+    }
+    let mut printed = String::new();
+    name::escape_into(&mut printed, &octets, true);
+    if printed != label {
+        return Err(BadPattern::Escape);
+    }
+    let is_plain = |octet: &u8| octet.is_ascii_alphanumeric() || matches!(octet, b'-' | b'_');
+    // What is escaped by number is no printable character, and so no part of an expression.
+    let is_unprintable = |octet: &u8| !(0x21..=0x7e).contains(octet);
+    if !octets.iter().all(|octet| is_plain(octet) || is_unprintable(octet)) {
+        return Err(BadPattern::Character);
+    }
+    match label.strip_prefix("xn--") {
+        Some(encoded) if !is_punycode(encoded) => Err(BadPattern::ALabel),
+        _ => Ok(octets.len()),
+    }
+}
+
+/// Does this stand for something that needs it? Whether the characters may be registered is not
+/// asked: registries began before the rules did.
+fn is_punycode(encoded: &str) -> bool {
+    idna::punycode::decode_to_string(encoded).is_some_and(|decoded| !decoded.is_ascii())
 }
 
 /// The octets that a printed label stands for.
@@ -236,8 +275,9 @@ mod tests {
         assert_eq!(name("UPD.Kaspersky.COM."), "upd.kaspersky.com");
         assert_eq!(name("bücher.example"), "xn--bcher-kva.example");
         assert_eq!(name("_dns._udp.example"), "_dns._udp.example");
-        assert_eq!(name("a\\.b\\032c.example"), "a\\.b\\032c.example");
-        assert_eq!(name("a\\\\.example"), "a\\\\.example");
+        assert_eq!(name("XN--Bcher-kva.example"), "xn--bcher-kva.example");
+        assert_eq!(name("a\\032c.example"), "a\\032c.example");
+        assert_eq!(name("3com.example.163.com"), "3com.example.163.com");
     }
 
     #[test]
@@ -256,6 +296,20 @@ mod tests {
             ("a\\65.example", BadPattern::Escape),
             ("\\065.example", BadPattern::Escape),
             ("a\\", BadPattern::Escape),
+            ("^a.example", BadPattern::Character),
+            ("a.example$", BadPattern::Character),
+            ("(a|b).example", BadPattern::Character),
+            ("[a-z].example", BadPattern::Character),
+            ("a\\.example", BadPattern::Character),
+            ("a\\\\.example", BadPattern::Character),
+            ("a.example;b", BadPattern::Character),
+            ("a\"b.example", BadPattern::Character),
+            ("xn--zzzz!!.example", BadPattern::Character),
+            ("xn--0.example", BadPattern::ALabel),
+            ("xn--acme-.example", BadPattern::ALabel),
+            ("xn--.example", BadPattern::ALabel),
+            ("127.1", BadPattern::Number),
+            ("a.example.2", BadPattern::Number),
         ] {
             assert_eq!(canonical_name(text), Err(reason), "{text:?}");
         }
