@@ -95,7 +95,8 @@ keys! {
     /// Addresses and ports to serve metrics on; :PORT means all addresses. Client addresses and
     /// reload are served to this host only, wherever the port listens.
     WEB_LISTEN_ADDRESS = "web.listen_address", "web.listen-address", Kind::List, ":10064", restart;
-    /// Requests served at the same time; more are answered 503. Prometheus needs one.
+    /// Requests served at the same time; more are answered 503. Prometheus needs one. With 64 more
+    /// connections than that on an address, the oldest is closed for the next.
     WEB_MAX_REQUESTS = "web.max_requests", "web.max-requests",
         Kind::Number { min: 1, max: 10_000 }, "40", restart;
 

@@ -1,6 +1,6 @@
 //! The control plane: signals, the HTTP face, reload, the service manager. One thread.
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::TcpListener;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread::Thread;
@@ -16,7 +16,7 @@ use super::live::{DaemonError, Reread};
 use super::shared::Shared;
 use super::worker::clock;
 use crate::capture::{CaptureError, netlink};
-use crate::config::Config;
+use crate::config::{Config, keys};
 use crate::export::web::{self, Ask, Web, WorkerLoad};
 
 /// The end of a thread that should have gone on.
@@ -83,22 +83,15 @@ impl Control {
         let mut signals = Signals::new().map_err(DaemonError::Thread)?;
         let (stop, stopped) = watch::channel(());
         let mut servers = tokio::task::JoinSet::new();
+        let limits = web::Limits::for_requests(self.config.size(&keys::WEB_MAX_REQUESTS));
         for listener in listeners {
             let listener =
                 tokio::net::TcpListener::from_std(listener).map_err(DaemonError::Thread)?;
             if let Ok(address) = listener.local_addr() {
                 tracing::info!(%address, "listening");
             }
-            let app = web::router(Arc::clone(&self.web))
-                .into_make_service_with_connect_info::<SocketAddr>();
-            let mut stopped = stopped.clone();
-            servers.spawn(async move {
-                let until = async move {
-                    // An error means that the sender is gone: stop as well.
-                    let _ = stopped.changed().await;
-                };
-                axum::serve(listener, app).with_graceful_shutdown(until).await
-            });
+            let router = web::router(Arc::clone(&self.web));
+            servers.spawn(web::serve(listener, router, limits, stopped.clone()));
         }
         self.web.ready.store(true, Relaxed);
         notify(&[NotifyState::Ready, NotifyState::Status("capturing")]);

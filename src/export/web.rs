@@ -5,6 +5,9 @@
 //! here cannot be made to fetch it under a name of its own (DNS rebinding).
 
 mod page;
+mod serve;
+
+pub use serve::{Limits, serve};
 
 use std::io::Write;
 use std::net::{IpAddr, SocketAddr, TcpListener};

@@ -118,6 +118,25 @@ fn pages_answer_as_exporters_do() {
 }
 
 #[test]
+#[ignore = "needs CAP_NET_RAW"]
+fn connections_that_ask_nothing_take_few_descriptors_and_no_answers() {
+    let daemon = Daemon::start(&["--web.max-requests=1"]);
+    let slow: Vec<TcpStream> = (0..300)
+        .map(|_| {
+            let mut stream = TcpStream::connect(&daemon.address).unwrap();
+            stream.write_all(b"GET /metrics HT").unwrap();
+            stream
+        })
+        .collect();
+    let metrics = daemon.ask("GET", "/metrics", "localhost");
+    assert!(metrics.starts_with("HTTP/1.1 200 "), "{metrics}");
+    let open = value(&metrics, "process_open_fds ").unwrap();
+    assert!(open < 200.0, "{open} descriptors");
+    daemon.wait_for("the oldest give way");
+    drop(slow);
+}
+
+#[test]
 #[ignore = "needs CAP_NET_RAW and promtool"]
 fn the_exposition_is_clean() {
     let daemon = Daemon::start(&[]);
