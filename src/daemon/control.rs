@@ -15,7 +15,8 @@ use super::correlate::Command;
 use super::live::{DaemonError, Reread};
 use super::shared::Shared;
 use super::worker::clock;
-use crate::capture::{CaptureError, netlink};
+use crate::capture::CaptureError;
+use crate::capture::netlink::{self, Link};
 use crate::config::{Config, keys};
 use crate::export::web::{self, Ask, Web, WorkerLoad};
 
@@ -114,7 +115,7 @@ impl Control {
         let mut ping = interval_at(tokio::time::Instant::now() + every, every);
         let mut turns = vec![0; self.web.metrics.workers.len()];
         let mut load = Load::new(&self.web);
-        let mut links = self.links();
+        let mut links = Links::new(&self.interfaces);
         loop {
             tokio::select! {
                 _ = signals.terminate.recv() => {
@@ -215,28 +216,11 @@ impl Control {
         outcome
     }
 
-    /// Which interfaces are links of the kernel, all of them up so far. libpcap captures from
-    /// others, such as `any`, which are never down.
-    fn links(&self) -> Vec<(Arc<str>, bool)> {
-        let all = self.interfaces.iter();
-        all.filter(|interface| matches!(netlink::link(interface), Ok(Some(_))))
-            .map(|interface| (Arc::clone(interface), false))
-            .collect()
-    }
-
-    fn look_at_interfaces(&self, links: &mut [(Arc<str>, bool)]) {
-        for (interface, was_down) in links {
-            let is_down = !matches!(netlink::link(interface), Ok(Some(link)) if link.is_up());
-            if is_down != *was_down {
-                *was_down = is_down;
-                if is_down {
-                    tracing::warn!(%interface, "the interface is down; waiting for it");
-                } else {
-                    tracing::info!(%interface, "the interface is up again");
-                }
-            }
+    fn look_at_interfaces(&self, links: &mut Links) {
+        links.look(netlink::link);
+        for (interface, is_down) in &links.of {
             for cells in self.web.metrics.workers.iter().filter(|c| c.interface == *interface) {
-                cells.set_link_down(is_down);
+                cells.set_link_down(*is_down);
             }
         }
     }
@@ -254,6 +238,49 @@ impl Control {
             tracing::error!("a worker does not move; the watchdog is not told that all is well");
         } else {
             notify(&[NotifyState::Watchdog]);
+        }
+    }
+}
+
+/// Which interfaces are down, from one look to the next.
+struct Links {
+    of: Vec<(Arc<str>, bool)>,
+    said: bool,
+}
+
+impl Links {
+    /// Those of these interfaces that are links of the kernel, all of them up so far. libpcap
+    /// captures from others, such as `any`, which are never down.
+    fn new(interfaces: &[Arc<str>]) -> Self {
+        let links =
+            interfaces.iter().filter(|interface| matches!(netlink::link(interface), Ok(Some(_))));
+        Self { of: links.map(|interface| (Arc::clone(interface), false)).collect(), said: false }
+    }
+
+    /// An interface of which nothing could be learnt is as it was: what failed is this process.
+    fn look(&mut self, ask: impl Fn(&str) -> std::io::Result<Option<Link>>) {
+        for (interface, was_down) in &mut self.of {
+            let is_down = match ask(interface) {
+                Ok(link) => !link.is_some_and(|link| link.is_up()),
+                Err(error) => {
+                    if !self.said {
+                        self.said = true;
+                        tracing::warn!(
+                            %interface, %error,
+                            "cannot ask the kernel for the interface; it counts as it was"
+                        );
+                    }
+                    continue;
+                }
+            };
+            if is_down != *was_down {
+                *was_down = is_down;
+                if is_down {
+                    tracing::warn!(%interface, "the interface is down; waiting for it");
+                } else {
+                    tracing::info!(%interface, "the interface is up again");
+                }
+            }
         }
     }
 }
@@ -329,5 +356,23 @@ impl Load {
 fn notify(state: &[NotifyState<'_>]) {
     if let Err(error) = sd_notify::notify(state) {
         tracing::debug!(%error, "cannot notify the service manager");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_interface_that_cannot_be_asked_for_is_as_it_was() {
+        let mut links = Links { of: vec![("a".into(), false), ("b".into(), true)], said: false };
+        let states = |links: &Links| links.of.iter().map(|(_, down)| *down).collect::<Vec<_>>();
+        links.look(|_| Err(std::io::Error::other("too many open files")));
+        assert_eq!(states(&links), [false, true]);
+        links.look(|name| {
+            let up = Link { flags: Link::UP | Link::RUNNING, operational: 6, ..Link::default() };
+            Ok((name == "b").then_some(up))
+        });
+        assert_eq!(states(&links), [true, false], "what the kernel says counts");
     }
 }
