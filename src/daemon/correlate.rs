@@ -125,6 +125,9 @@ impl Stage {
                     Arc::clone(&policy.networks),
                     Arc::clone(&policy.exceptions),
                 );
+                self.sinks.metrics.withdraw();
+                // The next reload may have announced its own meanwhile.
+                self.sinks.metrics.announce();
             }
             Command::Findings(answer) => {
                 // Who asked may have gone.

@@ -17,6 +17,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use prometheus::core::Collector as _;
 use prometheus::{GaugeVec, IntCounter, IntCounterVec, IntGaugeVec, Registry, TextEncoder};
 
 use crate::config::Policy;
@@ -191,6 +192,36 @@ impl Metrics {
         }
     }
 
+    /// Takes the gauges back of what the policy in force does not take any more: a rule would ask
+    /// for their last values until the next start. Counters stay, as what they count has been.
+    ///
+    /// For the correlator's thread: beside it, they could be set again by the policy before.
+    pub fn withdraw(&self) {
+        let policy = self.policy.load();
+        for family in self.clients.collect() {
+            for metric in family.get_metric() {
+                let label = |name| {
+                    let pair = metric.get_label().iter().find(|pair| pair.name() == name);
+                    pair.map_or("", |pair| pair.value())
+                };
+                let labels = ["vendor", "strength", "network"].map(label);
+                if shows(&policy, labels) {
+                    continue;
+                }
+                // All five come and go together: what is not there was taken back before.
+                let _ = self.clients.remove_label_values(&labels);
+                for gauges in [
+                    &self.first_seen,
+                    &self.last_seen,
+                    &self.unexcepted_first_seen,
+                    &self.unexcepted_last_seen,
+                ] {
+                    let _ = gauges.remove_label_values(&labels);
+                }
+            }
+        }
+    }
+
     /// Counts what the correlator says. For its thread.
     pub fn observe(&self, event: &Event<'_>) {
         match event {
@@ -274,11 +305,10 @@ impl Metrics {
             let count = clients.get(key).copied().unwrap_or(0);
             vendors.push(VendorState { key: key.clone(), seen, clients: count });
             let (vendor, strength, network) = key;
-            // A network of an earlier configuration is in the inventory, not in the exposition.
-            if !policy.takes(vendor, *strength) || !policy.networks.names().contains(network) {
+            let labels = [&**vendor, strength.label(), &**network];
+            if !shows(&policy, labels) {
                 continue;
             }
-            let labels = [&**vendor, strength.label(), &**network];
             self.first_seen.with_label_values(&labels).set(seen.first.as_secs_f64());
             self.last_seen.with_label_values(&labels).set(seen.last.as_secs_f64());
             let free = unexcepted.get(key).copied().unwrap_or_default();
@@ -301,5 +331,82 @@ impl Metrics {
         families.extend(Scrape { metrics: self, policy: &self.policy.load() }.families());
         families.sort_by(|a, b| a.name().cmp(b.name()));
         TextEncoder::new().encode_to_string(&families)
+    }
+}
+
+/// Has the exposition gauges of this vendor, strength and network? A network of an earlier
+/// configuration is in the inventory only.
+fn shows(policy: &Policy, [vendor, strength, network]: [&str; 3]) -> bool {
+    let strength = Strength::ALL.into_iter().find(|known| known.label() == strength);
+    strength.is_some_and(|strength| policy.takes(vendor, strength))
+        && policy.networks.names().iter().any(|known| **known == *network)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::detect::{Limits, Networks};
+    use crate::signature::{Selection, Set, embedded};
+
+    const SEEN: Timestamp = Timestamp::from_parts(1_000, 0);
+
+    /// What is exposed of Kaspersky, without its vendor's and listings' descriptions.
+    fn exposed(metrics: &Metrics) -> Vec<String> {
+        let text = metrics.render().unwrap();
+        let lines = text.lines().filter(|line| {
+            line.starts_with("vendorwatch_vendor_") && line.contains("vendor=\"kaspersky\"")
+        });
+        let gauges = ["_clients{", "_seen_timestamp_seconds{"];
+        lines
+            .filter(|line| gauges.iter().any(|part| line.contains(part)))
+            .map(str::to_owned)
+            .collect()
+    }
+
+    #[test]
+    fn what_a_reload_takes_no_more_has_no_gauges_and_keeps_its_counters() {
+        let set = Arc::new(Set::build(embedded::files().unwrap()).unwrap());
+        let policy = |selection| Policy {
+            set: Arc::clone(&set),
+            networks: Arc::default(),
+            exceptions: Arc::default(),
+            selection,
+            loaded: Timestamp::ZERO,
+        };
+        let shared = Arc::new(ArcSwap::from_pointee(policy(Selection::default())));
+        let metrics = Metrics::new(Arc::clone(&shared), Vec::new(), Vec::new(), "test").unwrap();
+        let networks = Arc::new(Networks::default());
+        let mut correlator = Correlator::new(&Limits::default(), 1, Arc::clone(&set), networks);
+        let key: VendorKey = ("kaspersky".into(), Strength::Weak, "other".into());
+        let seen = Seen { first: SEEN, last: SEEN };
+        correlator.restore(Vec::new(), vec![(key, seen)]);
+        let reload = |selection| {
+            shared.store(Arc::new(policy(selection)));
+            metrics.announce();
+            metrics.withdraw();
+            metrics.refresh(&correlator, Tally::default(), Timestamp::ZERO);
+        };
+        let last_seen = "vendorwatch_vendor_last_seen_timestamp_seconds{network=\"other\",\
+                         strength=\"weak\",vendor=\"kaspersky\"} 1000";
+
+        reload(Selection::default());
+        let all = exposed(&metrics);
+        assert_eq!(all.len(), 5 * Strength::ALL.len(), "{all:#?}");
+        assert!(all.iter().any(|line| line == last_seen), "{all:#?}");
+
+        reload(Selection { min_strength: Strength::Moderate, ..Selection::default() });
+        let stronger = exposed(&metrics);
+        assert_eq!(stronger.len(), 5 * 2, "{stronger:#?}");
+        assert!(!stronger.iter().any(|line| line.contains("\"weak\"")), "{stronger:#?}");
+
+        reload(Selection { disable: vec!["kaspersky".into()], ..Selection::default() });
+        assert_eq!(exposed(&metrics), Vec::<String>::new());
+        let text = metrics.render().unwrap();
+        let counted =
+            text.lines().filter(|line| line.starts_with("vendorwatch_findings_new_total"));
+        assert!(counted.into_iter().any(|line| line.contains("\"kaspersky\"")), "{text}");
+
+        reload(Selection::default());
+        assert_eq!(exposed(&metrics), all, "and all of it is back");
     }
 }
