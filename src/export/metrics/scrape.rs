@@ -121,7 +121,9 @@ impl Scrape<'_> {
             dropped.count(&[interface, "kernel"], sum.dropped_kernel);
             dropped.count(&[interface, "interface"], sum.dropped_interface);
             freezes.count(&labels, sum.freezes);
-            outages.count(&labels, sum.outages);
+            // Each worker notices the same outage; one that was away itself notices fewer.
+            let noticed = workers().map(|cells| cells.capture().outages).max();
+            outages.count(&labels, noticed.unwrap_or(0));
             up.count(
                 &labels,
                 u64::from(!workers().any(|cells| cells.is_down() || cells.is_link_down())),
@@ -291,8 +293,8 @@ mod tests {
     use arc_swap::ArcSwap;
 
     use super::*;
-    use crate::detect::{ConnectionOutcome, EncryptedDns, Event};
-    use crate::detect::{Exception, Exceptions};
+    use crate::capture::Counters;
+    use crate::detect::{ConnectionOutcome, EncryptedDns, Event, Exception, Exceptions};
     use crate::export::metrics::WorkerCells;
     use crate::frame::SourceId;
     use crate::net::NetworkId;
@@ -313,6 +315,12 @@ mod tests {
             selection: Selection::default(),
             loaded: Timestamp::ZERO,
         }
+    }
+
+    fn metrics_of(workers: Vec<Arc<WorkerCells>>, interfaces: &[&str]) -> Metrics {
+        let policy = Arc::new(ArcSwap::from_pointee(policy(Vec::new())));
+        let interfaces = interfaces.iter().map(|name| Arc::from(*name)).collect();
+        Metrics::new(policy, workers, interfaces, "test").unwrap()
     }
 
     /// Prometheus keeps the first of two samples with the same labels.
@@ -341,17 +349,31 @@ mod tests {
     }
 
     #[test]
+    fn an_outage_is_one_however_many_workers_notice_it() {
+        let worker = |interface: &str, outages| {
+            let cells = WorkerCells::new(interface.into());
+            cells.set_capture(Counters { packets: 5, outages, ..Counters::default() });
+            Arc::new(cells)
+        };
+        let workers = vec![worker("span0", 2), worker("span0", 1), worker("span1", 0)];
+        let text = metrics_of(workers, &["span0", "span1"]).render().unwrap();
+        for (interface, outages, packets) in [("span0", 2.0, 10.0), ("span1", 0.0, 5.0)] {
+            let of = |name| {
+                value(
+                    &text,
+                    &format!("vendorwatch_capture_{name}_total{{interface=\"{interface}\"}}"),
+                )
+            };
+            assert_eq!(of("outages"), Some(outages), "{interface}");
+            assert_eq!(of("packets"), Some(packets), "{interface}");
+        }
+    }
+
+    #[test]
     fn every_outcome_of_every_closed_set_has_a_series_from_the_start() {
-        let policy = policy(Vec::new());
         let cells = Arc::new(WorkerCells::new("span0".into()));
         let ledger = Arc::clone(&cells.ledger);
-        let metrics = Metrics::new(
-            Arc::new(ArcSwap::from_pointee(policy)),
-            vec![cells],
-            vec!["span0".into()],
-            "test",
-        )
-        .unwrap();
+        let metrics = metrics_of(vec![cells], &["span0"]);
         let mut series: Vec<(String, &Counter)> = Vec::new();
         for outcome in PacketOutcome::ALL {
             let labels = format!("vendorwatch_packets_total{{outcome=\"{}\"}}", outcome.label());
