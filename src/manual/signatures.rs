@@ -172,7 +172,13 @@
 //! `vendorwatch signatures export` gives back: to resolvers (`rpz`, `hosts`), to sensors
 //! (`suricata`, `zeek`), to platforms (`stix`, `misp`), to other instances (`toml`). Only a resolver
 //! can enforce a zone of a list; Suricata's datasets hold whole names, so that of lists with the
-//! names below them only the heads are found there.
+//! names below them only the heads are found there. Zeek compares the names of its intelligence
+//! whole: there the head of every zone is found, and no name below it.
+//!
+//! What is excluded is excluded from `rpz`, `suricata` and `toml`, too, and so are names from `hosts`
+//! and `zeek`, which find none below another; blocks of addresses within larger ones Zeek finds all
+//! the same. The patterns of `stix` and `misp` say nothing of it; the description or comment of such
+//! a record names what is not meant.
 //!
 //! # What millions of names cost
 //!

@@ -336,11 +336,102 @@ fn rules_of_suricata_are_whole_and_lists_are_datasets() {
     assert!(text(&shown.stderr).contains("--output"), "{}", text(&shown.stderr));
 }
 
+/// A zone and a block of addresses, and what is not meant of them.
+fn acme_with_exclusions() -> String {
+    let listed = acme(&["upd.acme.example", "93.184.216.0/24"])
+        .replace("\"suffix\", value = \"93.", "\"prefix\", value = \"93.")
+        .replace("strength = \"strong\"", "strength = \"moderate\"")
+        .replace("review_by = \"2027-05-21\"", "review_by = \"2027-01-21\"");
+    let excluded = [
+        ("suffix", "mirror.upd.acme.example"),
+        ("host", "www.upd.acme.example"),
+        ("suffix", "elsewhere.example.com"),
+        ("prefix", "93.184.216.128/25"),
+        ("prefix", "93.184.0.0/24"),
+    ];
+    excluded.iter().fold(listed, |text, (kind, value)| {
+        text + &format!(
+            "[[excluded]]\nmatch = {{ kind = \"{kind}\", value = \"{value}\" }}\n\
+             reason = \"made up\"\n"
+        )
+    })
+}
+
+#[test]
+fn what_is_excluded_is_excluded_from_rules_and_named_where_a_form_cannot_say_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let at = directory.path();
+    fs::write(at.join("acme.toml"), acme_with_exclusions()).unwrap();
+    let words = ["--signatures=acme.toml", "--vendor=acme"];
+    let rules = exported(at, "suricata", &words);
+    let rules: Vec<_> = rules.lines().filter(|line| !line.starts_with('#')).collect();
+    let [dns, tls, addresses] = rules[..] else { panic!("{rules:#?}") };
+    for (rule, field) in [(dns, "dns.query"), (tls, "tls.sni")] {
+        let options = options(rule);
+        let wanted = [
+            field,
+            "dotprefix",
+            "content:\".upd.acme.example\"",
+            "nocase",
+            "endswith",
+            "content:!\".mirror.upd.acme.example\"",
+            "nocase",
+            "endswith",
+            "content:!\".www.upd.acme.example\"",
+            "nocase",
+            "startswith",
+            "endswith",
+        ];
+        assert_eq!(options[1..=wanted.len()], wanted, "{rule}");
+    }
+    let head = "alert ip any any -> [93.184.216.0/24,!93.184.216.128/25] any (";
+    assert!(addresses.starts_with(head), "{addresses}");
+
+    let bundle: Value = serde_json::from_str(&exported(at, "stix", &words)).unwrap();
+    let event: Value = serde_json::from_str(&exported(at, "misp", &words)).unwrap();
+    let said = |records: &Value, field: &str| -> Vec<String> {
+        let records = records.as_array().unwrap().iter();
+        records.filter_map(|record| record[field].as_str().map(str::to_owned)).collect()
+    };
+    for said in
+        [said(&bundle["objects"], "description"), said(&event["Event"]["Attribute"], "comment")]
+    {
+        let [zone, block] = &said[..] else { panic!("{said:#?}") };
+        let names = "without mirror.upd.acme.example, www.upd.acme.example";
+        assert!(zone.ends_with(names), "{zone}");
+        assert!(block.ends_with("without 93.184.216.128/25"), "{block}");
+    }
+
+    let zone = exported(at, "rpz", &words);
+    let passed = zone.lines().filter(|line| line.contains("rpz-passthru"));
+    let passed: Vec<_> = passed.map(|line| line.split(' ').next().unwrap()).collect();
+    let wanted = [
+        "www.upd.acme.example",
+        "mirror.upd.acme.example",
+        "*.mirror.upd.acme.example",
+        "25.128.216.184.93.rpz-ip",
+    ];
+    assert_eq!(passed, wanted, "and nothing of what is not exported anyway");
+
+    let head = "[[excluded]]\nmatch = { kind = \"host\", value = \"upd.acme.example\" }\n\
+                reason = \"made up\"\n";
+    fs::write(at.join("acme.toml"), acme(&["upd.acme.example", "own.acme.example"]) + head)
+        .unwrap();
+    for form in ["hosts", "zeek"] {
+        let printed = exported(at, form, &words);
+        assert!(printed.contains("own.acme.example"), "{printed}");
+        assert!(!printed.contains("upd.acme.example"), "{printed}");
+    }
+}
+
 #[test]
 fn the_intelligence_of_zeek_is_a_table_with_its_head() {
     let directory = tempfile::tempdir().unwrap();
     let printed = exported(directory.path(), "zeek", &["--vendor", "kaspersky"]);
-    let mut lines = printed.lines();
+    let (remarks, lines): (Vec<&str>, Vec<&str>) =
+        printed.lines().partition(|line| line.starts_with("# "));
+    assert!(remarks[0].contains("names whole"), "{remarks:?}");
+    let mut lines = lines.into_iter();
     assert_eq!(
         lines.next().unwrap(),
         "#fields\tindicator\tindicator_type\tmeta.source\tmeta.desc\tmeta.url"

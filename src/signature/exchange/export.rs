@@ -6,8 +6,9 @@ use std::collections::{BTreeSet, HashMap};
 use serde::Serialize;
 use serde_json::json;
 
+use crate::net::Addr;
 use crate::signature::labels::{Seed, Suffixes};
-use crate::signature::{Excluded, Indicator, Listing, Pattern, Set, Strength, Vendor};
+use crate::signature::{Excluded, Indicator, Listing, Pattern, Set, Strength, Vendor, index};
 
 /// The forms.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -48,6 +49,49 @@ struct Item<'a> {
     indicator: &'a Indicator,
     vendor: &'a Vendor,
     pattern: &'a Pattern,
+}
+
+/// What is excluded within what is exported: there it is the longer pattern, which wins.
+struct Exclusions<'a> {
+    patterns: Vec<&'a Pattern>,
+    /// Names, by what they are below and by themselves.
+    below: HashMap<&'a str, Vec<usize>>,
+}
+
+impl<'a> Exclusions<'a> {
+    fn of(set: &'a Set) -> Self {
+        let patterns: Vec<&Pattern> = set.excluded().iter().map(|record| &record.pattern).collect();
+        let mut below: HashMap<&str, Vec<usize>> = HashMap::new();
+        for (at, pattern) in patterns.iter().enumerate() {
+            for parent in pattern.name().into_iter().flat_map(parents) {
+                below.entry(parent).or_default().push(at);
+            }
+        }
+        Self { patterns, below }
+    }
+
+    /// In the order of the set.
+    fn within(&self, pattern: &Pattern) -> Vec<&'a Pattern> {
+        match pattern {
+            Pattern::Suffix(name) => {
+                let below = self.below.get(&**name).into_iter().flatten();
+                below.map(|at| self.patterns[*at]).collect()
+            }
+            Pattern::Prefix { .. } => {
+                let patterns = self.patterns.iter().copied();
+                patterns.filter(|excluded| holds(pattern, excluded)).collect()
+            }
+            Pattern::Exact(_) | Pattern::Listed { .. } => Vec::new(),
+        }
+    }
+
+    /// Is the head of this zone excluded, though names below it are meant?
+    fn head_of(&self, zone: &Pattern) -> bool {
+        let is_head = |excluded: &&Pattern| {
+            matches!(excluded, Pattern::Exact(_)) && excluded.name() == zone.name()
+        };
+        self.within(zone).iter().any(is_head)
+    }
 }
 
 impl Export<'_> {
@@ -128,7 +172,9 @@ impl Export<'_> {
             out,
             "# A hosts file cannot say \"and all names below\": of zones only the head is here."
         )?;
+        let exclusions = Exclusions::of(self.set);
         self.each(&mut |item| match item.pattern.name() {
+            Some(_) if exclusions.head_of(item.pattern) => Ok(()),
             Some(name) => writeln!(out, "0.0.0.0 {name}"),
             None => Ok(()),
         })
@@ -140,40 +186,38 @@ impl Export<'_> {
         writeln!(out, "$TTL 300")?;
         writeln!(out, "@ SOA localhost. root.localhost. ({serial} 3600 600 604800 300)")?;
         writeln!(out, "@ NS localhost.")?;
-        // Exclusions count below what is exported; there they are the longer names, which win.
-        let mut above: HashMap<&str, Vec<usize>> = HashMap::new();
-        let excluded = self.set.excluded();
-        for (at, record) in excluded.iter().enumerate() {
-            for parent in record.pattern.name().into_iter().flat_map(parents) {
-                above.entry(parent).or_default().push(at);
-            }
-        }
+        let exclusions = Exclusions::of(self.set);
         let mut needed = BTreeSet::new();
         self.each(&mut |item| {
-            if let Pattern::Suffix(name) = item.pattern {
-                needed.extend(above.get(&**name).into_iter().flatten());
-            }
+            needed.extend(exclusions.within(item.pattern));
             rpz_record(item.pattern, ".", &item.indicator.id, out)
         })?;
-        let is_prefix = |at: &usize| matches!(excluded[*at].pattern, Pattern::Prefix { .. });
-        needed.extend((0..excluded.len()).filter(is_prefix));
-        for at in needed {
-            rpz_record(&excluded[at].pattern, "rpz-passthru.", "excluded", out)?;
-        }
-        Ok(())
+        needed
+            .into_iter()
+            .try_for_each(|pattern| rpz_record(pattern, "rpz-passthru.", "excluded", out))
     }
 
     fn suricata(&self, out: &mut dyn Write) -> fmt::Result {
         writeln!(out, "# Endpoints of listed vendors, vendorwatch {}", self.created)?;
+        let exclusions = Exclusions::of(self.set);
         for item in self.records().filter(|item| self.datasets || !is_list(item.pattern)) {
-            suricata_rules(&item, out)?;
+            suricata_rules(&item, &exclusions.within(item.pattern), out)?;
         }
         Ok(())
     }
 
     fn zeek(&self, out: &mut dyn Write) -> fmt::Result {
+        writeln!(
+            out,
+            "# Intel compares names whole: of zones only the head is found, and nothing below it."
+        )?;
+        writeln!(out, "# Blocks of addresses that are excluded from a larger one are found.")?;
         writeln!(out, "#fields\tindicator\tindicator_type\tmeta.source\tmeta.desc\tmeta.url")?;
+        let exclusions = Exclusions::of(self.set);
         self.each(&mut |item| {
+            if exclusions.head_of(item.pattern) {
+                return Ok(());
+            }
             let kind = match item.pattern {
                 Pattern::Prefix { .. } => "Intel::SUBNET",
                 _ => "Intel::DOMAIN",
@@ -198,6 +242,7 @@ impl Export<'_> {
             "type": "identity", "spec_version": "2.1", "id": identity, "name": "vendorwatch",
             "identity_class": "system", "created": moment, "modified": moment,
         });
+        let exclusions = Exclusions::of(self.set);
         let bundle = uuid(&format!("bundle {}", self.set.hash()));
         write!(out, "{{\"type\":\"bundle\",\"id\":\"bundle--{bundle}\",\"objects\":[\n{author}")?;
         self.each(&mut |item| {
@@ -220,7 +265,8 @@ impl Export<'_> {
                 "id": format!("indicator--{}", uuid(&key)),
                 "created_by_ref": identity, "created": moment, "modified": moment,
                 "valid_from": format!("{}T00:00:00Z", item.indicator.first_seen),
-                "name": &*item.indicator.id, "description": describe(item),
+                "name": &*item.indicator.id,
+                "description": format!("{}{}", describe(item), unsaid(&exclusions, item)),
                 // Neither good nor bad: what a listing makes of it is the reader's matter.
                 "indicator_types": ["unknown"],
                 "pattern_type": "stix", "pattern": stix_pattern(item.pattern),
@@ -238,6 +284,7 @@ impl Export<'_> {
 
     fn misp(&self, out: &mut dyn Write) -> fmt::Result {
         let event = uuid(&format!("event {}", self.set.hash()));
+        let exclusions = Exclusions::of(self.set);
         let (info, date) = ("Endpoints of listed vendors (vendorwatch)", self.created);
         write!(
             out,
@@ -255,7 +302,9 @@ impl Export<'_> {
             let attribute = json!({
                 "uuid": uuid(&key), "type": kind, "category": "Network activity",
                 "value": item.pattern.value(), "to_ids": item.indicator.strength == Strength::Strong,
-                "comment": format!("{} ({})", describe(item), item.indicator.id),
+                "comment": format!(
+                    "{} ({}){}", describe(item), item.indicator.id, unsaid(&exclusions, item)
+                ),
             });
             let comma = if core::mem::take(&mut first) { "" } else { "," };
             write!(out, "{comma}\n{attribute}")
@@ -267,6 +316,29 @@ impl Export<'_> {
 /// The name and what stands above it, by whole labels.
 fn parents(name: &str) -> impl Iterator<Item = &str> {
     Suffixes::new(name, Seed(0)).map(|suffix| &name[suffix.start..])
+}
+
+/// Are all addresses of `part` in `whole`? False of names.
+fn holds(whole: &Pattern, part: &Pattern) -> bool {
+    let range = |pattern: &Pattern| match pattern {
+        Pattern::Prefix { address, length } => Some(index::range(Addr::from(*address), *length)),
+        _ => None,
+    };
+    match (range(whole), range(part)) {
+        (Some((first, last)), Some((part_first, part_last))) => {
+            first <= part_first && part_last <= last
+        }
+        _ => false,
+    }
+}
+
+/// What the pattern of a platform does not say: these names and addresses are not meant.
+fn unsaid(exclusions: &Exclusions<'_>, item: &Item<'_>) -> String {
+    let values: Vec<_> = exclusions.within(item.pattern).into_iter().map(Pattern::value).collect();
+    if values.is_empty() {
+        return String::new();
+    }
+    format!("; not said by the pattern: without {}", values.join(", "))
 }
 
 const fn is_list(pattern: &Pattern) -> bool {
@@ -306,7 +378,8 @@ fn rpz_record(pattern: &Pattern, target: &str, about: &str, out: &mut dyn Write)
 }
 
 /// One rule for what is asked in DNS and one for what is said in a hello; or one for addresses.
-fn suricata_rules(item: &Item<'_>, out: &mut dyn Write) -> fmt::Result {
+/// Each without what is excluded: a rule that lets it pass would silence other rules, too.
+fn suricata_rules(item: &Item<'_>, without: &[&Pattern], out: &mut dyn Write) -> fmt::Result {
     let number = item.indicator.number;
     let about: String = describe(item)
         .replace(": ", ", ")
@@ -324,16 +397,20 @@ fn suricata_rules(item: &Item<'_>, out: &mut dyn Write) -> fmt::Result {
     };
     let look = match item.pattern {
         Pattern::Prefix { .. } => {
+            let mut blocks = vec![item.pattern.value()];
+            blocks.extend(without.iter().map(|pattern| format!("!{}", pattern.value())));
+            let addresses = blocks.join(",");
+            let addresses = if without.is_empty() { addresses } else { format!("[{addresses}]") };
             return writeln!(
                 out,
-                "alert ip any any -> {} any (msg:\"vendorwatch {about}\"; {}",
-                item.pattern.value(),
+                "alert ip any any -> {addresses} any (msg:\"vendorwatch {about}\"; {}",
                 tail(number)
             );
         }
         Pattern::Suffix(name) => {
             let content = suricata_content(name);
-            format!("dotprefix; content:\".{content}\"; nocase; endswith;")
+            let negated: String = without.iter().copied().filter_map(suricata_negation).collect();
+            format!("dotprefix; content:\".{content}\"; nocase; endswith;{negated}")
         }
         Pattern::Exact(name) => {
             let content = suricata_content(name);
@@ -358,6 +435,13 @@ fn suricata_rules(item: &Item<'_>, out: &mut dyn Write) -> fmt::Result {
         )?;
     }
     Ok(())
+}
+
+/// Behind `dotprefix`, so that a whole name is one that begins with the dot.
+fn suricata_negation(pattern: &Pattern) -> Option<String> {
+    let content = suricata_content(pattern.name()?);
+    let whole = if matches!(pattern, Pattern::Exact(_)) { " startswith;" } else { "" };
+    Some(format!(" content:!\".{content}\"; nocase;{whole} endswith;"))
 }
 
 /// The name's octets, those with a meaning of their own in hexadecimal.
