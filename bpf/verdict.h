@@ -411,6 +411,9 @@ static __always_inline int udp_verdict(context *frame, const struct packet *pack
 	/* DNS on another port: opcode 0, one question. */
 	if ((head[2] & 0x78) == 0 && head[4] == 0 && head[5] == 1)
 		return PASS;
+	/* A whole IPv6 packet: Teredo between peers, on any port (RFC 4380), that of QUIC too. */
+	if (head[0] >> 4 == 6 && (__u32)be16(head + 4) + 40 == packet->length)
+		return PASS;
 	if (packet->source_port == 443 || packet->destination_port == 443)
 		/* Only what is certainly a short header stays: a long one has the highest bit,
 		 * gQUIC and a greased fixed bit lack the second. */
@@ -427,9 +430,6 @@ static __always_inline int udp_verdict(context *frame, const struct packet *pack
 		return PASS;
 	/* Handshake records of DTLS (RFC 9147, 4), those of its first draft too. */
 	if (head[0] == 22 && (head[1] == 0xfe || head[1] == 1))
-		return PASS;
-	/* A whole IPv6 packet: Teredo between peers, on any port (RFC 4380). */
-	if (head[0] >> 4 == 6 && (__u32)be16(head + 4) + 40 == packet->length)
 		return PASS;
 	return SKIP_UDP;
 }

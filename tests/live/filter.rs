@@ -243,6 +243,29 @@ fn of_quic_the_long_headers_pass_and_dns_on_any_port() {
 
 #[test]
 #[ignore = "needs root"]
+fn a_whole_ipv6_packet_passes_on_any_port_that_of_quic_too() {
+    both(|sender, source| {
+        let (client, peer) = (End([192, 0, 2, 10], 40_000), End([198, 51, 100, 7], 41_000));
+        let packet = |first: u8, length: u16| {
+            let mut octets = vec![first, 0, 0, 0];
+            octets.extend(length.to_be_bytes());
+            octets.resize(140, 0x11);
+            octets
+        };
+        let frames = [
+            udp(client, peer, &packet(0x60, 100)),
+            udp(client, SERVER, &packet(0x60, 100)),
+            udp(SERVER, client, &packet(0x6f, 100)),
+            udp(client, SERVER, &packet(0x60, 101)), // another length: no packet of IPv6
+            udp(client, SERVER, &packet(0x50, 100)),
+        ];
+        assert_eq!(delivered(sender, source, &frames), [true, true, true, false, false]);
+        assert_eq!(skipped(source, SkipReason::QuicShort), 2);
+    });
+}
+
+#[test]
+#[ignore = "needs root"]
 fn tags_and_ipv6_change_nothing() {
     both(|sender, source| {
         let client = client();
