@@ -292,20 +292,53 @@ static __always_inline struct windows *find(const struct packet *packet, int fro
 	return bpf_map_lookup_elem(&flows4, &key);
 }
 
-/* Opens windows after a beginning: `length` octets from `sequence` on for the sender of this packet
- * and, when it acknowledges something, from there on for the other side. */
-static __always_inline void open_windows(const struct packet *packet, int from, __u32 sequence,
-					 int by_client, __u32 length)
+/* One direction's window. */
+struct window {
+	__u32 start, length;
+};
+
+/* What is wanted of a direction from a beginning on: `opened`, and what lies behind that of what was
+ * wanted before. What only looks like a beginning narrows nothing so; and of a new connection on
+ * the ports of one that is wanted to its end, too much passes until the sensor closes it. */
+static __always_inline struct window widened(struct window known, struct window opened)
 {
-	int answered = packet->flags & ACK;
+	__u32 rest = known.start + known.length - opened.start;
+
+	if (known.length >= ALL_OCTETS || !opened.length)
+		return known;
+	/* More than there was lies in front of it, as sequence numbers go round. */
+	if (rest > opened.length && rest <= known.length + LATE_OCTETS)
+		opened.length = rest;
+	return opened;
+}
+
+/* What a beginning says of its sender: how much is wanted of it, from where on. */
+struct beginning {
+	__u32 sequence, length;
+	int by_client;
+};
+
+/* Opens windows after a beginning: for the sender of this packet and, when it acknowledges something,
+ * from there on for the other side. */
+static __always_inline void open_windows(const struct packet *packet, int from,
+					 const struct windows *known,
+					 const struct beginning *beginning)
+{
+	struct windows windows = known ? *known : (struct windows){};
+	struct window sender = { beginning->sequence, beginning->length };
+	struct window other = {};
+
 	/* What the other end said just before may be delivered later: a mirror of two ports keeps no
 	 * order between them. */
-	__u32 back = answered ? packet->acknowledgment - LATE_OCTETS : 0;
-	__u32 back_length = !answered ? 0 : LATE_OCTETS + (by_client ? SERVER_OCTETS : CLIENT_OCTETS);
-	struct windows windows = {
-		{ from ? back : sequence, from ? sequence : back },
-		{ from ? back_length : length, from ? length : back_length },
-	};
+	if (packet->flags & ACK) {
+		other.start = packet->acknowledgment - LATE_OCTETS;
+		other.length = LATE_OCTETS + (beginning->by_client ? SERVER_OCTETS : CLIENT_OCTETS);
+	}
+	struct window low = widened((struct window){ windows.start[0], windows.length[0] },
+				    from ? other : sender);
+	struct window high = widened((struct window){ windows.start[1], windows.length[1] },
+				     from ? sender : other);
+	windows = (struct windows){ { low.start, high.start }, { low.length, high.length } };
 	if (packet->ipv6) {
 		struct flow6 key = key6(packet, from);
 		bpf_map_update_elem(&flows6, &key, &windows, BPF_ANY);
@@ -335,12 +368,6 @@ static __always_inline int is_handshake(const __u8 *head)
 	return head[0] == 0x16 && head[1] == 3;
 }
 
-/* Is a direction of a flow wanted to its end? */
-static __always_inline int is_wide_open(const struct windows *windows)
-{
-	return windows->length[0] >= ALL_OCTETS || windows->length[1] >= ALL_OCTETS;
-}
-
 /* The preface of HTTP/2 (RFC 9113, 3.4). */
 static __always_inline int is_preface(const __u8 *head)
 {
@@ -355,39 +382,53 @@ static __always_inline int is_request(const __u8 *head)
 	       (is_capital(head[3]) || head[3] == '-' || head[3] == ' ');
 }
 
+/* The beginning that a payload is, when it is one. 0: it is none, and passes in a window alone. */
+static __always_inline int begins(context *frame, const struct packet *packet,
+				  struct beginning *beginning)
+{
+	__u8 head[6] __attribute__((aligned(8)));
+
+	/* Too short (or too cut) to tell a beginning from anything else. */
+	if (packet->length < sizeof(head) || LOAD(frame, packet->payload, head, sizeof(head)))
+		return 1;
+	beginning->sequence = packet->sequence;
+	beginning->by_client = 1;
+	if (is_handshake(head)) {
+		/* A ClientHello is message 1, a ServerHello message 2. */
+		beginning->by_client = head[5] == 1;
+		if (head[5] == 1 || head[5] == 2)
+			beginning->length = head[5] == 1 ? CLIENT_OCTETS : SERVER_OCTETS;
+		return 1;
+	}
+	if (is_request(head)) {
+		beginning->length = is_preface(head) ? ALL_OCTETS : CLIENT_OCTETS;
+		return 1;
+	}
+	return 0;
+}
+
 static __always_inline int tcp_verdict(context *frame, const struct packet *packet)
 {
-	int from = sender(packet);
-	__u8 head[6] __attribute__((aligned(8)));
+	int from = sender(packet), passes = 1;
+	struct beginning beginning = {};
 
 	if (packet->flags & SYN) {
 		int by_client = !(packet->flags & ACK);
-		open_windows(packet, from, packet->sequence + 1, by_client,
-			     by_client ? CLIENT_OCTETS : SERVER_OCTETS);
+		beginning.sequence = packet->sequence + 1;
+		beginning.length = by_client ? CLIENT_OCTETS : SERVER_OCTETS;
+		beginning.by_client = by_client;
+	} else if (packet->flags & (FIN | RST)) {
 		return PASS;
-	}
-	if (packet->flags & (FIN | RST))
-		return PASS;
-	if (!packet->length)
+	} else if (!packet->length) {
 		return SKIP_TCP_EMPTY;
-	/* Too short (or too cut) to tell a beginning from anything else. */
-	if (packet->length < sizeof(head) || LOAD(frame, packet->payload, head, sizeof(head)))
-		return PASS;
-	/* A ClientHello is message 1, a ServerHello message 2. */
-	if (is_handshake(head)) {
-		if (head[5] == 1 || head[5] == 2)
-			open_windows(packet, from, packet->sequence, head[5] == 1,
-				     head[5] == 1 ? CLIENT_OCTETS : SERVER_OCTETS);
-		return PASS;
+	} else {
+		passes = begins(frame, packet, &beginning);
 	}
 	const struct windows *windows = find(packet, from);
-	if (is_request(head)) {
-		/* What only looks like a request must not narrow what is wide open. */
-		if (!windows || !is_wide_open(windows))
-			open_windows(packet, from, packet->sequence, 1,
-				     is_preface(head) ? ALL_OCTETS : CLIENT_OCTETS);
+	if (beginning.length)
+		open_windows(packet, from, windows, &beginning);
+	if (passes)
 		return PASS;
-	}
 	if (!windows)
 		return SKIP_TCP_UNKNOWN;
 	__u32 start = from ? windows->start[1] : windows->start[0];

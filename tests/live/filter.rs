@@ -378,6 +378,64 @@ fn what_a_client_of_http2_says_passes_to_its_end() {
 
 #[test]
 #[ignore = "needs root"]
+fn nothing_that_looks_like_a_beginning_narrows_what_is_wanted_to_its_end() {
+    both(|sender, source| {
+        let client = client();
+        let bulk = vec![0x17; 800];
+        let at = |offset: u32, octets: &[u8]| {
+            tcp(client, SERVER, Flag::Ack, 1_000 + offset, 1, octets)
+        };
+        let frames = [
+            at(0, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"),
+            at(80_000, &hello(600)),
+            at(1_000_000, &bulk),
+            // From the other end, as text of an answer may look.
+            tcp(SERVER, client, Flag::Ack, 1, 900_000, b"\x16\x03\x03\x00\x7a\x02\0\0\x76"),
+            at(2_000_000, &bulk),
+            // The ports are taken again: what is the new connection's, or what still was the old one's.
+            tcp(client, SERVER, Flag::Syn, 3_999_999, 0, b""),
+            tcp(SERVER, client, Flag::SynAck, 699_999, 4_000_000, b""),
+            tcp(client, SERVER, Flag::Ack, 4_000_000, 700_000, &bulk),
+            tcp(SERVER, client, Flag::Ack, 700_000, 4_000_800, &bulk),
+            at(5_000_000, &bulk),
+            // The other end is wanted for as long as ever.
+            tcp(SERVER, client, Flag::Ack, 700_000 + 32_767, 4_000_800, &bulk),
+            tcp(SERVER, client, Flag::Ack, 700_000 + 32_768, 4_000_800, &bulk),
+        ];
+        let passed = delivered(sender, source, &frames);
+        assert_eq!(passed[..11], [true; 11]);
+        assert!(!passed[11]);
+        // Until the worker knows enough.
+        source.wish(&path(client, SERVER), Wish::Done);
+        assert_eq!(delivered(sender, source, &[at(6_000_000, &bulk)]), [false]);
+    });
+}
+
+#[test]
+#[ignore = "needs root"]
+fn a_beginning_at_one_end_leaves_the_other_what_is_wanted_of_it() {
+    both(|sender, source| {
+        let client = client();
+        let bulk = vec![0x17; 800];
+        let from_server = |seq: u32, octets: &[u8]| tcp(SERVER, client, Flag::Ack, seq, 1, octets);
+        let syn = tcp(client, SERVER, Flag::Syn, 999, 0, b"");
+        let accepted = tcp(SERVER, client, Flag::SynAck, 4_999, 1_000, b"");
+        // A SYN that comes again, or behind its answer.
+        let frames = [syn.clone(), accepted, syn, from_server(5_000, &bulk)];
+        assert_eq!(delivered(sender, source, &frames), [true; 4]);
+        source.wish(&path(SERVER, client), Wish::More);
+        let frames = [
+            from_server(900_000, &bulk),
+            tcp(client, SERVER, Flag::Ack, 300_000, 900_000, b"GET / HTTP/1.1\r\n"),
+            tcp(client, SERVER, Flag::Ack, 301_000, 900_000, &bulk),
+            from_server(9_000_000, &bulk),
+        ];
+        assert_eq!(delivered(sender, source, &frames), [true; 4]);
+    });
+}
+
+#[test]
+#[ignore = "needs root"]
 fn sampled_flows_pass_whole_and_are_those_of_the_core() {
     both(|sender, source| {
         let bulk = vec![0x17; 100];
