@@ -143,7 +143,7 @@ struct packet {
  * certificates. */
 #define CLIENT_OCTETS 65536
 #define SERVER_OCTETS 32768
-/* Before an acknowledgment, octets may still come late, or again. */
+/* Before an acknowledgment or a beginning, octets may still come late, or again. */
 #define LATE_OCTETS 65536
 /* All that is still to come, as far as sequence numbers can tell before from behind: what a client
  * of HTTP/2 in clear sends, which has names in it to its end. `wish` in loaded.rs uses it too. */
@@ -362,6 +362,12 @@ static __always_inline int is_capital(__u8 octet)
 	return octet >= 'A' && octet <= 'Z';
 }
 
+/* May it be the first octet of a handshake record or of a request? */
+static __always_inline int may_begin(__u8 octet)
+{
+	return octet == 0x16 || is_capital(octet);
+}
+
 /* A TLS handshake record (RFC 8446, 5.1). */
 static __always_inline int is_handshake(const __u8 *head)
 {
@@ -388,20 +394,26 @@ static __always_inline int begins(context *frame, const struct packet *packet,
 {
 	__u8 head[6] __attribute__((aligned(8)));
 
-	/* Too short (or too cut) to tell a beginning from anything else. */
-	if (packet->length < sizeof(head) || LOAD(frame, packet->payload, head, sizeof(head)))
-		return 1;
-	beginning->sequence = packet->sequence;
+	/* What comes late stays wanted, for this may only look like a beginning. */
+	beginning->sequence = packet->sequence - LATE_OCTETS;
 	beginning->by_client = 1;
+	if (packet->length < sizeof(head) || LOAD(frame, packet->payload, head, sizeof(head))) {
+		/* Too short (or too cut) to tell a beginning from anything else. Where it may be one, what
+		 * follows is its rest. */
+		if (!LOAD(frame, packet->payload, head, 1) && may_begin(head[0]))
+			beginning->length = LATE_OCTETS + CLIENT_OCTETS;
+		return 1;
+	}
 	if (is_handshake(head)) {
 		/* A ClientHello is message 1, a ServerHello message 2. */
 		beginning->by_client = head[5] == 1;
 		if (head[5] == 1 || head[5] == 2)
-			beginning->length = head[5] == 1 ? CLIENT_OCTETS : SERVER_OCTETS;
+			beginning->length =
+				LATE_OCTETS + (head[5] == 1 ? CLIENT_OCTETS : SERVER_OCTETS);
 		return 1;
 	}
 	if (is_request(head)) {
-		beginning->length = is_preface(head) ? ALL_OCTETS : CLIENT_OCTETS;
+		beginning->length = LATE_OCTETS + (is_preface(head) ? ALL_OCTETS : CLIENT_OCTETS);
 		return 1;
 	}
 	return 0;

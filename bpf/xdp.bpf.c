@@ -20,8 +20,10 @@ typedef struct xdp_md context;
 		if (!load_short) {                                                     \
 			if ((size) % 4 == 0) {                                         \
 				COPY(__u32, to, load_at, size);                        \
-			} else {                                                       \
+			} else if ((size) % 2 == 0) {                                  \
 				COPY(__u16, to, load_at, size);                        \
+			} else {                                                       \
+				COPY(__u8, to, load_at, size);                         \
 			}                                                              \
 		}                                                                      \
 		load_short;                                                            \

@@ -382,9 +382,8 @@ fn nothing_that_looks_like_a_beginning_narrows_what_is_wanted_to_its_end() {
     both(|sender, source| {
         let client = client();
         let bulk = vec![0x17; 800];
-        let at = |offset: u32, octets: &[u8]| {
-            tcp(client, SERVER, Flag::Ack, 1_000 + offset, 1, octets)
-        };
+        let at =
+            |offset: u32, octets: &[u8]| tcp(client, SERVER, Flag::Ack, 1_000 + offset, 1, octets);
         let frames = [
             at(0, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"),
             at(80_000, &hello(600)),
@@ -431,6 +430,59 @@ fn a_beginning_at_one_end_leaves_the_other_what_is_wanted_of_it() {
             from_server(9_000_000, &bulk),
         ];
         assert_eq!(delivered(sender, source, &frames), [true; 4]);
+    });
+}
+
+#[test]
+#[ignore = "needs root"]
+fn a_beginning_in_tiny_pieces_passes_whole_in_a_flow_that_was_closed_or_forgotten() {
+    both(|sender, source| {
+        let whole_hello = hello(1_000);
+        let request: &[u8] = b"GET /x HTTP/1.1\r\nHost: a.example\r\n\r\n";
+        for (n, (whole, cut)) in
+            (20_u8..).zip([(&*whole_hello, 5), (&*whole_hello, 1), (request, 4), (request, 1)])
+        {
+            let client = End([192, 0, 2, n], client().1);
+            let at = |seq: u32, octets: &[u8]| tcp(client, SERVER, Flag::Ack, seq, 7_000, octets);
+            let (first, rest) = whole.split_at(cut);
+            let behind = 50_000 + u32::try_from(cut).unwrap();
+            let answer = tcp(SERVER, client, Flag::Ack, 7_000, behind, &[0x17; 800]);
+            // Of a flow that was forgotten, or never seen, and of one that was closed.
+            let frames = [at(50_000, first), at(behind, rest), answer];
+            assert_eq!(delivered(sender, source, &frames), [true; 3], "{first:?}");
+            source.wish(&path(client, SERVER), Wish::Done);
+            assert_eq!(delivered(sender, source, &frames), [true; 3], "{first:?}");
+            source.wish(&path(client, SERVER), Wish::Done);
+            assert_eq!(delivered(sender, source, &[at(behind, &[0x17; 800])]), [false]);
+        }
+        // What no beginning has in front passes, but opens nothing.
+        let client = End([192, 0, 2, 19], client().1);
+        let at = |seq: u32, octets: &[u8]| tcp(client, SERVER, Flag::Ack, seq, 7_000, octets);
+        let frames =
+            [at(1, b"\x17\x03"), at(3, &[0x17; 800]), at(1_000, b"ok\r\n"), at(1_004, b"and")];
+        assert_eq!(delivered(sender, source, &frames), [true, false, true, true]);
+        assert_eq!(delivered(sender, source, &[at(1_007, &[0x17; 800])]), [false]);
+    });
+}
+
+#[test]
+#[ignore = "needs root"]
+fn the_middle_of_a_hello_that_looks_like_a_beginning_keeps_the_pieces_before_it_wanted() {
+    both(|sender, source| {
+        let client = client();
+        let mut whole = hello(2_400);
+        whole[9..].fill(0x17);
+        let at = |offset: u32, octets: &[u8]| {
+            tcp(client, SERVER, Flag::Ack, 1_000 + offset, 5_000, octets)
+        };
+        let frames = [
+            tcp(client, SERVER, Flag::Syn, 999, 0, b""),
+            at(2_404, b"END"),
+            at(2_000, &[b"LETTERS", &whole[2_007..2_404]].concat()),
+            at(1_000, &whole[1_000..2_000]),
+            at(0, &whole[..1_000]),
+        ];
+        assert_eq!(delivered(sender, source, &frames), [true; 5]);
     });
 }
 
