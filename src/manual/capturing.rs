@@ -27,7 +27,7 @@
 //! | passes | stays, and is counted as |
 //! | --- | --- |
 //! | whatever is not plainly Ethernet, at most two tags, IPv4 or IPv6, TCP or UDP: tunnels, fragments, extension headers, cut headers, other protocols | |
-//! | TCP: SYN, FIN, RST; port 53; the first 64 KiB of the client and 32 KiB of the server after a SYN, a ClientHello or a request line, until the sensor knows enough, or as long as it reads on; all that a client of HTTP/2 in clear sends; every beginning of a hello or of a request | `tcp_empty`, `tcp_outside`, `tcp_unknown` |
+//! | TCP: SYN, FIN, RST; port 53; the first 64 KiB of the client (64 MiB after `POST`, `PUT` and other requests that hand something over) and 32 KiB of the server after a SYN, a ClientHello or a request line, until the sensor knows enough, or as long as it reads on; all that a client of HTTP/2 in clear sends; every beginning of a hello or of a request | `tcp_empty`, `tcp_outside`, `tcp_unknown` |
 //! | UDP: DNS, mDNS and LLMNR ports; tunnel ports; anything shaped like a DNS question; QUIC long headers; handshakes of DTLS | `quic_short`, `udp` |
 //! | one TCP flow in 256, whole, for the estimators of loss | |
 //!
@@ -37,6 +37,12 @@
 //! means that `kernel_flows` is too small. The volume of vendors is counted in the kernel too, though
 //! the packets stay there: of each pair of client and server from the moment at which a worker has
 //! told the filter that it is a vendor's, which is some milliseconds after its name was seen.
+//!
+//! One thing may be lost by the filter that `ring` would see. A worker that reads on says so, but only
+//! when it has been given the frames: 20 ms after they came, later when it is behind. Of a client that
+//! has sent more by then than passes unasked, what follows is missed up to the next segment that begins
+//! with a request or a hello. That takes 64 MiB of one upload (25 Gbit/s for 20 ms), or 64 KiB of
+//! anything else: requests in one go, the body of a request by a method that is seldom used.
 //!
 //! Flows are told apart by addresses and ports alone. So where a `[[tenant]]` of VLANs is declared,
 //! in which the same addresses may stand for others, every frame is delivered.

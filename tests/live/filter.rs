@@ -488,6 +488,41 @@ fn the_middle_of_a_hello_that_looks_like_a_beginning_keeps_the_pieces_before_it_
 
 #[test]
 #[ignore = "needs root"]
+fn what_a_client_hands_over_at_once_passes_before_the_worker_asks() {
+    const UPLOAD: u32 = 64 << 20;
+    both(|sender, source| {
+        let bulk = [0x17; 800];
+        for (n, request) in (20_u8..).zip([
+            b"POST /x HTTP/1.1\r\n",
+            b"PUT /xy HTTP/1.1\r\n",
+            b"PATCH / HTTP/1.1\r\n",
+            b"REPORT /x HTTP/1.1",
+        ]) {
+            let client = End([192, 0, 2, n], client().1);
+            let at = |offset: u32, octets: &[u8]| {
+                tcp(client, SERVER, Flag::Ack, 1_000 + offset, 1, octets)
+            };
+            let frames = [
+                tcp(client, SERVER, Flag::Syn, 999, 0, b""),
+                at(0, request),
+                at(100_000, &bulk),
+                at(200_000, b"AAAA and more text of what is handed over"),
+                at(UPLOAD - 1, &bulk),
+                at(UPLOAD, &bulk),
+            ];
+            assert_eq!(delivered(sender, source, &frames), [true, true, true, true, true, false]);
+        }
+        let client = client();
+        let frames = [
+            tcp(client, SERVER, Flag::Ack, 1_000, 1, b"GET /xyz HTTP/1.1\r\n"),
+            tcp(client, SERVER, Flag::Ack, 100_000, 1, &bulk),
+        ];
+        assert_eq!(delivered(sender, source, &frames), [true, false]);
+    });
+}
+
+#[test]
+#[ignore = "needs root"]
 fn sampled_flows_pass_whole_and_are_those_of_the_core() {
     both(|sender, source| {
         let bulk = vec![0x17; 100];

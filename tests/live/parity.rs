@@ -321,6 +321,47 @@ fn tunnels_tags_and_fragments_show_the_same_names_everywhere() {
     assert!((1..=3 * 20).contains(&left), "{left} frames left in the kernel");
 }
 
+/// Clients that hand more over at once than a worker is told of in time, and ask for something else
+/// in the middle of the segment with the last of it.
+fn handed_over() -> Vec<Vec<u8>> {
+    let request = |method: &str, host: &str, length: usize| {
+        format!(
+            "{method} /x HTTP/1.1\r\nHost: {host}.upload.example\r\nContent-Length: {length}\r\n\r\n"
+        )
+    };
+    let mut frames = Vec::new();
+    for (n, method) in (0_u16..).zip(["POST", "PUT"]) {
+        let (ends, body) = (Ends::v4(40_000 + n, 80), vec![0x17; 60 * 8_000]);
+        let first = request(method, &format!("first{n}"), body.len());
+        let said =
+            [first.as_bytes(), &body, request("GET", &format!("next{n}"), 0).as_bytes()].concat();
+        frames.push(ends.tcp(99, 0, SYN, &[]));
+        frames.push(ends.reversed().tcp(7, 100, SYN | ACK, &[]));
+        let mut sequence = 100;
+        for segment in said.chunks(8_000) {
+            frames.push(ends.tcp(sequence, 8, ACK, segment));
+            sequence += 8_000;
+        }
+    }
+    frames
+}
+
+#[test]
+#[ignore = "needs root"]
+fn what_a_client_asks_behind_a_long_upload_is_seen_everywhere() {
+    let _lab = jumbo_lab();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("handed-over.pcap");
+    std::fs::write(&path, capture(&handed_over())).unwrap();
+    let frames = frames_of(&path, Timestamp::ZERO).unwrap();
+    let (expected, _) = alike(&Sender::on("wire"), &frames, "handed over");
+    for name in ["first0", "next0", "first1", "next1"] {
+        let name = format!("{name}.upload.example");
+        let seen = expected.detections.iter().any(|((_, it, _), _)| *it == name);
+        assert!(seen, "{name} in {expected:?}");
+    }
+}
+
 /// A lab whose interfaces take what captures hold.
 fn jumbo_lab() -> Lab {
     let lab = Lab::new();
