@@ -321,6 +321,14 @@ fn the_worker_closes_a_flow_and_opens_it_wider() {
         );
         source.wish(&path(SERVER, client), Wish::Done);
         assert_eq!(delivered(sender, source, &[at(100), at(70_000)]), [false, false]);
+        // The same ends in a tenant's tunnel are another flow's.
+        let syn = tcp(client, SERVER, Flag::Syn, 999, 0, b"");
+        delivered(sender, source, &[syn]);
+        let tenants = Path { tenant: TenantId(1), ..path(client, SERVER) };
+        source.wish(&tenants, Wish::Done);
+        assert_eq!(delivered(sender, source, &[at(100), at(70_000)]), [true, false]);
+        source.wish(&tenants, Wish::More);
+        assert_eq!(delivered(sender, source, &[at(100), at(70_000)]), [true, false]);
         // A flow that the filter never saw is not made known by it.
         let stranger = End([192, 0, 2, 77], 1_234);
         source.wish(&path(stranger, SERVER), Wish::Done);

@@ -3,7 +3,7 @@
 use core::cmp::Ordering;
 
 use super::Volume;
-use crate::net::{Addr, Endpoint, Pair, Path};
+use crate::net::{Addr, Endpoint, Pair, Path, TenantId};
 
 /// The key of a flow: `struct flow4` or `struct flow6`.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -12,8 +12,12 @@ pub(super) enum FlowKey {
     V6([u8; 36]),
 }
 
-/// The key of both directions of `path`; `None` when its ends are of different families.
+/// The key of both directions of `path`; `None` when its ends are of different families, or it is a
+/// tenant's: that is in a tunnel, passes whole, and the same ends outside it are another flow's.
 pub(super) fn flow(path: &Path) -> Option<FlowKey> {
+    if path.tenant != TenantId::NONE {
+        return None;
+    }
     let (low, high) = match sender(path) {
         0 => (path.source, path.destination),
         _ => (path.destination, path.source),
@@ -118,7 +122,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::net::{IpProtocol, TenantId};
+    use crate::net::IpProtocol;
 
     proptest! {
         #[test]
@@ -143,6 +147,13 @@ mod tests {
             ..Path::default()
         };
         assert_eq!(flow(&path), None);
+    }
+
+    #[test]
+    fn what_is_said_of_a_tenants_flow_touches_no_other() {
+        let path = Path { tenant: TenantId(1), ..Path::default() };
+        assert_eq!(flow(&path), None);
+        assert_ne!(flow(&Path { tenant: TenantId::NONE, ..path }), None);
     }
 
     #[test]
