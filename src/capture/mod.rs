@@ -126,8 +126,9 @@ impl Counters {
     pub fn add(&mut self, other: Self) {
         self.packets += other.packets;
         self.bytes += other.bytes;
-        self.dropped_kernel += other.dropped_kernel;
-        self.dropped_interface += other.dropped_interface;
+        // A file may say anything of these.
+        self.dropped_kernel = self.dropped_kernel.saturating_add(other.dropped_kernel);
+        self.dropped_interface = self.dropped_interface.saturating_add(other.dropped_interface);
         self.skipped_in_kernel += other.skipped_in_kernel;
         self.skipped.add(&other.skipped);
         self.freezes += other.freezes;

@@ -183,7 +183,12 @@ impl Files {
                 return;
             }
         };
-        let first = match reader.peek() {
+        let first = reader.peek();
+        if !matches!(first, Ok(Some(_))) {
+            // It has no frames, but may say how many were lost.
+            self.done.add(reader.counters());
+        }
+        let first = match first {
             Ok(first) => first,
             Err(fault) => {
                 self.faults.push(fault);

@@ -10,6 +10,10 @@ use crate::time::Timestamp;
 pub(super) trait Format {
     /// What the octets at the front are. `octets` is at the boundary of a record.
     fn step(&mut self, octets: &[u8]) -> Step;
+
+    /// The frame of the last step was walked past: until then, it may be looked at again.
+    #[inline]
+    fn passed(&mut self) {}
 }
 
 /// One record, or why there is none.

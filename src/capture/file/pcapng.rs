@@ -16,12 +16,17 @@ const ENHANCED_PACKET: u32 = 6;
 
 const BYTE_ORDER_MARK: u32 = 0x1a2b_3c4d;
 
-/// Options of an Interface Description Block (§4.2) and an Interface Statistics Block (§4.6).
+/// Options of an Interface Description Block (§4.2), an Enhanced Packet Block (§4.3) and an Interface
+/// Statistics Block (§4.6).
 const END_OF_OPTIONS: u16 = 0;
 const IF_TSRESOL: u16 = 9;
 const IF_TSOFFSET: u16 = 14;
+const EPB_DROPCOUNT: u16 = 4;
 const ISB_IFDROP: u16 = 5;
 const ISB_OSDROP: u16 = 7;
+
+/// What a Packet Block says of losses where nobody knew (appendix A).
+const UNKNOWN_LOSS: u16 = 0xffff;
 
 /// The longest block of interface statistics that is read; longer ones are skipped.
 const MAX_STATISTICS: u32 = 64 << 10;
@@ -37,6 +42,8 @@ pub(super) struct Blocks {
     last: Timestamp,
     /// Drops that finished sections reported.
     dropped: Dropped,
+    /// An interface, and what it lost before the frame that is being looked at.
+    lost: Option<(usize, u64)>,
 }
 
 /// What the capturing system says it lost.
@@ -53,6 +60,17 @@ struct Interface {
     clock: Clock,
     /// The last that its statistics said; each block repeats the total.
     dropped: Dropped,
+    /// The sum of what its frames said that was lost before each.
+    lost: u64,
+}
+
+impl Interface {
+    /// What it lost: its statistics and its frames may tell of the same, so the larger counts. Of the
+    /// frames' nobody knows where; what is not in the statistics is ascribed to the kernel.
+    fn dropped(&self) -> Dropped {
+        let Dropped { interface, kernel } = self.dropped;
+        Dropped { interface, kernel: kernel.max(self.lost.saturating_sub(interface)) }
+    }
 }
 
 /// How an interface counts time.
@@ -119,14 +137,22 @@ impl Format for Blocks {
     fn step(&mut self, octets: &[u8]) -> Step {
         if self.big { self.block::<true>(octets) } else { self.block::<false>(octets) }
     }
+
+    #[inline]
+    fn passed(&mut self) {
+        if self.lost.is_some() {
+            self.count_lost();
+        }
+    }
 }
 
 impl Blocks {
     /// What the interfaces of all sections say they lost, as far as was read.
     pub(super) fn dropped(&self) -> Dropped {
-        self.interfaces.iter().fold(self.dropped, |sum, interface| Dropped {
-            interface: sum.interface.saturating_add(interface.dropped.interface),
-            kernel: sum.kernel.saturating_add(interface.dropped.kernel),
+        let dropped = self.interfaces.iter().map(Interface::dropped);
+        dropped.fold(self.dropped, |sum, dropped| Dropped {
+            interface: sum.interface.saturating_add(dropped.interface),
+            kernel: sum.kernel.saturating_add(dropped.kernel),
         })
     }
 
@@ -172,11 +198,20 @@ impl Blocks {
         match kind {
             ENHANCED_PACKET => {
                 let interface = Order::<BIG>::u32(block, 8).unwrap_or_default() as usize;
-                self.packet::<BIG>(block, interface)
+                let step = self.packet::<BIG>(block, interface);
+                if let Step::Frame { head, .. } = &step
+                    && head.data.end.next_multiple_of(4) < block.len() - 4
+                {
+                    self.lost_before::<BIG>(block, head.data.end, interface);
+                }
+                step
             }
             PACKET => {
-                let interface = Order::<BIG>::u16(block, 8).unwrap_or_default();
-                self.packet::<BIG>(block, usize::from(interface))
+                let interface = Order::<BIG>::u16(block, 8).unwrap_or_default().into();
+                let lost =
+                    Order::<BIG>::u16(block, 10).filter(|lost| !matches!(*lost, 0 | UNKNOWN_LOSS));
+                self.lost = lost.map(|lost| (interface, lost.into()));
+                self.packet::<BIG>(block, interface)
             }
             SIMPLE_PACKET => self.simple::<BIG>(block),
             INTERFACE_DESCRIPTION => self.interface::<BIG>(block),
@@ -235,6 +270,26 @@ impl Blocks {
         let data = 28..28 + captured as usize;
         let head = Head { at, link, wire_len: wire_len.max(captured), data };
         Step::Frame { head, used: block.len() }
+    }
+
+    /// What an Enhanced Packet Block says that was lost before its frame, which ends at `end`.
+    #[cold]
+    fn lost_before<const BIG: bool>(&mut self, block: &[u8], end: usize, interface: usize) {
+        let end = end.next_multiple_of(4);
+        options::<BIG>(&block[end..block.len() - 4], |code, value| {
+            if code == EPB_DROPCOUNT {
+                self.lost = Order::<BIG>::u64(value, 0).map(|lost| (interface, lost));
+            }
+        });
+    }
+
+    #[cold]
+    fn count_lost(&mut self) {
+        if let Some((interface, lost)) = self.lost.take()
+            && let Some(interface) = self.interfaces.get_mut(interface)
+        {
+            interface.lost = interface.lost.saturating_add(lost);
+        }
     }
 
     /// A Simple Packet Block (§4.4): of the first interface, as much as its snap length allows,

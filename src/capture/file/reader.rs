@@ -343,6 +343,7 @@ impl Tape {
                         }
                         let data = &octets[head.data];
                         self.start += used;
+                        format.passed();
                         self.number += 1;
                         walked += 1;
                         if let Some(filter) = &mut self.filter

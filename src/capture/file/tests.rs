@@ -383,6 +383,108 @@ fn sections_change_byte_order_and_interfaces() {
     assert_eq!((counters.dropped_interface, counters.dropped_kernel), (11, 13));
 }
 
+/// A frame in an Enhanced Packet Block that says how many were lost before it, behind another option.
+fn after_loss(w: &mut Writer, interface: u32, micros: u64, lost: u64) {
+    w.block(6, |w| {
+        for field in [interface, 0, u32::try_from(micros).unwrap(), 5, 5] {
+            w.u32(field);
+        }
+        w.octets.extend([0; 8]); // a frame of five octets, padded
+        w.u16(2);
+        w.u16(4);
+        w.u32(1);
+        w.u16(4);
+        w.u16(8);
+        w.u64(lost);
+        w.u32(0);
+    });
+}
+
+/// A block of interface statistics.
+fn statistics(w: &mut Writer, interface: u32, dropped: u64, dropped_kernel: u64) {
+    w.block(5, |w| {
+        w.u32(interface);
+        w.u64(0);
+        for (code, count) in [(5, dropped), (7, dropped_kernel)] {
+            w.u16(code);
+            w.u16(8);
+            w.u64(count);
+        }
+        w.u32(0);
+    });
+}
+
+fn dropped(source: &mut impl Source) -> (u64, u64) {
+    let counters = source.counters();
+    (counters.dropped_interface, counters.dropped_kernel)
+}
+
+#[test]
+fn what_frames_say_was_lost_before_them_is_counted_once() {
+    for big in [false, true] {
+        let mut w = Writer { big, octets: Vec::new() };
+        w.section();
+        for _ in 0..3 {
+            w.interface(1, 0, 6, 0);
+        }
+        for micros in 0..4 {
+            after_loss(&mut w, 0, micros, 1_000);
+            after_loss(&mut w, 1, micros, 10);
+            // An interface that nobody described.
+            after_loss(&mut w, 9, micros, 500_000);
+            w.enhanced(0, micros, &sample(micros, 5));
+        }
+        // The obsolete Packet Block, whose losses may be unknown.
+        for lost in [7, 0xffff, 0] {
+            w.block(2, |w| {
+                w.u16(2);
+                w.u16(lost);
+                for field in [0, 9, 5, 5, 0, 0] {
+                    w.u32(field);
+                }
+            });
+        }
+        let mut reader = open(w.octets.clone()).unwrap();
+        assert_eq!(reader.peek().unwrap(), Some(Timestamp::ZERO));
+        assert_eq!(dropped(&mut reader), (0, 0), "what was only looked at");
+        read_all(&mut reader);
+        assert_eq!(dropped(&mut reader), (0, 4_047));
+
+        // Their statistics tell of the same, and less or more of it.
+        statistics(&mut w, 0, 300, 200);
+        statistics(&mut w, 1, 300, 200);
+        let mut reader = open(w.octets.clone()).unwrap();
+        read_all(&mut reader);
+        assert_eq!(dropped(&mut reader), (600, 3_700 + 200 + 7));
+
+        // Side by side with another file each frame is looked at more than once.
+        let directory = tempfile::tempdir().unwrap();
+        for name in ["one", "two"] {
+            std::fs::write(directory.path().join(name), &w.octets).unwrap();
+        }
+        let mut files = Files::new(&[directory.path().to_owned()], None).unwrap();
+        read_all(&mut files);
+        assert_eq!(dropped(&mut files), (1_200, 2 * 3_907));
+    }
+}
+
+#[test]
+fn what_a_file_without_frames_says_was_lost_is_counted() {
+    let mut w = Writer { big: false, octets: Vec::new() };
+    w.section();
+    w.interface(1, 0, 6, 0);
+    statistics(&mut w, 0, 77, u64::MAX);
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(directory.path().join("quiet"), &w.octets).unwrap();
+    // The same, and broken behind that.
+    w.octets.extend([0xff; 16]);
+    std::fs::write(directory.path().join("torn"), &w.octets).unwrap();
+    let mut files = Files::new(&[directory.path().to_owned()], None).unwrap();
+    let (frames, end) = read_all(&mut files);
+    assert!(frames.is_empty() && end.is_none(), "{end:?}");
+    assert_eq!(dropped(&mut files), (154, u64::MAX));
+}
+
 #[test]
 fn a_large_record_grows_the_block_and_a_larger_one_breaks() {
     let long = Sample { micros: 1, data: vec![3; super::BLOCK * 2 + 5], wire_len: 600_000 };
