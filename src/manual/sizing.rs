@@ -133,7 +133,8 @@
 //! were mapped in 0.01 ms in pages of 2 MiB and 0.17 ms in small ones, and copied in 0.5 to 0.8 ms.
 //! A walk over it waits for memory at each frame, for where the next begins only the last one says;
 //! so the reader asks early for where long ones probably are, which took a tenth off. It weighs both
-//! costs while it reads (`capture::file`), and what it cannot lease from the kernel it copies.
+//! costs while it reads (`capture::file`), and what it cannot lease from the kernel it copies: files
+//! that somebody writes to, and those on a network or in a container's layers.
 //!
 //! Two workers are two threads: one without frames reads and deals out for both, one that has
 //! handed its records over correlates those of both. On two cores they used 25 % more processor

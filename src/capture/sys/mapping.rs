@@ -5,6 +5,8 @@
 //! process with SIGBUS. A lease on the file (`F_SETLEASE`, fcntl(2)) keeps both out: the kernel
 //! grants it when nobody has the file open for writing, and has whoever wants to write or cut wait
 //! until it is given back, [`Leased::is_wanted`], or for `/proc/sys/fs/lease-break-time`, 45 seconds.
+//! It binds whoever comes by this kernel: on a network another machine may cut the file all the same,
+//! and under an overlay whoever knows the layer. So only files of a [`LOCAL`] file system are mapped.
 //! What a failing disk does not give is an error when the stretch is mapped, not later, because
 //! all of it is brought in at once (`MADV_POPULATE_READ`, madvise(2), Linux 5.14).
 
@@ -20,6 +22,11 @@ use std::sync::Arc;
 
 use super::check;
 
+/// File systems that one kernel alone writes to, by their numbers (statfs(2), and those of ZFS and
+/// bcachefs, which are not there): ext2 to ext4, XFS, Btrfs, F2FS, ZFS, bcachefs, tmpfs.
+const LOCAL: [i128; 7] =
+    [0xef53, 0x5846_5342, 0x9123_683e, 0xf2f5_2010, 0x2fc1_2fc1, 0xca45_1a4e, 0x0102_1994];
+
 /// A file that nobody writes to until this is dropped, or [`Self::is_wanted`] was left unanswered
 /// for too long.
 #[derive(Debug)]
@@ -33,10 +40,15 @@ impl Leased {
     ///
     /// # Errors
     /// When somebody has the file open for writing, it belongs to another user and this process has
-    /// no `CAP_LEASE`, or its file system has no leases.
+    /// no `CAP_LEASE`, or its file system has no leases or may be others' as well.
     pub fn take(file: File) -> io::Result<Self> {
         /// `fcntl(2)`; the `libc` crate has it for few systems.
         const F_SETSIG: c_int = 10;
+        // The type of the field differs between platforms, and with it how its highest bit extends.
+        let kind = i128::from(rustix::fs::fstatfs(&file)?.f_type) & 0xffff_ffff;
+        if !LOCAL.contains(&kind) {
+            return Err(io::ErrorKind::Unsupported.into());
+        }
         let fd = file.as_raw_fd();
         // The signal that tells of the wish to write is one that does nothing: it is asked for.
         // SAFETY: commands that take a number and touch no memory; the file is open.
@@ -147,5 +159,39 @@ impl Drop for Mapping {
 impl fmt::Debug for Mapping {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Mapping of {} octets", self.length)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_leased_on_a_local_file_system_alone() {
+        // The kernel would lease it: nobody has it open for writing.
+        let elsewhere = File::open("/proc/version").unwrap();
+        let refused = Leased::take(elsewhere).unwrap_err();
+        assert_eq!(refused.kind(), io::ErrorKind::Unsupported, "{refused}");
+        let kept = tempfile::NamedTempFile::new().unwrap().into_temp_path();
+        let here = Leased::take(File::open(&kept).unwrap());
+        assert!(here.is_ok(), "is TMPDIR on a local file system? {here:?}");
+    }
+
+    #[test]
+    fn what_others_write_to_is_not_local() {
+        // NFS, SMB and SMB2, FUSE, 9P, Ceph, OCFS2, GFS2, AFS, overlays.
+        let shared = [
+            0x6969,
+            0xff53_4d42,
+            0xfe53_4d42,
+            0x6573_5546,
+            0x0102_1997,
+            0x00c3_6400,
+            0x7461_636f,
+            0x0116_1970,
+            0x5346_414f,
+            0x794c_7630,
+        ];
+        assert!(shared.iter().all(|kind| !LOCAL.contains(kind)));
     }
 }
