@@ -2,6 +2,8 @@
 
 use super::{Begun, To};
 use crate::detect::Origin;
+use crate::flow::FlowHasher;
+use crate::inspect::quic::packet::ConnectionId;
 use crate::inspect::quic::{CryptoFrames, Dialect, Initial, google};
 use crate::inspect::tls::{self, ClientHello};
 use crate::inspect::{Reassembly, Signal};
@@ -108,15 +110,40 @@ pub(super) fn progress(stream: &Reassembly, kind: Kind) -> Step {
     }
 }
 
-/// Ends a connection's handshake with what its hello says.
+/// Ends a connection's handshake with what its hello says, and gives the hello's mark. One that
+/// only says again what was said before a Retry is no handshake.
 pub(super) fn end(
+    hasher: &FlowHasher,
     begun: &Begun,
     stream: &Reassembly,
     step: Step,
     origin: Origin,
     to: &mut To<'_, impl FnMut(&Handshake<'_>)>,
-) {
-    report(begun, tell(stream, begun.kind, step), origin, to);
+) -> u32 {
+    let (outcome, told) = tell(stream, begun.kind, step);
+    let mark = mark(hasher, &begun.scid, &told);
+    if begun.repeats != 0 {
+        if mark == begun.repeats {
+            return mark;
+        }
+        to.ledger.handshake_begun(begun.kind.protocol());
+    }
+    report(begun, (outcome, told), origin, to);
+    mark
+}
+
+/// What a hello is known again by, in few bits: its client's ID, its random, and its name, since a
+/// client may choose the others twice. Zero when it tells nothing.
+#[expect(clippy::cast_possible_truncation, reason = "a hash may be cut")]
+fn mark(hasher: &FlowHasher, scid: &ConnectionId, told: &Told<'_>) -> u32 {
+    let (random, name) = match told {
+        Told::Nothing => return 0,
+        Told::Hello(hello) => (&hello.random[..], hello.server_name),
+        Told::Name(name) => (&[][..], Some(*name)),
+    };
+    let parts = [scid.octets(), random, name.unwrap_or_default()];
+    let hash = parts.into_iter().fold(HELLO_DOMAIN, |hash, part| hasher.octets(hash, part));
+    (hash as u32).max(1)
 }
 
 /// What the stream's hello says, and how its handshake ends with that.
@@ -167,5 +194,7 @@ pub(super) fn report(
     });
 }
 
+/// What hashes of hellos begin with.
+const HELLO_DOMAIN: u64 = 0x6865_6c6c_6f00_0000;
 /// The header of a TLS handshake message (RFC 8446 §4).
 const MESSAGE_HEADER: usize = 4;

@@ -72,9 +72,8 @@ impl Flights {
         }
         let mut prior = Prior::Nothing;
         if let Some(entry) = self.settled.find(place.tag, now) {
-            let scid = short(&self.hasher, header.scid);
             if entry.client_known && entry.client_is_low != place.from_low {
-                entry.server = scid;
+                entry.server = short(&self.hasher, header.scid);
                 return;
             }
             let dcid = short(&self.hasher, header.dcid);
@@ -93,12 +92,9 @@ impl Flights {
                 self.settled.renew(place.tag, now);
                 self.settled.renew(dcid_tag, now);
                 return;
-            } else if dcid == entry.server
-                || scid == entry.scid && !initial.token.is_empty()
-                || entry.negotiates && header.version != entry.version
-            {
-                // The same client went on: with the server's ID, after a Retry, whose token it
-                // repeats (RFC 9000 §17.2.5.3), or with another version after negotiation.
+            } else if dcid == entry.server || entry.negotiates && header.version != entry.version {
+                // The same client went on: with the server's ID, or with another version after
+                // negotiation.
                 entry.alias = dcid;
                 return;
             } else {
@@ -207,9 +203,13 @@ impl Flights {
         };
         let server = match prior {
             Prior::Unread(slot) => self.take_over(slot, place.from_low, begun.kind, to.ledger),
-            Prior::Nothing | Prior::Beside | Prior::Settled => None,
+            Prior::Nothing => None,
+            Prior::Beside | Prior::Settled => {
+                begun.repeats = self.may_repeat(arrival);
+                None
+            }
         };
-        if server.is_none() {
+        if server.is_none() && begun.repeats == 0 {
             to.ledger.handshake_begun(begun.kind.protocol());
         }
         let server = server.flatten();
@@ -218,8 +218,9 @@ impl Flights {
             return self.keep(Flight { keys: Some(keys), server, ..flight }, to);
         }
         // A first flight of one datagram: there is nothing to keep.
-        end(&begun, &stream, step, origin(&packet.seen), to);
+        let hello = end(&self.hasher, &begun, &stream, step, origin(&packet.seen), to);
         let entry = Entry {
+            hello,
             server: server.map_or(0, |cid| short(&self.hasher, cid.octets())),
             client_known: true,
             samples: [initial.sample(), 0],
@@ -227,6 +228,20 @@ impl Flights {
         };
         self.settled.settle(&self.hasher, &begun, entry, self.now);
         self.give_back(stream);
+    }
+
+    /// The mark of the hello that a client between these sockets says again after a Retry, whose
+    /// token it repeats (RFC 9000 §17.2.5.3). Whether it does is told by its hello alone: one that
+    /// begins a connection may have a token from an earlier one (§8.1.3).
+    fn may_repeat(&mut self, arrival: &Arrival<'_>) -> u32 {
+        let Arrival { initial, place, .. } = arrival;
+        if initial.token.is_empty() {
+            return 0;
+        }
+        match self.settled.find(place.tag, self.now) {
+            Some(entry) if entry.client_is_low == place.from_low => entry.hello,
+            _ => 0,
+        }
     }
 
     /// Another packet of a connection whose hello is not whole.
@@ -299,7 +314,7 @@ impl Flights {
             let old = core::mem::replace(&mut flight.begun.tag, tag);
             flight.begun.version = header.version;
             let (before, kind) = (flight.begun.kind.protocol(), Kind::Initial(dialect));
-            if before != kind.protocol() {
+            if before != kind.protocol() && flight.begun.repeats == 0 {
                 // One connection, but a handshake of each protocol.
                 to.ledger.handshake(before, HandshakeOutcome::UnsupportedVersion);
                 to.ledger.handshake_begun(kind.protocol());

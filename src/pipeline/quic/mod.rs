@@ -1,8 +1,9 @@
 //! First flights of QUIC connections: which Initials belong together, and what their hello says.
 //!
 //! A connection costs one key derivation, and an opening for each datagram of its first flight.
-//! Once its hello is read it is settled: server Initials, second flights, Retry and packets
-//! sent again cost a look-up and are never opened.
+//! Once its hello is read it is settled: server Initials, second flights and packets sent again
+//! cost a look-up and are never opened. What its client says after a Retry is: that it says the
+//! same is a duty (RFC 9000 §17.2.5.3), which a server that kept nothing cannot hold it to.
 //!
 //! Which keys open a packet follows from its Destination Connection ID (RFC 9001 §5.2): the
 //! client's first one, and after a Retry the one that the server chose. In its second flight the
@@ -94,6 +95,9 @@ struct Begun {
     hash: u64,
     tag: u64,
     identity: u64,
+    /// The mark of the hello that this may be said again, after a Retry; zero: none. Until it is
+    /// known to be another, no handshake is counted as begun.
+    repeats: u32,
 }
 
 /// A connection whose hello is not whole yet.
@@ -179,7 +183,8 @@ impl Flights {
     #[must_use]
     pub fn pending(&self, protocol: HandshakeProtocol) -> usize {
         let flights = self.unfinished.values();
-        flights.filter(|flight| flight.begun.kind.protocol() == protocol).count()
+        let begun = flights.map(|flight| &flight.begun);
+        begun.filter(|begun| begun.repeats == 0 && begun.kind.protocol() == protocol).count()
     }
 
     /// May this UDP payload be worth a look? Asked of every packet: short headers, which nearly
@@ -296,8 +301,10 @@ impl Flights {
         let Some(flight) = self.unfinished.get_mut(slot) else { return };
         let tag = flight.begun.tag;
         let moved = packet.path != flight.begun.path;
-        end(&flight.begun, &flight.stream, step, origin(&packet.seen), to);
-        self.settled.settle(&self.hasher, &flight.begun, flight.entry(&self.hasher), self.now);
+        let hello =
+            end(&self.hasher, &flight.begun, &flight.stream, step, origin(&packet.seen), to);
+        let entry = Entry { hello, ..flight.entry(&self.hasher) };
+        self.settled.settle(&self.hasher, &flight.begun, entry, self.now);
         let stream = core::mem::take(&mut flight.stream);
         self.unfinished.discard(slot);
         self.unfinished.charge(stream.footprint(), 0);
@@ -373,8 +380,9 @@ impl Flights {
         now: Timestamp,
         to: &mut To<'_, impl FnMut(&Handshake<'_>)>,
     ) {
-        end(&flight.begun, &flight.stream, step, origin, to);
-        self.settled.settle(&self.hasher, &flight.begun, flight.entry(&self.hasher), now);
+        let hello = end(&self.hasher, &flight.begun, &flight.stream, step, origin, to);
+        let entry = Entry { hello, ..flight.entry(&self.hasher) };
+        self.settled.settle(&self.hasher, &flight.begun, entry, now);
         self.give_back(flight.stream);
     }
 
@@ -392,6 +400,7 @@ impl Flights {
             hash,
             tag: dcid_tag(&self.hasher, path.tenant, header.dcid),
             identity: self.hasher.word(identity, u64::from(path.tenant.0)),
+            repeats: 0,
         }
     }
 

@@ -33,12 +33,13 @@ struct Set {
 /// One connection, found by the hash of its flow, and again by that of its DCID.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Entry {
-    /// Hashes of the client's first DCID, of another one it used later, of its SCID, and of the
-    /// SCID that the server answered with. Zero: none.
+    /// Hashes of the client's first DCID, of another one it used later, and of the SCID that the
+    /// server answered with. Zero: none.
     pub(super) dcid: u32,
     pub(super) alias: u32,
-    pub(super) scid: u32,
     pub(super) server: u32,
+    /// The mark of its hello; zero when that told nothing.
+    pub(super) hello: u32,
     pub(super) version: Version,
     /// Of the last two packets looked into, for copies to be known.
     pub(super) samples: [u32; 2],
@@ -99,7 +100,6 @@ impl Settled {
         let client_is_low = begun.path.is_from_low();
         let entry = Entry {
             dcid: short(hasher, begun.dcid.octets()),
-            scid: short(hasher, begun.scid.octets()),
             version: begun.version,
             ends: ends(hasher, &begun.path),
             client_is_low,

@@ -18,6 +18,35 @@ fn a_retry_is_the_same_connection_whatever_its_client_calls_itself() {
     }
 }
 
+/// A token may be of an earlier connection (RFC 9000 §8.1.3), and what comes after a Retry may be
+/// in several datagrams: it is what the hello says that tells a connection from the same one.
+#[test]
+fn a_token_is_no_proof_of_a_retry() {
+    for scid in [&b""[..], b"client"] {
+        for len in [300, 1_800] {
+            let (first, second) = (hello(b"first.example", len), hello(b"second.example", len));
+            let mut bench = Bench::default();
+            let mut send = |id: &[u8], token: &[u8], message: &[u8]| {
+                let mut client = Client::new(Version::V1, id, scid);
+                client.token = token.to_vec();
+                for (part, piece) in message.chunks(900).enumerate() {
+                    let packet = client.initial(&crypto(900 * part, piece), 1_200);
+                    bench.datagram(path(50_000), &packet);
+                    bench.names();
+                }
+            };
+            send(DCID, b"", &first);
+            send(b"retry-id", b"token", &first);
+            send(b"second-id", b"another token", &second);
+            send(b"other-retry-id", b"token again", &second);
+            send(b"second-id", b"another token", &second);
+            bench.later(60_000);
+            assert_eq!(bench.names(), ["first.example", "second.example"], "{scid:?} {len}");
+            assert_eq!(bench.outcomes(), [HandshakeOutcome::Named; 2], "{scid:?} {len}");
+        }
+    }
+}
+
 /// Whoever chooses an ID twice, or that of somebody else.
 #[test]
 fn an_id_that_is_used_again_hides_nobody() {

@@ -154,7 +154,9 @@ impl Bench {
         };
         let begun = sum(&self.ledger.handshakes_begun);
         let ended: u64 = self.ledger.handshakes.iter().map(|outcomes| sum(outcomes)).sum();
-        assert_eq!(begun, ended + self.flights.len() as u64, "conserved");
+        let pending = [HandshakeProtocol::Quic, HandshakeProtocol::Gquic]
+            .map(|protocol| self.flights.pending(protocol) as u64);
+        assert_eq!(begun, ended + pending.iter().sum::<u64>(), "conserved");
         assert_eq!(ended, self.said.len() as u64);
         self.said.iter().filter_map(|(_, name, ..)| name.as_deref()).collect()
     }
