@@ -272,19 +272,14 @@ impl Flights {
         let same_version = header.version == flight.begun.version;
         let scratch = &mut self.scratch;
         let mut own_keys = None;
-        let opened = match (&flight.keys, &flight.second) {
-            (Some(keys), _) if same_version && dcid == flight.begun.dcid => {
-                keys.open(initial, scratch)
-            }
-            (_, Some((second, Some(keys)))) if same_version && dcid == *second => {
-                keys.open(initial, scratch)
-            }
-            (Some(keys), _)
+        let opened = match &flight.keys {
+            Some(keys) if same_version && dcid == flight.begun.dcid => keys.open(initial, scratch),
+            Some(keys)
                 if same_version
                     && (flight.server == Some(dcid) || keys.open(initial, scratch).is_ok()) =>
             {
                 // The second flight, with the server's ID.
-                flight.second = Some((dcid, None));
+                flight.second = Some(dcid);
                 keys.open(initial, scratch)
             }
             _ if !self.budget.take(self.now) => {
@@ -301,10 +296,10 @@ impl Flights {
         let Ok(payload) = opened else { return };
         let dialect = initial.scheme.dialect;
         let frames = CryptoFrames::new(payload, dialect, initial.cut);
-        let same_scid = ConnectionId::new(header.scid) == flight.begun.scid;
-        if own_keys.is_some() && same_version && (!same_scid || initial.token.is_empty()) {
-            // Another connection between the same two sockets: after a Retry the client has the same
-            // ID, and repeats the token.
+        if own_keys.is_some() && same_version {
+            // Another connection between the same two sockets, or the same after a Retry: then its
+            // client says all of its hello again, and a server that kept nothing takes whatever it
+            // says (RFC 9000 §17.2.5.3).
             return self.begin(arrival, Prior::Beside, to);
         }
         if !same_version {
@@ -327,8 +322,6 @@ impl Flights {
             if let Some(place) = self.by_dcid.remove(&old) {
                 self.by_dcid.insert(tag, place);
             }
-        } else if own_keys.is_some() {
-            flight.second = Some((dcid, own_keys));
         }
         flight.remember(initial.sample());
         let kind = flight.begun.kind;

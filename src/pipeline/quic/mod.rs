@@ -8,8 +8,8 @@
 //! Which keys open a packet follows from its Destination Connection ID (RFC 9001 §5.2): the
 //! client's first one, and after a Retry the one that the server chose. In its second flight the
 //! client uses the server's ID and the keys of the first. A passive observer need not have seen
-//! the Retry, nor the server at all: a DCID whose packet does not open with the keys known is
-//! tried once with keys of its own.
+//! the server: a DCID whose packet does not open with the keys known is tried once with keys of
+//! its own. So opened it begins a hello, and is never put to another's.
 //!
 //! State is kept for hellos of which something is missing, until [`Flights::LIFETIME`] is over or
 //! the octets of [`Limits::flight_bytes`] are used up; then the oldest is read as far as it goes.
@@ -106,8 +106,8 @@ struct Flight {
     begun: Begun,
     /// Those of the first DCID.
     keys: Option<Keys>,
-    /// Another DCID that the client used, and its keys if they are its own (after a Retry).
-    second: Option<(ConnectionId, Option<Keys>)>,
+    /// Another DCID that the client used.
+    second: Option<ConnectionId>,
     /// The SCID of the server's Initials: the client's next DCID, with the keys of the first.
     server: Option<ConnectionId>,
     /// Set while no packet of the flow opened.
@@ -143,7 +143,7 @@ impl Flight {
     /// What is remembered of it after its end.
     fn entry(&self, hasher: &FlowHasher) -> Entry {
         Entry {
-            alias: self.second.as_ref().map_or(0, |(cid, _)| short(hasher, cid.octets())),
+            alias: self.second.map_or(0, |cid| short(hasher, cid.octets())),
             server: self.server.map_or(0, |cid| short(hasher, cid.octets())),
             client_known: self.unread.is_none(),
             samples: [self.samples[0], self.samples[1]],

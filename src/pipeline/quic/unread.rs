@@ -152,7 +152,7 @@ impl Flights {
             }
             Prior::Unread(slot) => {
                 let Some(flight) = self.unfinished.get_mut(slot) else { return };
-                flight.second = Some((ConnectionId::new(initial.header.dcid), None));
+                flight.second = Some(ConnectionId::new(initial.header.dcid));
                 if let Some(unread) = &mut flight.unread
                     && unread.outcome == HandshakeOutcome::OneWay
                     && unread.from_low != from_low
@@ -183,8 +183,7 @@ impl Flights {
         flight.remember(initial.sample());
         let dcid = ConnectionId::new(initial.header.dcid);
         let same_side = flight.unread.is_some_and(|unread| unread.from_low == from_low);
-        let tried = same_side && flight.begun.dcid == dcid
-            || flight.second.as_ref().is_some_and(|(second, _)| *second == dcid);
+        let tried = same_side && flight.begun.dcid == dcid || flight.second == Some(dcid);
         // What did not open once is not tried again.
         if !tried {
             self.begin(arrival, Prior::Unread(slot), to);

@@ -47,6 +47,31 @@ fn a_token_is_no_proof_of_a_retry() {
     }
 }
 
+/// A hello that is never finished, and one with the same ID and a token: neither is heard as the
+/// other, also where they agree as far as the first goes.
+#[test]
+fn an_unfinished_hello_is_not_mixed_with_another() {
+    let (decoy, hidden) = (hello(b"decoy0.example", 1_800), hello(b"hidden.example", 1_800));
+    for known in [900, decoy.len() - 2] {
+        for scid in [&b""[..], b"client"] {
+            let mut bench = Bench::default();
+            let mut client = Client::new(Version::V1, DCID, scid);
+            bench.datagram(path(50_000), &client.initial(&crypto(0, &decoy[..known]), 1_200));
+            let mut next = Client::new(Version::V1, b"second-id", scid);
+            next.token = b"token".to_vec();
+            for (part, piece) in hidden.chunks(900).enumerate() {
+                bench.datagram(path(50_000), &next.initial(&crypto(900 * part, piece), 1_200));
+                bench.names();
+            }
+            let rest = client.initial(&crypto(known, &decoy[known..]), 1_200);
+            bench.datagram(path(50_000), &rest);
+            bench.later(60_000);
+            assert_eq!(bench.names(), ["hidden.example", "decoy0.example"], "{known} {scid:?}");
+            assert_eq!(bench.outcomes().len(), 2, "{known} {scid:?}");
+        }
+    }
+}
+
 /// Whoever chooses an ID twice, or that of somebody else.
 #[test]
 fn an_id_that_is_used_again_hides_nobody() {
