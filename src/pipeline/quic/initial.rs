@@ -137,6 +137,18 @@ impl Flights {
         {
             entry.negotiates = true;
         }
+        let mut packets = Packets::new(packet.payload, packet.is_cut());
+        let Some(Ok(LongPacket::VersionNegotiation(header))) = packets.next() else { return };
+        // It has both IDs of the packet that it answers (RFC 9000 §17.2.1).
+        let tag = dcid_tag(&self.hasher, packet.path.tenant, header.scid);
+        if let Some((hash, key)) = self.by_dcid.get(&tag)
+            && let Some(slot) = self.unfinished.find(*hash, key)
+            && let Some(flight) = self.unfinished.get_mut(slot)
+            && flight.begun.path == packet.path.reversed()
+            && flight.begun.scid == ConnectionId::new(header.dcid)
+        {
+            flight.negotiates = true;
+        }
     }
 
     /// The unfinished flight with this ID, if the packet may be of it: between the same ends, be it
@@ -296,10 +308,12 @@ impl Flights {
         let Ok(payload) = opened else { return };
         let dialect = initial.scheme.dialect;
         let frames = CryptoFrames::new(payload, dialect, initial.cut);
-        if own_keys.is_some() && same_version {
+        let unsupported = flight.begun.kind == Kind::Unsupported;
+        if own_keys.is_some() && (same_version || !flight.negotiates && !unsupported) {
             // Another connection between the same two sockets, or the same after a Retry: then its
             // client says all of its hello again, and a server that kept nothing takes whatever it
-            // says (RFC 9000 §17.2.5.3).
+            // says (RFC 9000 §17.2.5.3). So does one that changes its version (§6.2), but in that
+            // too it may be another.
             return self.begin(arrival, Prior::Beside, to);
         }
         if !same_version {
@@ -317,7 +331,7 @@ impl Flights {
             flight.begun.kind = kind;
             flight.begun.dcid = dcid;
             flight.keys = own_keys;
-            flight.second = None;
+            (flight.second, flight.server, flight.negotiates) = (None, None, false);
             flight.stream.clear();
             if let Some(place) = self.by_dcid.remove(&old) {
                 self.by_dcid.insert(tag, place);

@@ -110,6 +110,8 @@ struct Flight {
     second: Option<ConnectionId>,
     /// The SCID of the server's Initials: the client's next DCID, with the keys of the first.
     server: Option<ConnectionId>,
+    /// The server offered other versions than this one.
+    negotiates: bool,
     /// Set while no packet of the flow opened.
     unread: Option<Unread>,
     stream: Reassembly,
@@ -133,6 +135,7 @@ impl Flight {
             keys: None,
             second: None,
             server: None,
+            negotiates: false,
             unread: None,
             stream,
             base: 0,

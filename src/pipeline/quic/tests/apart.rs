@@ -147,6 +147,30 @@ fn connections_between_the_same_sockets_do_not_disturb_each_other() {
     }
 }
 
+/// Nobody refused the first version, or somebody another client's.
+#[test]
+fn another_version_between_the_same_sockets_ends_no_hello() {
+    let (halves, other) = (hello(b"halves.example", 1_800), hello(b"other.example", 300));
+    for scid in [&b""[..], b"client", b"other"] {
+        for offers in [false, true] {
+            let mut bench = Bench::default();
+            let mut client = Client::new(Version::V1, DCID, scid);
+            bench.datagram(path(50_000), &client.initial(&crypto(0, &halves[..900]), 1_200));
+            if offers {
+                let offer = b"\x80\0\0\0\0\x05other\x08other-id\0\0\0\x01";
+                bench.datagram(path(50_000).reversed(), offer);
+            }
+            let mut next = Client::new(Version::V2, b"other-id", b"other");
+            bench.datagram(path(50_000), &next.initial(&crypto(0, &other), 1_200));
+            bench.names();
+            bench.datagram(path(50_000), &client.initial(&crypto(900, &halves[900..]), 1_200));
+            bench.later(60_000);
+            assert_eq!(bench.names(), ["other.example", "halves.example"], "{scid:?} {offers}");
+            assert_eq!(bench.outcomes(), [HandshakeOutcome::Named; 2], "{scid:?} {offers}");
+        }
+    }
+}
+
 /// A client may choose all that its next connection could be taken for the same by.
 #[test]
 fn a_decoy_hides_nothing() {

@@ -455,6 +455,23 @@ fn a_version_that_provokes_negotiation_is_followed() {
     assert_eq!(bench.outcomes(), [HandshakeOutcome::Named]);
 }
 
+/// The server refused what there is of the first hello: it is not waited for.
+#[test]
+fn a_negotiation_that_was_seen_begins_an_unfinished_hello_anew() {
+    let message = hello(b"a.example", 1_800);
+    let mut bench = Bench::default();
+    let mut client = Client::new(Version::V2, DCID, b"client");
+    bench.datagram(path(50_000), &client.initial(&crypto(0, &message[..900]), 1_200));
+    let offer = [b"\x80\0\0\0\0\x06client\x08", DCID, b"\0\0\0\x01"].concat();
+    bench.datagram(path(50_000).reversed(), &offer);
+    let mut next = Client::new(Version::V1, b"another-id", b"client");
+    bench.datagram(path(50_000), &next.initial(&crypto(900, &message[900..]), 1_200));
+    bench.datagram(path(50_000), &next.initial(&crypto(0, &message[..900]), 1_200));
+    bench.later(60_000);
+    assert_eq!(bench.names(), ["a.example"]);
+    assert_eq!(bench.outcomes(), [HandshakeOutcome::Named]);
+}
+
 #[test]
 fn a_hello_that_was_cut_is_read_as_far_as_it_goes() {
     let mut bench = Bench::default();
