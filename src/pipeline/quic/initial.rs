@@ -58,7 +58,7 @@ impl Flights {
         let dcid_tag = dcid_tag(&self.hasher, packet.path.tenant, header.dcid);
         // By its ID first: of two connections between the same two sockets one is not at the place
         // of their flow.
-        if let Some(slot) = self.of_dcid(dcid_tag, arrival) {
+        if let Some(slot) = self.of_dcid(dcid_tag, arrival).or_else(|| self.of_scid(arrival)) {
             return self.resume(slot, arrival, to);
         }
         if let Some(slot) = self.unfinished.find(place.hash, &place.key) {

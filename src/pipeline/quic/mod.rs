@@ -16,6 +16,7 @@
 //! So it is for a flow whose first packet does not open: a mirror may deliver the server's first,
 //! and the client's is then the beginning of the same connection.
 
+mod beside;
 mod budget;
 mod clear;
 mod hello;
@@ -38,6 +39,7 @@ use crate::net::{FlowKey, Path, TenantId};
 use crate::time::Timestamp;
 use crate::visibility::{HandshakeOutcome, HandshakeProtocol, Ledger};
 
+use beside::Beside;
 use budget::Budget;
 use hello::{Kind, Step, end};
 use settled::{Entry, Settled};
@@ -73,6 +75,7 @@ pub struct Flights {
     /// Where the flight with this DCID is: a client's port may change before the end of its first
     /// flight, and between two sockets there may be several connections.
     by_dcid: HashMap<u64, (u64, FlowKey), foldhash::fast::RandomState>,
+    beside: Beside,
     settled: Settled,
     budget: Budget,
     /// The tables' time: that of the packet being looked at, or a little later.
@@ -176,6 +179,7 @@ impl Flights {
             spare: Vec::new(),
             unfinished: Table::new(limits.flight_bytes),
             by_dcid: HashMap::default(),
+            beside: Beside::default(),
             settled: Settled::new(limits.settled),
             budget: Budget::new(limits.derivations_per_second),
             now: Timestamp::ZERO,
@@ -274,7 +278,7 @@ impl Flights {
     pub fn bytes(&self) -> usize {
         let by_dcid = self.by_dcid.capacity() * size_of::<(u64, (u64, FlowKey))>();
         let spare: usize = self.spare.iter().map(Reassembly::footprint).sum();
-        self.unfinished.bytes() + by_dcid + spare + self.scratch.capacity()
+        self.unfinished.bytes() + by_dcid + self.beside.bytes() + spare + self.scratch.capacity()
     }
 
     /// Hellos given up for room.
@@ -308,6 +312,7 @@ impl Flights {
             end(&self.hasher, &flight.begun, &flight.stream, step, origin(&packet.seen), to);
         let entry = Entry { hello, ..flight.entry(&self.hasher) };
         self.settled.settle(&self.hasher, &flight.begun, entry, self.now);
+        self.beside.remove(&self.hasher, &flight.begun);
         let stream = core::mem::take(&mut flight.stream);
         self.unfinished.discard(slot);
         self.unfinished.charge(stream.footprint(), 0);
@@ -344,6 +349,7 @@ impl Flights {
         let hash = flight.begun.hash;
         if flight.unread.is_none() {
             self.by_dcid.insert(flight.begun.tag, (hash, key));
+            self.beside.insert(&self.hasher, &flight.begun);
         }
         self.unfinished.charge(0, flight.stream.footprint());
         self.unfinished.insert(hash, key, now, flight);
@@ -362,6 +368,7 @@ impl Flights {
         self.unfinished.charge(flight.stream.footprint(), 0);
         if flight.unread.is_none() {
             self.by_dcid.remove(&flight.begun.tag);
+            self.beside.remove(&self.hasher, &flight.begun);
         }
         let outcome = match (why, flight.unread) {
             (_, Some(unread)) => unread.outcome,

@@ -171,6 +171,47 @@ fn another_version_between_the_same_sockets_ends_no_hello() {
     }
 }
 
+/// The rest of a hello may come with the server's ID, whether the server was seen or not.
+#[test]
+fn connections_between_the_same_sockets_may_each_go_on_with_its_servers_id() {
+    let names = ["a.example", "b.example", "c.example"];
+    for scids in [[&b"one"[..], b"two", b"three"], [&b""[..]; 3], [&b"same"[..]; 3]] {
+        for seen in [false, true] {
+            for order in [[0, 1, 2], [2, 1, 0], [1, 0, 2]] {
+                let mut bench = Bench::default();
+                let messages = names.map(|name| hello(name.as_bytes(), 1_800));
+                let ids = [[b'1'; 8], [b'2'; 8], [b'3'; 8]];
+                let mut clients: Vec<_> = ids
+                    .iter()
+                    .zip(scids)
+                    .map(|(id, scid)| Client::new(Version::V1, id, scid))
+                    .collect();
+                for (client, message) in clients.iter_mut().zip(&messages) {
+                    let packet = client.initial(&crypto(0, &message[..900]), 1_200);
+                    bench.datagram(path(50_000), &packet);
+                }
+                for number in order {
+                    let id = [b'x', u8::try_from(number).unwrap()];
+                    if seen {
+                        let mut server = Client::new(Version::V1, scids[number], &id);
+                        bench.datagram(path(50_000).reversed(), &server.initial(&[0], 1_200));
+                    }
+                    let client = &mut clients[number];
+                    client.dcid = id.to_vec();
+                    let packet = client.initial(&crypto(900, &messages[number][900..]), 1_200);
+                    bench.datagram(path(50_000), &packet);
+                    bench.names();
+                }
+                bench.later(60_000);
+                let its = order.map(|number| names[number]);
+                assert_eq!(bench.names(), its, "{scids:?} {seen} {order:?}");
+                assert_eq!(bench.outcomes().len(), 3, "{scids:?} {seen} {order:?}");
+                assert_eq!(bench.flights.beside.len(), 0);
+            }
+        }
+    }
+}
+
 /// A client may choose all that its next connection could be taken for the same by.
 #[test]
 fn a_decoy_hides_nothing() {
