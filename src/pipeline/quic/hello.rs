@@ -66,17 +66,18 @@ pub(super) fn feed(
     initial: &Initial<'_>,
     kind: Kind,
 ) -> Step {
-    let mut fault = false;
+    let (mut fault, mut new) = (false, false);
     for frame in frames {
-        match frame {
-            Ok(piece) => fault |= stream.insert(piece.offset, piece.data).is_err(),
-            Err(_) => fault = true,
+        match frame.map(|piece| stream.insert(piece.offset, piece.data)) {
+            Ok(Ok(brings)) => new |= brings,
+            Ok(Err(_)) | Err(_) => fault = true,
         }
     }
     match progress(stream, kind) {
         Step::More if fault => Step::Broken(HandshakeOutcome::Malformed),
-        // The other packets of a connection whose packets are cut are cut too.
-        Step::More if initial.cut => Step::Broken(HandshakeOutcome::Truncated),
+        // The other packets of a connection whose packets are cut are cut too; unless this is but
+        // a copy, from another mirror, of one that was not.
+        Step::More if initial.cut && new => Step::Broken(HandshakeOutcome::Truncated),
         step => step,
     }
 }

@@ -481,6 +481,21 @@ fn a_hello_that_was_cut_is_read_as_far_as_it_goes() {
     assert_eq!(bench.names(), ["a.example"]);
 }
 
+/// Of two mirrors one cuts.
+#[test]
+fn a_copy_that_was_cut_ends_no_hello() {
+    let message = hello(b"a.example", 1_800);
+    let mut bench = Bench::default();
+    let mut client = Client::new(Version::V1, DCID, b"");
+    let first = client.initial(&crypto(0, &message[..900]), 1_200);
+    bench.datagram(path(50_000), &first);
+    bench.cut(path(50_000), &first[..300], first.len());
+    bench.datagram(path(50_000), &client.initial(&crypto(900, &message[900..]), 1_200));
+    bench.later(60_000);
+    assert_eq!(bench.names(), ["a.example"]);
+    assert_eq!(bench.outcomes(), [HandshakeOutcome::Named]);
+}
+
 #[test]
 fn google_versions_without_initials_are_read() {
     let message = chlo(b"www.example.com", 1_500);
