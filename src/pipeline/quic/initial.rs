@@ -288,9 +288,11 @@ impl Flights {
             Some(keys) if same_version && dcid == flight.begun.dcid => keys.open(initial, scratch),
             Some(keys)
                 if same_version
-                    && (flight.server == Some(dcid) || keys.open(initial, scratch).is_ok()) =>
+                    && (flight.server == Some(dcid)
+                        || !initial.cut && keys.open(initial, scratch).is_ok()) =>
             {
-                // The second flight, with the server's ID.
+                // The second flight, with the server's ID. Without its tag, which is cut off, a packet
+                // opens with any keys.
                 flight.second = Some(dcid);
                 keys.open(initial, scratch)
             }

@@ -133,6 +133,8 @@ impl Flights {
             Prior::Nothing if outcome == HandshakeOutcome::Truncated => {
                 self.unread(begun, outcome, packet, to);
             }
+            // Which keys it opens with cannot be seen, so not that it is no second flight.
+            Prior::Beside if initial.cut => {}
             // It was opened a moment ago, and is no client's first packet by its ID.
             Prior::Beside => self.unread(begun, outcome, packet, to),
             Prior::Nothing => {

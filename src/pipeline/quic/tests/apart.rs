@@ -233,6 +233,26 @@ fn a_decoy_hides_nothing() {
 
 /// What is cut off takes the proof of the keys with it.
 #[test]
+fn a_packet_that_was_cut_ends_no_hello_between_the_same_sockets() {
+    let (one, other) = (hello(b"one.example", 1_800), hello(b"other.example", 100));
+    let mut a = Client::new(Version::V1, DCID, b"one");
+    let mut b = Client::new(Version::V1, b"other-id", b"other");
+    let mut bench = Bench::default();
+    bench.datagram(path(50_000), &a.initial(&crypto(0, &one[..900]), 1_200));
+    // A cut copy, from another mirror, of what is to come with the ID of a server that is unseen.
+    a.dcid = b"server-id".to_vec();
+    let rest = a.initial(&crypto(900, &one[900..]), 1_200);
+    bench.cut(path(50_000), &rest[..300], rest.len());
+    bench.cut(path(50_000), &b.initial(&crypto(0, &other), 1_200)[..256], 1_200);
+    bench.names();
+    bench.datagram(path(50_000), &rest);
+    bench.later(60_000);
+    assert_eq!(bench.names(), ["other.example", "one.example"]);
+    assert_eq!(bench.outcomes(), [HandshakeOutcome::Named; 2]);
+}
+
+/// What is cut off takes the proof of the keys with it.
+#[test]
 fn a_server_that_was_cut_is_not_taken_for_its_client() {
     let mut server = Client::new(Version::V1, b"server keys", b"server-id");
     server.dcid = b"client-id".to_vec();
