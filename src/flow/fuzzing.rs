@@ -26,7 +26,7 @@ pub fn segments(mut octets: &[u8]) {
         match brought {
             Brought::InPlace(range) => out.extend_from_slice(&segment[range]),
             Brought::Ready => out.append(&mut stream.take_ready()),
-            Brought::Early | Brought::Old | Brought::Refused => {}
+            Brought::Early | Brought::Old | Brought::Far | Brought::Refused => {}
         }
         let kept = Segments::MAX_EARLY_BYTES + Segments::MAX_EARLY * 2 * 32;
         assert!(stream.heap() <= kept, "{} octets are kept", stream.heap());

@@ -43,7 +43,9 @@ pub enum Brought {
     Early,
     /// Nothing that was not here before.
     Old,
-    /// It lies beyond what is kept, or there is no room for it.
+    /// It ends further ahead than anything is kept. Nothing was.
+    Far,
+    /// There is no room for it.
     Refused,
 }
 
@@ -70,6 +72,14 @@ impl Segments {
     #[must_use]
     pub const fn next(&self) -> Option<u32> {
         self.next
+    }
+
+    /// Would a segment that ends there bring something behind all that came, and not far from it?
+    #[must_use]
+    pub fn goes_on(&self, end: u32) -> bool {
+        let last = self.early.last();
+        let known = last.map(|last| last.sequence.wrapping_add(length(&last.octets))).or(self.next);
+        known.is_some_and(|known| end.wrapping_sub(known).wrapping_sub(1) < Self::WINDOW)
     }
 
     /// Takes a segment's octets. An unknown beginning is where the first segment begins.
@@ -203,7 +213,7 @@ impl Segments {
         let mut from = u64::from(ahead);
         let end = from + octets.len() as u64;
         if end > u64::from(Self::WINDOW) {
-            return Brought::Refused;
+            return Brought::Far;
         }
         let mut kept = false;
         let mut at = 0;
@@ -291,7 +301,7 @@ mod tests {
                 stream.extend_from_slice(segments.ready());
                 segments.consume(usize::MAX);
             }
-            Brought::Early | Brought::Old | Brought::Refused => {}
+            Brought::Early | Brought::Old | Brought::Far | Brought::Refused => {}
         }
     }
 

@@ -2,6 +2,7 @@
 
 use proptest::collection::vec;
 use proptest::prelude::*;
+use vendorwatch::flow::Segments;
 use vendorwatch::inspect::Signal;
 use vendorwatch::pipeline::Settings;
 use vendorwatch::visibility::{HandshakeOutcome, HandshakeProtocol, PacketOutcome, TableName};
@@ -69,6 +70,110 @@ proptest! {
         prop_assert_eq!(tap.connections(), usize::from(spoke));
         tap.assert_conserved();
     }
+}
+
+/// Octets that somebody may send to where their receiver drops them.
+fn strays() -> impl Strategy<Value = Vec<u8>> {
+    let decoy = client_hello(Some("decoy.example"), 9, 0, 1 << 14);
+    let post = b"POST / HTTP/1.1\r\nHost: decoy.example\r\nContent-Length: 99999\r\n\r\n";
+    prop_oneof![
+        Just(b"noise".to_vec()),
+        Just(b"GET /".to_vec()),
+        Just(post.to_vec()),
+        Just(decoy[..60].to_vec()),
+        Just(decoy),
+    ]
+}
+
+proptest! {
+    /// A segment that lies outside of every window moves nothing, wherever it lies, whatever it
+    /// holds and however often it comes.
+    #[test]
+    fn a_segment_out_of_the_window_hides_nothing(
+        hello: bool,
+        stray in strays(),
+        far in Segments::WINDOW..1 << 30,
+        places in vec((any::<prop::sample::Index>(), 1usize..3), 1..4),
+    ) {
+        let (port, segments, signal) = if hello {
+            let octets = client_hello(Some("host-0.example"), 7, 2_000, 1 << 14);
+            (443, octets.chunks(700).map(<[u8]>::to_vec).collect(), Signal::TlsSni)
+        } else {
+            let segments: Vec<_> = requests(&[0, 2, 0]).into_iter().map(|(_, segment)| segment).collect();
+            (80, segments, Signal::HttpHost)
+        };
+        let ends = Ends::v4(40_000, port);
+        let mut tap = Tap::new(Settings::default());
+        tap.frame(&ends.tcp(CLIENT - 1, 0, SYN, b""));
+        let mut sequence = CLIENT;
+        for (at, octets) in segments.iter().enumerate() {
+            for (_, times) in places.iter().filter(|(place, _)| place.index(segments.len()) == at) {
+                for _ in 0..*times {
+                    tap.frame(&ends.tcp(sequence.wrapping_add(far), SERVER, ACK, &stray));
+                    tap.assert_conserved();
+                }
+            }
+            tap.frame(&ends.tcp(sequence, SERVER, ACK, octets));
+            tap.assert_conserved();
+            sequence = sequence.wrapping_add(u32::try_from(octets.len()).unwrap());
+        }
+        tap.finish();
+        tap.assert_conserved();
+        let names: Vec<_> =
+            tap.heard.names.iter().filter(|(_, name)| name != "decoy.example").cloned().collect();
+        let count = if hello { 1 } else { 3 };
+        let expected: Vec<_> = (0..count).map(|number| (signal, host(number))).collect();
+        prop_assert_eq!(names, expected);
+        prop_assert_eq!(tap.connections(), 1);
+    }
+
+    /// Behind more than anybody waits for, what begins with the first segment is read to its end,
+    /// however it is cut.
+    #[test]
+    fn what_begins_behind_a_wide_hole_is_read_whole(
+        hole in Segments::WINDOW..1 << 30,
+        cut in 16usize..60,
+        repeated: bool,
+    ) {
+        let request = |host: &str| format!("GET / HTTP/1.1\r\nCookie: {:>40}\r\nHost: {host}\r\n\r\n", 1);
+        let ends = Ends::v4(40_000, 80);
+        let mut tap = Tap::new(Settings::default());
+        tap.frame(&ends.tcp(CLIENT - 1, 0, SYN, b""));
+        tap.frame(&ends.tcp(CLIENT, SERVER, ACK, request("a.example").as_bytes()));
+        let mut sequence = CLIENT.wrapping_add(1_000 + hole);
+        for name in ["b.example", "c.example"] {
+            let whole = request(name);
+            let (first, second) = whole.as_bytes().split_at(cut);
+            for part in [first, second] {
+                for _ in 0..=u8::from(repeated) {
+                    tap.frame(&ends.tcp(sequence, SERVER, ACK, part));
+                    tap.assert_conserved();
+                }
+                sequence = sequence.wrapping_add(u32::try_from(part.len()).unwrap());
+            }
+        }
+        let names = ["a.example", "b.example", "c.example"].map(|name| (Signal::HttpHost, name));
+        prop_assert_eq!(tap.names(), names);
+    }
+}
+
+/// A hello that stopped while its stream goes on far ahead is given up in time.
+#[test]
+fn a_hello_before_a_wide_hole_does_not_wait_for_the_end_of_its_connection() {
+    let hello = client_hello(Some("lost.example"), 7, 2_000, 1 << 14);
+    let ends = Ends::v4(40_000, 443);
+    let mut tap = Tap::new(Settings::default());
+    tap.frame(&ends.tcp(CLIENT - 1, 0, SYN, b""));
+    tap.frame(&ends.tcp(CLIENT, SERVER, ACK, &hello[..1_000]));
+    for second in 0..20 {
+        tap.wait(1_000);
+        let sequence = CLIENT.wrapping_add(400_000 + second * 1_000);
+        tap.frame(&ends.tcp(sequence, SERVER, ACK, &[0x17; 1_000]));
+        tap.assert_conserved();
+    }
+    let tls = &tap.ledger.handshakes[HandshakeProtocol::Tls as usize];
+    assert_eq!(tls[HandshakeOutcome::Gap as usize].value(), 1);
+    assert_eq!(tap.pipeline.pending_handshakes(HandshakeProtocol::Tls), 0);
 }
 
 /// Did anything come but the SYN and the FIN?

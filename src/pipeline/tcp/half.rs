@@ -28,6 +28,10 @@ pub(super) struct Half {
     waits: Option<Timestamp>,
     /// Octets were given up, and nothing known began since.
     astray: bool,
+    /// What began where a segment lay too far ahead to be of this stream.
+    elsewhere: Option<Box<Self>>,
+    /// Since then nothing came in its place here.
+    left: bool,
 }
 
 #[derive(Debug, Default)]
@@ -48,6 +52,12 @@ pub(super) struct Segment<'a> {
     pub(super) payload: &'a [u8],
     /// Why what follows them will not come.
     pub(super) lost: Option<HandshakeOutcome>,
+}
+
+impl Segment<'_> {
+    const fn end(&self) -> u32 {
+        self.sequence.wrapping_add(sequence_space(self.payload.len()))
+    }
 }
 
 /// What a step of inspection found.
@@ -79,12 +89,11 @@ impl Half {
         emitter: &mut Emitter,
         out: &mut impl Sink,
     ) -> Found {
-        let Segment { sequence, payload, lost } = *segment;
         match self.stage {
             Stage::Ignored => return Found::default(),
             Stage::Done => {
                 let behind = self.segments.next().is_some_and(|next| {
-                    next.wrapping_sub(sequence).wrapping_sub(1) < Segments::WINDOW
+                    next.wrapping_sub(segment.sequence).wrapping_sub(1) < Segments::WINDOW
                 });
                 emitter.ledger.copies.add(u64::from(behind));
                 return Found::default();
@@ -92,17 +101,44 @@ impl Half {
             Stage::Beginning | Stage::Reading(_) => {}
         }
         let mut found = Found::default();
+        self.take(scene, segment, spare, &mut found, emitter, out);
+        self.settle(scene, spare, &mut found, emitter, out);
+        found
+    }
+
+    /// Puts a segment where it belongs and reads what is in order now.
+    fn take(
+        &mut self,
+        scene: &Scene<'_>,
+        segment: &Segment<'_>,
+        spare: &mut Spare,
+        found: &mut Found,
+        emitter: &mut Emitter,
+        out: &mut impl Sink,
+    ) {
+        let Segment { sequence, payload, lost } = *segment;
         let mut brought = self.segments.push(sequence, payload);
-        if brought == Brought::Refused {
-            self.give_up(scene, &mut found, emitter, out);
-            if !matches!(self.stage, Stage::Done) {
-                brought = self.begin_again(scene, segment, &mut found, emitter, out);
+        if brought == Brought::Far {
+            if !(self.segments.has_hole() && self.segments.goes_on(segment.end())) {
+                return self.stray(scene, segment, spare, found, emitter, out);
             }
+            // What waits behind a hole grew as far as it may.
+            brought = Brought::Refused;
+        }
+        if brought == Brought::Refused {
+            self.give_up(scene, found, emitter, out);
+            if !matches!(self.stage, Stage::Done) {
+                brought = self.begin_again(scene, segment, found, emitter, out);
+            }
+        }
+        if self.elsewhere.is_some() && matches!(brought, Brought::InPlace(_) | Brought::Ready) {
+            self.left = false;
+            self.waits = None;
         }
         let consumed = match brought {
             Brought::InPlace(range) => {
                 let octets = &payload[range];
-                let consumed = self.inspect(scene, octets, &mut found, emitter, out);
+                let consumed = self.inspect(scene, octets, found, emitter, out);
                 if !matches!(self.stage, Stage::Done) {
                     let left = octets.get(consumed..).unwrap_or_default();
                     self.segments.hold(spare, left);
@@ -112,7 +148,7 @@ impl Half {
             Brought::Ready => {
                 self.waits = self.segments.has_hole().then_some(emitter.now);
                 let ready = self.segments.take_ready();
-                let consumed = self.inspect(scene, &ready, &mut found, emitter, out);
+                let consumed = self.inspect(scene, &ready, found, emitter, out);
                 self.segments.put_back(ready);
                 consumed
             }
@@ -120,7 +156,7 @@ impl Half {
                 self.waits.get_or_insert(emitter.now);
                 0
             }
-            Brought::Refused => 0,
+            Brought::Far | Brought::Refused => 0,
             Brought::Old => {
                 emitter.ledger.copies.add(1);
                 0
@@ -132,20 +168,101 @@ impl Half {
             if let Some(lost) = lost
                 && matches!(self.stage, Stage::Reading(Stream::Tls(_)))
             {
-                found = self.end(scene, lost, emitter, out);
+                *found = self.end(scene, lost, emitter, out);
             }
         }
-        self.settle(scene, spare, &mut found);
-        found
+    }
+
+    /// A segment lies too far ahead. One alone moves nothing, for its receiver drops what is
+    /// outside of its window (RFC 9293 §3.10.7.4): what begins with it is read beside the stream,
+    /// and is the stream once a second one goes on there and none came here in between.
+    #[cold]
+    fn stray(
+        &mut self,
+        scene: &Scene<'_>,
+        segment: &Segment<'_>,
+        spare: &mut Spare,
+        found: &mut Found,
+        emitter: &mut Emitter,
+        out: &mut impl Sink,
+    ) {
+        let place = self.elsewhere.as_ref().map_or(Place::Apart, |there| there.place_of(segment));
+        let goes_on = place == Place::After && core::mem::replace(&mut self.left, true);
+        // Where nothing known began, each segment is another chance.
+        let read = |there: &Self| matches!(there.stage, Stage::Done) && place == Place::After;
+        if place == Place::Apart || self.elsewhere.as_deref().is_some_and(read) {
+            self.leave_elsewhere(scene, HandshakeOutcome::Gap, found, emitter, out);
+            self.left = true;
+        }
+        if goes_on {
+            self.resume(scene, found, emitter, out);
+        }
+        if goes_on && self.break_off(scene, found, emitter, out) {
+            self.segments.release(spare);
+            let there = self.elsewhere.take().map_or_else(Self::astray, |there| *there);
+            *self = Self { fin: self.fin, told: self.told, ..there };
+            self.opened.beside = false;
+            return self.take(scene, segment, spare, found, emitter, out);
+        }
+        if goes_on {
+            // What is read here cannot be taken up there, but need not wait for ever.
+            self.waits.get_or_insert(emitter.now);
+        }
+        let there = self.elsewhere.get_or_insert_with(|| {
+            let opened = Opened { beside: true, ..Opened::default() };
+            Box::new(Self { opened, ..Self::astray() })
+        });
+        found.beside(there.feed(scene, segment, spare, emitter, out));
+    }
+
+    /// A direction whose beginning was missed.
+    fn astray() -> Self {
+        Self { astray: true, ..Self::default() }
+    }
+
+    /// Where does a segment lie, seen from this stream?
+    fn place_of(&self, segment: &Segment<'_>) -> Place {
+        let Some(next) = self.segments.next() else { return Place::Before };
+        let fits = segment.end().wrapping_sub(next) <= Segments::WINDOW;
+        if fits && self.segments.goes_on(segment.end()) {
+            Place::After
+        } else if fits || next.wrapping_sub(segment.sequence) <= Segments::WINDOW {
+            Place::Before
+        } else {
+            Place::Apart
+        }
+    }
+
+    /// What began elsewhere will not go on.
+    #[cold]
+    fn leave_elsewhere(
+        &mut self,
+        scene: &Scene<'_>,
+        lost: HandshakeOutcome,
+        found: &mut Found,
+        emitter: &mut Emitter,
+        out: &mut impl Sink,
+    ) {
+        if let Some(mut there) = self.elsewhere.take() {
+            found.beside(there.end(scene, lost, emitter, out));
+        }
     }
 
     /// After a step: a direction that is done keeps nothing. One that lost its way among messages
     /// of DNS is not done, for each segment may begin the next message.
-    fn settle(&mut self, scene: &Scene<'_>, spare: &mut Spare, found: &mut Found) {
+    fn settle(
+        &mut self,
+        scene: &Scene<'_>,
+        spare: &mut Spare,
+        found: &mut Found,
+        emitter: &mut Emitter,
+        out: &mut impl Sink,
+    ) {
         if !matches!(self.stage, Stage::Done) {
             return;
         }
         self.segments.release(spare);
+        self.leave_elsewhere(scene, HandshakeOutcome::Gap, found, emitter, out);
         if self.astray && scene.path.destination.port == DNS_PORT {
             self.segments = Segments::default();
             self.stage = Stage::Beginning;
@@ -228,15 +345,16 @@ impl Half {
     /// Which inspector reads a stream that begins with these octets? Behind a loss only what would
     /// be taken for a beginning in a connection that nothing is known of.
     fn choose(&self, scene: &Scene<'_>, octets: &[u8]) -> Choice {
+        let (source, destination) = (scene.path.source.port, scene.path.destination.port);
         if !scene.from_client {
             // What a server says names nobody that its client asks for.
+            let dns = source == DNS_PORT || destination == DNS_PORT;
             return match Framing::probe(octets) {
-                Probe::Certain => Choice::Stream(Stream::Dns(Framing)),
-                Probe::Unsure => Choice::Unsure,
-                Probe::NotOurs => Choice::NotOurs,
+                Probe::Certain if dns => Choice::Stream(Stream::Dns(Framing)),
+                Probe::Unsure if dns => Choice::Unsure,
+                _ => Choice::NotOurs,
             };
         }
-        let (source, destination) = (scene.path.source.port, scene.path.destination.port);
         if self.astray && !Stream::may_begin(octets, source, destination) {
             return Choice::NotOurs;
         }
@@ -303,7 +421,7 @@ impl Half {
     }
 
     /// The missing octets will not come. Reads what waits behind them as far as something begins
-    /// there; where nothing can, that was all.
+    /// there; where nothing can, or it has long gone on elsewhere, that was all.
     fn give_up(
         &mut self,
         scene: &Scene<'_>,
@@ -312,8 +430,9 @@ impl Half {
         out: &mut impl Sink,
     ) {
         self.waits = None;
+        let elsewhere = self.elsewhere.is_some() && !self.segments.has_hole();
         self.resume(scene, found, emitter, out);
-        if self.segments.has_hole() {
+        if elsewhere || self.segments.has_hole() {
             self.conclude(scene, HandshakeOutcome::Gap, found, emitter, out);
         }
     }
@@ -329,12 +448,8 @@ impl Half {
     ) -> Brought {
         let brought = self.segments.push(segment.sequence, segment.payload);
         let waits = brought == Brought::Early && matches!(self.stage, Stage::Beginning);
-        if !waits && brought != Brought::Refused {
+        if !waits || !self.break_off(scene, found, emitter, out) {
             return brought;
-        }
-        if !self.break_off(scene, found, emitter, out) {
-            self.conclude(scene, HandshakeOutcome::Gap, found, emitter, out);
-            return Brought::Refused;
         }
         self.segments = Segments::default();
         self.segments.push(segment.sequence, segment.payload)
@@ -360,7 +475,7 @@ impl Half {
             found.foreign = scene.from_client;
             self.stage = Stage::Done;
         }
-        self.settle(scene, spare, &mut found);
+        self.settle(scene, spare, &mut found, emitter, out);
         found
     }
 
@@ -376,6 +491,7 @@ impl Half {
         self.resume(scene, &mut found, emitter, out);
         self.conclude(scene, lost, &mut found, emitter, out);
         self.segments.clear();
+        self.leave_elsewhere(scene, lost, &mut found, emitter, out);
         found
     }
 
@@ -423,7 +539,7 @@ impl Half {
     pub(super) fn spoke(&self) -> bool {
         match &self.stage {
             Stage::Reading(stream) => !matches!(stream, Stream::Dns(_)),
-            Stage::Beginning => self.segments.heap() > 0,
+            Stage::Beginning => self.segments.heap() > 0 || self.elsewhere.is_some(),
             Stage::Ignored | Stage::Done => false,
         }
     }
@@ -431,7 +547,8 @@ impl Half {
     /// Hellos and DNS messages that have begun and have no outcome yet.
     pub(super) fn pending(&self) -> (usize, usize) {
         let hello = self.opened.hello == Opening::Begun;
-        (usize::from(hello), usize::from(self.opened.dns_message))
+        let there = self.elsewhere.as_ref().map_or((0, 0), |there| there.pending());
+        (usize::from(hello) + there.0, usize::from(self.opened.dns_message) + there.1)
     }
 
     /// Octets on the heap.
@@ -440,8 +557,30 @@ impl Half {
             Stage::Reading(stream) => stream.heap(),
             _ => 0,
         };
-        self.segments.heap() + stream
+        let there = self.elsewhere.as_ref().map_or(0, |there| size_of::<Self>() + there.heap());
+        self.segments.heap() + stream + there
     }
+}
+
+impl Found {
+    /// What was read beside the stream names something, and says nothing of what the stream is.
+    fn beside(&mut self, other: Self) {
+        if other.said.as_ref().is_some_and(|said| said.named) {
+            self.hello |= other.hello;
+            self.said = self.said.take().filter(|said| said.named).or(other.said);
+        }
+    }
+}
+
+/// Where a segment lies, seen from a stream.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Place {
+    /// It brings nothing.
+    Before,
+    /// It goes on where the stream ends, or not far from there.
+    After,
+    /// It has nothing to do with it.
+    Apart,
 }
 
 /// How long octets may be missing before others. A sender has repeated a lost segment several times

@@ -16,6 +16,9 @@ pub(super) struct Opened {
     pub(super) sequence: u32,
     pub(super) hello: Opening,
     pub(super) dns_message: bool,
+    /// What is read may be a copy of what another place of the stream will bring whole: a hello
+    /// is counted when it ends.
+    pub(super) beside: bool,
 }
 
 /// Hands an inspector's observation to those who know what it means.
@@ -97,7 +100,7 @@ impl Opened {
         emitter: &mut Emitter,
     ) {
         match stream {
-            Stream::Tls(hello) if self.hello == Opening::Unknown => {
+            Stream::Tls(hello) if self.hello == Opening::Unknown && !self.beside => {
                 if let Some(random) = hello.random(left) {
                     self.hello = tls::begin(emitter, scene, random);
                 }
