@@ -115,6 +115,42 @@ proptest! {
     }
 }
 
+proptest! {
+    /// Both sides of a firewall that gives connections sequence numbers of its own, on one mirror.
+    #[test]
+    fn two_sides_with_other_sequence_numbers_are_one_handshake(
+        filler in 0usize..3_000,
+        (first, apart) in (any::<u32>(), 1u32 << 20..u32::MAX - (1 << 20)),
+        order in proptest::collection::vec(any::<bool>(), 8),
+        accepted_last: bool,
+    ) {
+        let ends = Ends::v4(40_000, 443);
+        let hello = client_hello(Some(NAME), 7, filler, 1 << 14);
+        let sides = [first, first.wrapping_add(apart)];
+        let mut tap = Tap::new(Settings::default());
+        for side in sides {
+            tap.frame(&ends.tcp(side, 0, SYN, &[]));
+        }
+        for side in [sides[usize::from(!accepted_last)], sides[usize::from(accepted_last)]] {
+            tap.frame(&ends.reversed().tcp(SERVER, side.wrapping_add(1), SYN | ACK, &[]));
+        }
+        let mut at = [0, 0];
+        let all = order.into_iter().map(usize::from).chain([0, 0, 0, 0, 1, 1, 1, 1]);
+        for side in all {
+            let Some(piece) = hello.chunks(1_000).nth(at[side]) else { continue };
+            let from = u32::try_from(at[side] * 1_000).unwrap();
+            at[side] += 1;
+            let sequence = sides[side].wrapping_add(1).wrapping_add(from);
+            tap.frame(&ends.tcp(sequence, SERVER + 1, ACK, piece));
+            tap.assert_conserved();
+        }
+        tap.finish();
+        prop_assert_eq!(tap.names(), [(Signal::TlsSni, NAME)]);
+        prop_assert_eq!((begun(&tap), named(&tap)), (1, 1));
+        tap.assert_conserved();
+    }
+}
+
 fn syn(tap: &mut Tap, ends: Ends) {
     tap.frame(&ends.tcp(CLIENT, 0, SYN, &[]));
 }
