@@ -13,6 +13,11 @@ use crate::visibility::{HandshakeOutcome, HandshakeProtocol};
 /// An answer without its ClientHello is told from a late one by what was seen this long ago.
 const ANSWERED: Duration = Duration::from_secs(10);
 
+/// How long after a hello its repetition is expected. The pauses double, to a minute at least
+/// (RFC 6298 §2.4 and §5.5) and two on Linux; no other hello has its random. Beyond
+/// [`Recent::WINDOW`] it is remembered for as long as nobody else needs the room.
+const REPEATED: Duration = Duration::from_secs(130);
+
 /// What is known of a stream's hello while it is unfinished.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub(super) enum Opening {
@@ -42,11 +47,12 @@ pub(super) fn begin(emitter: &mut Emitter, scene: &Scene<'_>, random: &[u8; 32])
 fn begin_as(emitter: &mut Emitter, scene: &Scene<'_>, identity: u64) -> Opening {
     let expected = emitter.hasher.word(scene.identity, EXPECTED);
     let now = emitter.now;
-    if emitter.recent.note(identity, now, Recent::WINDOW).is_some() {
+    // Its answer is repeated with it.
+    emitter.recent.renew(expected, now, ANSWERED);
+    if emitter.recent.renew(identity, now, REPEATED).is_some() {
         emitter.ledger.copies.add(1);
         return Opening::Copy;
     }
-    emitter.recent.note(expected, now, ANSWERED);
     emitter.ledger.handshake_begun(HandshakeProtocol::Tls);
     Opening::Begun
 }
@@ -80,7 +86,7 @@ pub(super) fn certificate(
     out: &mut impl Sink,
 ) -> Option<std::sync::Arc<str>> {
     let identity = emitter.hasher.octets(scene.identity, der);
-    if emitter.recent.note(identity, emitter.now, Recent::WINDOW).is_some() {
+    if emitter.recent.renew(identity, emitter.now, Recent::WINDOW).is_some() {
         emitter.ledger.copies.add(1);
         return None;
     }
