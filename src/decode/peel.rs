@@ -22,6 +22,9 @@ pub(super) struct Peel<'t> {
     /// follows it.
     pub(super) part: u8,
     pub(super) more: &'t Cell<bool>,
+    /// That one was chosen: of an aggregate inside it the first is read, and nothing is said of
+    /// what follows.
+    pub(super) chosen: bool,
     tenants: &'t Tenants,
 }
 
@@ -35,7 +38,7 @@ impl<'t> Peel<'t> {
         part: u8,
         more: &'t Cell<bool>,
     ) -> Self {
-        Self { seen, tagged: false, llc: false, part, more, tenants }
+        Self { seen, tagged: false, llc: false, part, more, chosen: false, tenants }
     }
 
     /// A tunnel begins, sent by `outer` where an IP packet carries it.

@@ -81,7 +81,9 @@ impl Peel<'_> {
         const PROTECTED: u8 = 0x40;
         const ORDER: u8 = 0x80;
         const AMSDU: u8 = 0x80;
-        self.more.set(false);
+        if !self.chosen {
+            self.more.set(false);
+        }
         let mut header = octets;
         header.skip(2)?;
         let (version, kind, subtype) = (control & 3, control >> 2 & 3, control >> 4);
@@ -137,7 +139,8 @@ impl Peel<'_> {
     /// last one filled up to a word.
     fn amsdu(mut self, mut octets: Octets<'_>) -> Peeled<'_> {
         const HEADER: usize = 14;
-        let mut wanted = self.part;
+        let within = core::mem::replace(&mut self.chosen, true);
+        let mut wanted = if within { 0 } else { self.part };
         loop {
             let mut part = octets;
             part.skip(6)?;
@@ -145,7 +148,9 @@ impl Peel<'_> {
             let len = usize::from(part.u16()?);
             let next = (HEADER + len).next_multiple_of(4);
             if wanted == 0 {
-                self.more.set(octets.wire() > next + HEADER);
+                if !within {
+                    self.more.set(octets.wire() > next + HEADER);
+                }
                 self.mac(source);
                 return self.llc(part.limit_within(len));
             }

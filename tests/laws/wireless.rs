@@ -96,6 +96,41 @@ fn every_packet_of_an_aggregate_is_read_and_its_frame_counted_once() {
     }
 }
 
+/// What one of its packets carries, be it another aggregate, takes nothing from its other ones.
+#[test]
+fn a_tunnel_in_an_aggregate_hides_none_of_its_packets() {
+    let query = |name| ip(&Ends::v4(50_000, 53).udp(&dns(7, false, name, &[]))).to_vec();
+    let names = ["a.example", "b.example", "c.example"];
+    let [first, second, third] = names.map(query);
+    let mut beacon = wire::wlan(&first);
+    beacon[0] = 0x80;
+    let aggregate = amsdu(&[query("inner.example"), query("other.example")]);
+    let inner = Some("inner.example");
+    for (carried, named) in
+        [(wire::wlan(&query("inner.example")), inner), (aggregate, inner), (beacon, None)]
+    {
+        // TZSP with a frame of IEEE 802.11.
+        let tunnel = [&[1, 0, 0, 18, 1][..], &carried].concat();
+        let tunnel = ip(&Ends::v4(4_444, 37_008).udp(&tunnel)).to_vec();
+        for place in 0..=names.len() {
+            let mut packets = vec![first.clone(), second.clone(), third.clone()];
+            packets.insert(place, tunnel.clone());
+            let mut expected = names.to_vec();
+            if let Some(named) = named {
+                expected.insert(place, named);
+            }
+            let frame = amsdu(&packets);
+            let mut tap = Tap::new(Settings::default());
+            let whole = wire::captured(&frame, tap.now, 1);
+            let radio = Frame { link: LinkType::IEEE802_11, ..whole };
+            tap.pipeline.frame(&radio, &mut tap.heard);
+            let seen: Vec<_> = tap.names().into_iter().map(|(_, name)| name).collect();
+            assert_eq!(seen, expected);
+            tap.assert_conserved();
+        }
+    }
+}
+
 proptest! {
     /// However an access point cuts a frame, in whatever order the pieces come and however often:
     /// one packet, one name; and without one of them, as much as there is.
