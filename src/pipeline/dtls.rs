@@ -34,9 +34,11 @@ pub(super) struct To<'a, S> {
     pub(super) out: &'a mut S,
 }
 
-/// A handshake that is counted as begun.
+/// A handshake of which something is missing.
 #[derive(Debug)]
 struct Unfinished {
+    /// It is counted as begun: it is no copy of one that was dealt with, as far as that is known.
+    counted: bool,
     /// From client to server.
     path: Path,
     seen: Seen,
@@ -93,8 +95,8 @@ impl Hellos {
     }
 
     /// How many handshakes have begun and have no outcome yet.
-    pub(super) const fn pending(&self) -> usize {
-        self.unfinished.len()
+    pub(super) fn pending(&self) -> usize {
+        self.unfinished.values().filter(|hello| hello.counted).count()
     }
 
     /// Entries, octets, evictions.
@@ -122,7 +124,9 @@ impl Hellos {
         fragment: &Fragment<'_>,
         to: &mut To<'_, impl Sink>,
     ) {
-        let fresh = || Unfinished {
+        let late = Late::of(packet, fragment, to.emitter);
+        let fresh = |counted| Unfinished {
+            counted,
             path: packet.path,
             seen: packet.seen,
             answer_only: false,
@@ -132,8 +136,8 @@ impl Hellos {
         };
         let slot = match self.find(packet, to) {
             Some(slot) => slot,
-            None if is_late(packet, fragment, to.emitter) => return,
-            None => self.begin(fresh(), to),
+            None if late == Late::Yes => return,
+            None => self.begin(fresh(late == Late::No), to),
         };
         let Some(hello) = self.unfinished.get_mut(slot) else { return };
         if hello.path != packet.path {
@@ -141,17 +145,32 @@ impl Hellos {
         }
         let before = hello.stream.footprint();
         if (hello.message_seq, hello.length) != (fragment.message_seq, fragment.length) {
-            if !hello.answer_only && is_late(packet, fragment, to.emitter) {
+            if !hello.answer_only && late != Late::No {
                 return;
             }
             // The hello with the cookie takes the place of the one without, and any hello that of
             // its answer.
-            *hello = fresh();
+            *hello = fresh(hello.counted);
         }
         let taken = hello.stream.insert(fragment.offset as u64, fragment.data);
         let after = hello.stream.footprint();
         let whole = hello.stream.prefix().len() == hello.length;
+        let known = !hello.counted && {
+            let random = hello.stream.prefix().get(RANDOM);
+            let known = random.is_some_and(|random| is_known(&packet.path, random, to.emitter));
+            if !known && (random.is_some() || whole || taken.is_err() || fragment.cut) {
+                hello.counted = true;
+                to.emitter.ledger.handshake_begun(HandshakeProtocol::Dtls);
+            }
+            known
+        };
         self.unfinished.charge(before, after);
+        if known {
+            // It was sent again; so are those that follow.
+            self.unfinished.discard(slot);
+            self.unfinished.charge(after, 0);
+            return;
+        }
         let lost = match taken {
             _ if whole => None,
             Err(_) => Some(HandshakeOutcome::Malformed),
@@ -183,6 +202,7 @@ impl Hellos {
             return;
         }
         let answered = Unfinished {
+            counted: true,
             path,
             seen: packet.seen,
             answer_only: true,
@@ -203,14 +223,16 @@ impl Hellos {
         while let Some(removed) = self.unfinished.overfull() {
             self.abandon(removed, HandshakeOutcome::Evicted, to);
         }
-        to.emitter.ledger.handshake_begun(HandshakeProtocol::Dtls);
+        if unfinished.counted {
+            to.emitter.ledger.handshake_begun(HandshakeProtocol::Dtls);
+        }
         let (key, _) = unfinished.path.key();
         let hash = to.emitter.hasher.path(&unfinished.path);
         self.unfinished.insert(hash, key, to.emitter.now, unfinished)
     }
 
-    /// The hello came in one piece after all: is it that of an unfinished handshake? Then what is
-    /// here of that is no use any more.
+    /// The hello came in one piece after all: is it that of an unfinished handshake, which is
+    /// counted? Then what is here of that is no use any more.
     fn take_over(
         &mut self,
         packet: &Packet<'_>,
@@ -222,10 +244,11 @@ impl Hellos {
             let known = hello.stream.prefix().get(RANDOM);
             hello.path == packet.path && (known.is_none() || known == random)
         });
-        if same && let Some(removed) = self.unfinished.remove(slot) {
-            self.unfinished.charge(removed.value.stream.footprint(), 0);
-        }
-        same
+        let Some(removed) = same.then(|| self.unfinished.remove(slot)).flatten() else {
+            return false;
+        };
+        self.unfinished.charge(removed.value.stream.footprint(), 0);
+        removed.value.counted
     }
 
     /// Reads what there is of a hello that will not become whole.
@@ -235,8 +258,13 @@ impl Hellos {
         why: HandshakeOutcome,
         to: &mut To<'_, impl Sink>,
     ) {
-        let Unfinished { path, mut seen, answer_only, stream, .. } = removed.value;
+        let Unfinished { counted, path, mut seen, answer_only, stream, .. } = removed.value;
         self.unfinished.charge(stream.footprint(), 0);
+        if !counted {
+            // So little that it cannot be told from a hello that was dealt with.
+            to.emitter.ledger.copies.add(1);
+            return;
+        }
         if why == HandshakeOutcome::Timeout {
             seen.at = seen.at.plus(Self::LIFETIME);
         }
@@ -254,15 +282,34 @@ impl Hellos {
     }
 }
 
-/// Is this a fragment, sent again, of a hello that was dealt with? One that begins a hello with
-/// another random is not.
-fn is_late(packet: &Packet<'_>, fragment: &Fragment<'_>, emitter: &Emitter) -> bool {
-    let flow = emitter.identity(&packet.path);
-    let random = (fragment.offset == 0).then(|| fragment.data.get(RANDOM)).flatten();
-    let identity = match random {
-        Some(random) => emitter.hasher.octets(flow, random),
-        None => emitter.hasher.word(flow, EXPECTED),
-    };
+/// Is a fragment, sent again, of a hello that was dealt with?
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Late {
+    Yes,
+    No,
+    /// It begins a hello, and the random that would tell is not all in it.
+    Unsure,
+}
+
+impl Late {
+    fn of(packet: &Packet<'_>, fragment: &Fragment<'_>, emitter: &Emitter) -> Self {
+        let begins = fragment.offset == 0;
+        if begins && let Some(random) = fragment.data.get(RANDOM) {
+            let known = is_known(&packet.path, random, emitter);
+            return if known { Self::Yes } else { Self::No };
+        }
+        let expected = emitter.hasher.word(emitter.identity(&packet.path), EXPECTED);
+        match emitter.recent.contains(expected, emitter.now, Recent::WINDOW) {
+            true if begins => Self::Unsure,
+            true => Self::Yes,
+            false => Self::No,
+        }
+    }
+}
+
+/// Was a hello with this random dealt with?
+fn is_known(path: &Path, random: &[u8], emitter: &Emitter) -> bool {
+    let identity = emitter.hasher.octets(emitter.identity(path), random);
     emitter.recent.contains(identity, emitter.now, Recent::WINDOW)
 }
 
@@ -531,6 +578,44 @@ mod tests {
         bench.send(true, &server, server.len());
         bench.later(60);
         assert_eq!(bench.seen(), (vec![], vec![(HandshakeOutcome::OneWay, 1)]));
+    }
+
+    /// Behind another one on the same port, wherever its first fragment ends.
+    #[test]
+    fn a_hello_in_fragments_is_no_copy_of_the_one_before() {
+        let first = hello(b"", 10);
+        let mut second = hello(b"", 10);
+        second[2..34].fill(5);
+        for cut in 1..second.len() {
+            let mut bench = Bench::new();
+            bench.client(&record(1, 0, 0, &first, 0, first.len()));
+            bench.later(3);
+            for from in [0, 2] {
+                bench.client(&record(1, from, 0, &second, 0, cut));
+                bench.client(&record(1, from + 1, 0, &second, cut, second.len() - cut));
+                bench.seen();
+            }
+            bench.later(60);
+            let named = (vec!["example.com"; 2], vec![(HandshakeOutcome::Named, 2)]);
+            assert_eq!((bench.seen(), bench.hellos.pending()), (named, 0), "cut at {cut}");
+        }
+    }
+
+    /// So little of a hello that it could be that of the one before, and no more.
+    #[test]
+    fn the_beginning_of_a_copy_is_no_handshake() {
+        let message = hello(b"", 10);
+        let mut bench = Bench::new();
+        bench.client(&record(1, 0, 0, &message, 0, message.len()));
+        bench.client(&record(1, 1, 0, &message, 0, 20));
+        assert_eq!(
+            (bench.seen().1, bench.hellos.pending()),
+            (vec![(HandshakeOutcome::Named, 1)], 0)
+        );
+        bench.later(60);
+        assert_eq!(bench.seen(), (vec!["example.com"], vec![(HandshakeOutcome::Named, 1)]));
+        assert_eq!(bench.emitter.ledger.copies.value(), 1);
+        assert_eq!(bench.hellos.usage().0, 0);
     }
 
     #[test]
