@@ -174,7 +174,9 @@ impl Hellos {
         let lost = match taken {
             _ if whole => None,
             Err(_) => Some(HandshakeOutcome::Malformed),
-            Ok(_) if fragment.cut => Some(HandshakeOutcome::Truncated),
+            Ok(fresh) if fragment.cut && (fresh || before == 0) => {
+                Some(HandshakeOutcome::Truncated)
+            }
             Ok(_) => {
                 while let Some(removed) = self.unfinished.overcharged() {
                     self.abandon(removed, HandshakeOutcome::Evicted, to);
@@ -578,6 +580,17 @@ mod tests {
         bench.send(true, &server, server.len());
         bench.later(60);
         assert_eq!(bench.seen(), (vec![], vec![(HandshakeOutcome::OneWay, 1)]));
+    }
+
+    #[test]
+    fn a_cut_copy_of_a_fragment_ends_nothing() {
+        let message = hello(b"", 400);
+        let mut bench = Bench::new();
+        let first = record(1, 0, 0, &message, 0, 300);
+        bench.client(&first);
+        bench.send(false, &first[..100], first.len());
+        bench.client(&record(1, 1, 0, &message, 300, message.len() - 300));
+        assert_eq!(bench.seen(), (vec!["example.com"], vec![(HandshakeOutcome::Named, 1)]));
     }
 
     /// Behind another one on the same port, wherever its first fragment ends.

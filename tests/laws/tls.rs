@@ -208,6 +208,24 @@ fn a_frame_cut_by_a_snaplen_is_read_at_once() {
     tap.assert_conserved();
 }
 
+/// By a second mirror, say, with a snap length.
+#[test]
+fn a_cut_copy_of_a_segment_ends_nothing() {
+    let hello = client_hello(Some(NAME), 1, 900, 1 << 14);
+    let ends = Ends::v4(40_000, 443);
+    for captured in [60, 96, 400] {
+        let mut tap = Tap::new(Settings::default());
+        syn(&mut tap, ends);
+        let first = ends.tcp(CLIENT.wrapping_add(1), SERVER, ACK, &hello[..500]);
+        tap.frame(&first);
+        tap.cut(&first, captured);
+        tap.frame(&ends.tcp(CLIENT.wrapping_add(501), SERVER, ACK, &hello[500..]));
+        assert_eq!(tap.names(), [(Signal::TlsSni, NAME)], "{captured} octets");
+        assert_eq!((begun(&tap), named(&tap)), (1, 1));
+        tap.assert_conserved();
+    }
+}
+
 #[test]
 fn a_second_hello_after_a_retry_is_the_same_handshake() {
     let ends = Ends::v4(40_000, 443);

@@ -135,6 +135,7 @@ impl Half {
             self.left = false;
             self.waits = None;
         }
+        let fresh = brought != Brought::Old;
         let consumed = match brought {
             Brought::InPlace(range) => {
                 let octets = &payload[range];
@@ -164,8 +165,9 @@ impl Half {
         };
         if !matches!(self.stage, Stage::Done) {
             self.segments.consume(consumed);
-            // The rest of the segment is gone: what is here is all there will be.
-            if let Some(lost) = lost
+            // The rest of the segment is gone: what is here is all there will be. Not so of a copy,
+            // whose original may be whole.
+            if let Some(lost) = lost.filter(|_| fresh)
                 && matches!(self.stage, Stage::Reading(Stream::Tls(_)))
             {
                 *found = self.end(scene, lost, emitter, out);
