@@ -437,11 +437,37 @@ fn data_in_the_syn_is_accepted_with_it() {
 fn padding_that_counts_as_payload_hides_nothing() {
     let ends = Ends::v4(40_000, 443);
     let hello = client_hello(Some(NAME), 3, 0, 1 << 14);
-    let mut tap = Tap::new(Settings::default());
-    syn(&mut tap, ends);
-    tap.frame(&ends.tcp(CLIENT.wrapping_add(1), SERVER, ACK, &[0; 6]));
-    tap.frame(&ends.tcp(CLIENT.wrapping_add(1), SERVER, ACK | PSH, &hello));
-    assert_eq!(tap.names(), [(Signal::TlsSni, NAME)]);
+    let padded = ends.tcp(CLIENT.wrapping_add(1), SERVER, ACK, &[0; 6]);
+    let mut tagged = ends.tcp(CLIENT.wrapping_add(1), SERVER, ACK, &[0; 2]);
+    tagged.splice(12..12, [0x81, 0, 0, 7]);
+    for padded in [padded, tagged] {
+        let mut tap = Tap::new(Settings::default());
+        syn(&mut tap, ends);
+        tap.frame(&padded);
+        tap.frame(&ends.tcp(CLIENT.wrapping_add(1), SERVER, ACK | PSH, &hello));
+        assert_eq!(tap.names(), [(Signal::TlsSni, NAME)]);
+    }
+}
+
+/// The length of PostgreSQL's SSLRequest begins with three octets of zero. (Two alone make a packet
+/// as long as one that was padded in a tagged frame.)
+#[test]
+fn real_octets_of_zero_are_no_padding() {
+    let ends = Ends::v4(40_000, 5_432);
+    let hello = client_hello(Some(NAME), 3, 0, 1 << 14);
+    let request = b"\0\0\0\x08\x04\xd2\x16\x2f";
+    let stream = [&request[..], &hello].concat();
+    for cut in (1..request.len()).filter(|cut| *cut != 2) {
+        let mut tap = Tap::new(Settings::default());
+        syn(&mut tap, ends);
+        tap.frame(&ends.tcp(CLIENT.wrapping_add(1), SERVER, ACK, &stream[..cut]));
+        let next = CLIENT.wrapping_add(1 + u32::try_from(cut).unwrap());
+        tap.frame(&ends.tcp(next, SERVER, ACK, &stream[cut..60]));
+        tap.frame(&ends.tcp(CLIENT.wrapping_add(61), SERVER, ACK, &stream[60..]));
+        tap.finish();
+        assert_eq!(tap.names(), [(Signal::TlsSni, NAME)], "cut after {cut}");
+        tap.assert_conserved();
+    }
 }
 
 #[test]

@@ -314,12 +314,17 @@ pub(super) fn identity(emitter: &Emitter, scene: &Scene<'_>, syn: u32) -> u64 {
 }
 
 /// Some senders pad bare acknowledgements to the shortest Ethernet frame and count the padding as
-/// payload. Taken for the stream's first octets, it would hide what begins there.
+/// payload. Taken for the stream's first octets, it would hide what begins there. An IP packet of
+/// another length was not padded so, and its octets are real.
 fn is_padding(packet: &Packet<'_>) -> bool {
+    /// What the shortest frame holds (IEEE 802.3 §4.2.3.3), and with a VLAN tag, which a mirror may
+    /// have taken off.
+    const SHORTEST: [u32; 2] = [46, 42];
     const PUSH: TcpFlags = TcpFlags(0x08);
     let flags = packet.tcp.flags;
     let silent = TcpFlags(PUSH.0 | TcpFlags::SYN.0 | TcpFlags::FIN.0);
     (2..=6).contains(&packet.payload.len())
+        && SHORTEST.contains(&packet.ip_len)
         && !flags.has(silent)
         && packet.payload.iter().all(|&octet| octet == 0)
 }
