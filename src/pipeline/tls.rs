@@ -3,6 +3,7 @@
 use core::time::Duration;
 
 use super::Sink;
+use super::dns::COPY;
 use super::emitter::{Emitter, Said, Scene};
 use super::handshake::outcome;
 use super::recent::Recent;
@@ -31,25 +32,34 @@ pub(super) enum Opening {
 }
 
 /// Asks memory for what will be needed of a hello with this random, and does not wait for it.
-pub(super) fn prepare(emitter: &Emitter, scene: &Scene<'_>, random: &[u8; 32]) {
-    emitter.recent.prepare(emitter.hasher.octets(scene.identity, random));
+pub(super) fn prepare(emitter: &Emitter, scene: &Scene<'_>, random: &[u8; 32], syn: Option<u32>) {
+    let identity = emitter.hasher.octets(scene.identity, random);
+    emitter.recent.prepare(identity);
+    if let Some(syn) = syn {
+        emitter.recent.prepare(emitter.hasher.word(identity, syn.into()));
+    }
     emitter.recent.prepare(emitter.hasher.word(scene.identity, EXPECTED));
 }
 
 /// So much of a hello is there that it can be told from others: counts it as begun, unless it is
-/// a copy.
-pub(super) fn begin(emitter: &mut Emitter, scene: &Scene<'_>, random: &[u8; 32]) -> Opening {
+/// a copy. `syn`: its client's initial sequence number, if that is known.
+pub(super) fn begin(
+    emitter: &mut Emitter,
+    scene: &Scene<'_>,
+    random: &[u8; 32],
+    syn: Option<u32>,
+) -> Opening {
     let identity = emitter.hasher.octets(scene.identity, random);
-    begin_as(emitter, scene, identity)
+    begin_as(emitter, scene, identity, syn)
 }
 
 /// As [`begin`], when the hello's identity is known.
-fn begin_as(emitter: &mut Emitter, scene: &Scene<'_>, identity: u64) -> Opening {
+fn begin_as(emitter: &mut Emitter, scene: &Scene<'_>, identity: u64, syn: Option<u32>) -> Opening {
     let expected = emitter.hasher.word(scene.identity, EXPECTED);
     let now = emitter.now;
     // Its answer is repeated with it.
     emitter.recent.renew(expected, now, ANSWERED);
-    if emitter.recent.renew(identity, now, REPEATED).is_some() {
+    if is_copy(emitter, identity, syn) {
         emitter.ledger.copies.add(1);
         return Opening::Copy;
     }
@@ -57,18 +67,31 @@ fn begin_as(emitter: &mut Emitter, scene: &Scene<'_>, identity: u64) -> Opening 
     Opening::Begun
 }
 
+/// Was this hello met before? Behind another SYN it is another one, be its random the same, unless
+/// it comes at once: by the other side of a firewall that gives connections sequence numbers of its
+/// own.
+fn is_copy(emitter: &mut Emitter, identity: u64, syn: Option<u32>) -> bool {
+    let now = emitter.now;
+    let age = emitter.recent.renew(identity, now, REPEATED);
+    let same = syn.is_none_or(|syn| {
+        let connection = emitter.hasher.word(identity, syn.into());
+        emitter.recent.renew(connection, now, REPEATED).is_some()
+    });
+    age.is_some_and(|age| same || age < COPY)
+}
+
 /// A ClientHello is there, as far as it goes. `lost`: why its end is not. None when it is a copy.
 pub(super) fn client_hello(
     emitter: &mut Emitter,
     scene: &Scene<'_>,
     hello: &ClientHello<'_>,
-    opening: Opening,
+    (opening, syn): (Opening, Option<u32>),
     lost: Option<HandshakeOutcome>,
     out: &mut impl Sink,
 ) -> Option<Said> {
     let identity = emitter.hasher.octets(scene.identity, hello.random);
     let opening =
-        if opening == Opening::Unknown { begin_as(emitter, scene, identity) } else { opening };
+        if opening == Opening::Unknown { begin_as(emitter, scene, identity, syn) } else { opening };
     if opening == Opening::Copy {
         return None;
     }

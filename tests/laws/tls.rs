@@ -290,6 +290,29 @@ fn ports_used_again_begin_another_connection() {
     tap.assert_conserved();
 }
 
+/// Somebody whose hellos all have one random.
+#[test]
+fn ports_and_a_random_used_again_are_another_handshake() {
+    let ends = Ends::v4(40_000, 443);
+    let mut tap = Tap::new(Settings::default());
+    for (round, name) in (0..).zip(["a.example", "b.example", "c.example"]) {
+        let begun = CLIENT.wrapping_add(round * 100_000_000);
+        let hello = client_hello(Some(name), 7, 0, 1 << 14);
+        // Each is copied by a slow mirror, whose copies come when it is done and forgotten.
+        for _ in 0..2 {
+            tap.frame(&ends.tcp(begun, 0, SYN, &[]));
+            tap.frame(&ends.tcp(begun.wrapping_add(1), SERVER, ACK, &hello));
+            tap.frame(&ends.reversed().tcp(SERVER, begun, ACK, &server_hello(3)));
+            tap.frame(&ends.tcp(begun.wrapping_add(600), SERVER, RST, &[]));
+            tap.wait(3_000);
+        }
+    }
+    let names = ["a.example", "b.example", "c.example"].map(|name| (Signal::TlsSni, name));
+    assert_eq!(tap.names(), names);
+    assert_eq!((begun(&tap), named(&tap)), (3, 3));
+    tap.assert_conserved();
+}
+
 /// The connection before was met in its middle, and its own SYN comes late or never.
 #[test]
 fn ports_used_again_after_the_middle_of_a_connection_begin_another() {

@@ -55,6 +55,12 @@ impl Connection {
         }
     }
 
+    /// Its client's initial sequence number is known.
+    pub(super) fn begins(&mut self, syn: u32) {
+        self.syn = Some(syn);
+        self.client.opened.syn = self.syn;
+    }
+
     /// A packet of this connection; `forward`: from the low end of its key, `hash`: of the flow.
     /// Returns the vendor of a listed name that it completed.
     pub(super) fn packet(
@@ -73,7 +79,7 @@ impl Connection {
         if flags.has(TcpFlags::SYN) {
             sequence = sequence.wrapping_add(1);
             if from_client {
-                self.syn = Some(packet.tcp.sequence);
+                self.begins(packet.tcp.sequence);
                 self.client.segments.anchor(sequence);
             } else {
                 self.server.segments.anchor(sequence);

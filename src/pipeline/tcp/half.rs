@@ -21,7 +21,7 @@ pub(super) struct Half {
     need: usize,
     /// Where this direction ends, when its FIN was seen.
     pub(super) fin: Option<u32>,
-    opened: Opened,
+    pub(super) opened: Opened,
     /// How far it had come when its source was last told that it goes on.
     told: Option<u32>,
     /// Since when octets are missing before others.
@@ -202,8 +202,8 @@ impl Half {
         if goes_on && self.break_off(scene, found, emitter, out) {
             self.segments.release(spare);
             let there = self.elsewhere.take().map_or_else(Self::astray, |there| *there);
-            *self = Self { fin: self.fin, told: self.told, ..there };
-            self.opened.beside = false;
+            let opened = Opened { syn: self.opened.syn, beside: false, ..there.opened };
+            *self = Self { fin: self.fin, told: self.told, opened, ..there };
             return self.take(scene, segment, spare, found, emitter, out);
         }
         if goes_on {
@@ -211,7 +211,7 @@ impl Half {
             self.waits.get_or_insert(emitter.now);
         }
         let there = self.elsewhere.get_or_insert_with(|| {
-            let opened = Opened { beside: true, ..Opened::default() };
+            let opened = Opened { beside: true, syn: self.opened.syn, ..Opened::default() };
             Box::new(Self { opened, ..Self::astray() })
         });
         found.beside(there.feed(scene, segment, spare, emitter, out));

@@ -188,7 +188,7 @@ impl Connections {
             && begins_seen
             && let Some(connection) = self.table.get_mut(slot)
         {
-            connection.syn = Some(syn);
+            connection.begins(syn);
         }
         slot
     }

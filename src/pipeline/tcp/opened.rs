@@ -12,6 +12,8 @@ use crate::visibility::{DnsOutcome, DnsTransport, HandshakeOutcome};
 /// What is counted as begun and has no outcome yet, and where it began.
 #[derive(Debug, Default)]
 pub(super) struct Opened {
+    /// Of the client, when its SYN was seen.
+    pub(super) syn: Option<u32>,
     /// The sequence number of the inspector's first octet.
     pub(super) sequence: u32,
     pub(super) hello: Opening,
@@ -34,7 +36,7 @@ pub(super) fn observed(
     match *observation {
         Observation::ClientHello(hello) => {
             found.hello = true;
-            let opening = core::mem::take(&mut opened.hello);
+            let opening = (core::mem::take(&mut opened.hello), opened.syn);
             found.said = tls::client_hello(emitter, scene, hello, opening, lost, out);
         }
         Observation::NoClientHello(_) => {
@@ -87,7 +89,7 @@ impl Opened {
             && self.hello == Opening::Unknown
             && let Some(random) = hello.random(octets)
         {
-            tls::prepare(emitter, scene, random);
+            tls::prepare(emitter, scene, random, self.syn);
         }
     }
 
@@ -102,7 +104,7 @@ impl Opened {
         match stream {
             Stream::Tls(hello) if self.hello == Opening::Unknown && !self.beside => {
                 if let Some(random) = hello.random(left) {
-                    self.hello = tls::begin(emitter, scene, random);
+                    self.hello = tls::begin(emitter, scene, random, self.syn);
                 }
             }
             // Behind a length; one of zero would have been consumed, for it says nothing.
