@@ -452,6 +452,15 @@ proptest! {
     }
 }
 
+/// Version 2 by its lowest bits, and one of encrypted PPP's numbers where it would stand.
+#[test]
+fn a_packet_with_reserved_bits_is_no_l2tp() {
+    let payload =
+        [&[0x69, 0x52, 0, 40, 0, 1, 0, 2, 0, 0, 0, 0][..], &[0x00, 0x53], &[7; 26]].concat();
+    let outer = Inner { tcp: false, ports: (46_113, 1_701), payload, ..Inner::sample() };
+    outer.assert_is(&decoded(&Wire::Ip(outer.ip()).ethernet()));
+}
+
 /// Where only a port announces IPv6 whose length says that much is missing: a mirror cuts packets,
 /// and what may show a name is read; other octets are an application's.
 #[test]

@@ -15,9 +15,12 @@ impl Peel<'_> {
         const HAS_LENGTH: u16 = 0x4000;
         const HAS_SEQUENCE: u16 = 0x0800;
         const HAS_OFFSET: u16 = 0x0200;
+        /// Zero by whoever sends them (RFC 2661 §3.1).
+        const RESERVED: u16 = 0x34f0;
         let flags = octets.u16()?;
         match flags & 0x000f {
             _ if flags & CONTROL != 0 => Err(NotDecoded::Malformed),
+            2 if flags & RESERVED != 0 => Err(NotDecoded::Malformed),
             2 => {
                 self.enter(None)?;
                 if flags & HAS_LENGTH != 0 {
