@@ -1,5 +1,7 @@
 //! One direction of a connection: from segments to observations.
 
+mod elsewhere;
+
 use core::time::Duration;
 
 use super::opened::{Opened, observed};
@@ -172,81 +174,6 @@ impl Half {
             {
                 *found = self.end(scene, lost, emitter, out);
             }
-        }
-    }
-
-    /// A segment lies too far ahead. One alone moves nothing, for its receiver drops what is
-    /// outside of its window (RFC 9293 §3.10.7.4): what begins with it is read beside the stream,
-    /// and is the stream once a second one goes on there and none came here in between.
-    #[cold]
-    fn stray(
-        &mut self,
-        scene: &Scene<'_>,
-        segment: &Segment<'_>,
-        spare: &mut Spare,
-        found: &mut Found,
-        emitter: &mut Emitter,
-        out: &mut impl Sink,
-    ) {
-        let place = self.elsewhere.as_ref().map_or(Place::Apart, |there| there.place_of(segment));
-        let goes_on = place == Place::After && core::mem::replace(&mut self.left, true);
-        // Where nothing known began, each segment is another chance.
-        let read = |there: &Self| matches!(there.stage, Stage::Done) && place == Place::After;
-        if place == Place::Apart || self.elsewhere.as_deref().is_some_and(read) {
-            self.leave_elsewhere(scene, HandshakeOutcome::Gap, found, emitter, out);
-            self.left = true;
-        }
-        if goes_on {
-            self.resume(scene, found, emitter, out);
-        }
-        if goes_on && self.break_off(scene, found, emitter, out) {
-            self.segments.release(spare);
-            let there = self.elsewhere.take().map_or_else(Self::astray, |there| *there);
-            let opened = Opened { syn: self.opened.syn, beside: false, ..there.opened };
-            *self = Self { fin: self.fin, told: self.told, opened, ..there };
-            return self.take(scene, segment, spare, found, emitter, out);
-        }
-        if goes_on {
-            // What is read here cannot be taken up there, but need not wait for ever.
-            self.waits.get_or_insert(emitter.now);
-        }
-        let there = self.elsewhere.get_or_insert_with(|| {
-            let opened = Opened { beside: true, syn: self.opened.syn, ..Opened::default() };
-            Box::new(Self { opened, ..Self::astray() })
-        });
-        found.beside(there.feed(scene, segment, spare, emitter, out));
-    }
-
-    /// A direction whose beginning was missed.
-    fn astray() -> Self {
-        Self { astray: true, ..Self::default() }
-    }
-
-    /// Where does a segment lie, seen from this stream?
-    fn place_of(&self, segment: &Segment<'_>) -> Place {
-        let Some(next) = self.segments.next() else { return Place::Before };
-        let fits = segment.end().wrapping_sub(next) <= Segments::WINDOW;
-        if fits && self.segments.goes_on(segment.end()) {
-            Place::After
-        } else if fits || next.wrapping_sub(segment.sequence) <= Segments::WINDOW {
-            Place::Before
-        } else {
-            Place::Apart
-        }
-    }
-
-    /// What began elsewhere will not go on.
-    #[cold]
-    fn leave_elsewhere(
-        &mut self,
-        scene: &Scene<'_>,
-        lost: HandshakeOutcome,
-        found: &mut Found,
-        emitter: &mut Emitter,
-        out: &mut impl Sink,
-    ) {
-        if let Some(mut there) = self.elsewhere.take() {
-            found.beside(there.end(scene, lost, emitter, out));
         }
     }
 
@@ -562,27 +489,6 @@ impl Half {
         let there = self.elsewhere.as_ref().map_or(0, |there| size_of::<Self>() + there.heap());
         self.segments.heap() + stream + there
     }
-}
-
-impl Found {
-    /// What was read beside the stream names something, and says nothing of what the stream is.
-    fn beside(&mut self, other: Self) {
-        if other.said.as_ref().is_some_and(|said| said.named) {
-            self.hello |= other.hello;
-            self.said = self.said.take().filter(|said| said.named).or(other.said);
-        }
-    }
-}
-
-/// Where a segment lies, seen from a stream.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Place {
-    /// It brings nothing.
-    Before,
-    /// It goes on where the stream ends, or not far from there.
-    After,
-    /// It has nothing to do with it.
-    Apart,
 }
 
 /// How long octets may be missing before others. A sender has repeated a lost segment several times
