@@ -64,7 +64,8 @@ fi
 say "What to run next"
 cat <<TEXT
   vendorwatch read FILE|DIR|-            your own captures (pcap, pcapng, gzip, zstd)
-  sudo vendorwatch run -i eth1           a span port; then look at http://127.0.0.1:10064/
+  sudo vendorwatch run -i eth1 --state-dir /var/lib/vendorwatch
+                                         a span port; then look at http://127.0.0.1:10064/
   vendorwatch inventory                  who contacted what, since when
   vendorwatch signatures list            what is looked for, with its evidence
   sudo make install                      binary, hardened unit, configuration, rules, dashboard
