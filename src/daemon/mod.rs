@@ -21,7 +21,6 @@ use std::sync::Arc;
 
 use crate::config::{Config, keys};
 use crate::decode::Tenants;
-use crate::detect::Limits;
 use crate::net::TenantId;
 use crate::pipeline::{Budgets, Settings};
 use crate::signature::resolvers::SHIPPED;
@@ -42,19 +41,6 @@ pub fn settings(config: &Config) -> Settings {
         resolvers: Arc::clone(&SHIPPED),
         one_of_many: false,
         filtered: false,
-    }
-}
-
-/// The correlator's limits, as configured.
-#[must_use]
-pub fn limits(config: &Config) -> Limits {
-    Limits {
-        records: config.size(&keys::BUDGETS_RECORDS),
-        answers: config.size(&keys::BUDGETS_ANSWERS),
-        findings: config.size(&keys::BUDGETS_FINDINGS),
-        attributed: config.size(&keys::BUDGETS_ATTRIBUTED),
-        repeat: config.span(&keys::EVENTS_REPEAT),
-        ..Limits::default()
     }
 }
 
