@@ -158,7 +158,7 @@ impl Hellos {
         let known = !hello.counted && {
             let random = hello.stream.prefix().get(RANDOM);
             let known = random.is_some_and(|random| is_known(&packet.path, random, to.emitter));
-            if !known && (random.is_some() || whole || taken.is_err() || fragment.cut) {
+            if !known && (random.is_some() || whole || taken.is_err()) {
                 hello.counted = true;
                 to.emitter.ledger.handshake_begun(HandshakeProtocol::Dtls);
             }
@@ -186,6 +186,11 @@ impl Hellos {
         };
         if let Some(removed) = self.unfinished.remove(slot) {
             self.unfinished.charge(after, 0);
+            if !removed.value.counted {
+                // What would tell it from the hello before it is cut off.
+                to.emitter.ledger.copies.add(1);
+                return;
+            }
             let hello = (removed.value.stream.prefix(), lost.is_none());
             let lost = lost.unwrap_or(HandshakeOutcome::Malformed);
             end_of_fragments(hello, packet.path, packet.seen, lost, to);
@@ -629,6 +634,21 @@ mod tests {
         assert_eq!(bench.seen(), (vec!["example.com"], vec![(HandshakeOutcome::Named, 1)]));
         assert_eq!(bench.emitter.ledger.copies.value(), 1);
         assert_eq!(bench.hellos.usage().0, 0);
+    }
+
+    /// By a snap length, be it in front of the random, which both have.
+    #[test]
+    fn a_cut_hello_with_a_cookie_is_the_same_handshake() {
+        let (first, second) = (hello(b"", 10), hello(b"cookie", 10));
+        for captured in [50, 70] {
+            let mut bench = Bench::new();
+            for (number, message) in (0..).zip([&first, &second]) {
+                let whole = record(1, number, number, message, 0, message.len());
+                bench.send(false, &whole[..captured], whole.len());
+                assert_eq!(bench.seen().1, [(HandshakeOutcome::Truncated, 1)], "{captured}");
+            }
+            assert_eq!((bench.hellos.pending(), bench.hellos.usage().0), (0, 0));
+        }
     }
 
     #[test]
