@@ -551,3 +551,48 @@ fn what_an_agreement_leads_to_is_read_wherever_it_begins() {
         }
     }
 }
+
+/// As a client of FTP does, whose data connections its server opens, and whoever wins where both
+/// open one at once (RFC 9293 §3.5).
+#[test]
+fn a_hello_of_who_accepted_the_connection_is_one_handshake() {
+    let (ends, hello) = (Ends::v4(20, 40_000), client_hello(Some(NAME), 3, 900, 1 << 14));
+    let syn = ends.tcp(CLIENT, 0, SYN, b"");
+    let accepted = ends.reversed().tcp(SERVER, CLIENT.wrapping_add(1), SYN | ACK, b"");
+    let (first, second) = hello.split_at(500);
+    let hello = [(1, first), (501, second)].map(|(at, octets)| {
+        ends.reversed().tcp(SERVER + at, CLIENT.wrapping_add(1), ACK | PSH, octets)
+    });
+    let answer = ends.tcp(CLIENT.wrapping_add(1), SERVER + 2_000, ACK, &server_hello(9));
+    let other_syn = ends.reversed().tcp(SERVER, 0, SYN, b"");
+    let crossed = ends.tcp(CLIENT, SERVER + 1, SYN | ACK, b"");
+    for beginning in [
+        vec![&syn, &accepted],
+        vec![&syn, &accepted, &syn, &accepted],
+        vec![&syn],
+        vec![&accepted, &syn],
+        vec![&accepted],
+        vec![&syn, &other_syn, &crossed, &accepted],
+    ] {
+        let mut tap = Tap::new(Settings::default());
+        let rest = [&hello[0], &accepted, &syn, &hello[0], &hello[1], &answer, &hello[1]];
+        for frame in beginning.iter().copied().chain(rest) {
+            tap.frame(frame);
+            tap.assert_conserved();
+        }
+        tap.finish();
+        assert_eq!(tap.names(), [(Signal::TlsSni, NAME)]);
+        assert_eq!((begun(&tap), named(&tap)), (1, 1));
+        let clients: Vec<_> = tap
+            .heard
+            .records
+            .iter()
+            .filter_map(|record| match record {
+                Record::Connection(connection) => Some((connection.client_port, connection.named)),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(clients.first(), Some(&(40_000, true)));
+        tap.assert_conserved();
+    }
+}

@@ -16,7 +16,9 @@ use crate::visibility::HandshakeOutcome;
 pub(super) struct Connection {
     /// Is the client the low end of the key?
     client_is_low: bool,
-    /// The client's initial sequence number, when its SYN was seen.
+    /// The client accepted the connection, which its server opened.
+    turned: bool,
+    /// The initial sequence number of who opened it, when that SYN was seen.
     pub(super) syn: Option<u32>,
     /// Its classification has been reported, or needs no report.
     reported: bool,
@@ -45,6 +47,7 @@ impl Connection {
     pub(super) fn new(packet: &Packet<'_>, client_is_low: bool) -> Self {
         Self {
             client_is_low,
+            turned: false,
             syn: None,
             reported: false,
             cut: false,
@@ -55,7 +58,7 @@ impl Connection {
         }
     }
 
-    /// Its client's initial sequence number is known.
+    /// The initial sequence number of who opened it is known.
     pub(super) fn begins(&mut self, syn: u32) {
         self.syn = Some(syn);
         self.client.opened.syn = self.syn;
@@ -73,19 +76,24 @@ impl Connection {
         out: &mut impl Sink,
     ) -> Option<std::sync::Arc<str>> {
         let flags = packet.tcp.flags;
-        let from_client = forward == self.client_is_low;
-        let path = || if from_client { packet.path } else { packet.path.reversed() };
+        let mut from_client = forward == self.client_is_low;
         let mut sequence = packet.tcp.sequence;
         if flags.has(TcpFlags::SYN) {
             sequence = sequence.wrapping_add(1);
-            if from_client {
+            let opens = from_client != self.turned;
+            let (own, other) = self.halves(from_client);
+            own.segments.anchor(sequence);
+            if opens {
                 self.begins(packet.tcp.sequence);
-                self.client.segments.anchor(sequence);
             } else {
-                self.server.segments.anchor(sequence);
-                self.client.segments.anchor(packet.tcp.acknowledgment);
+                other.segments.anchor(packet.tcp.acknowledgment);
             }
         }
+        if !from_client && self.is_turned_by(packet, sequence) {
+            self.turn();
+            from_client = true;
+        }
+        let path = || if from_client { packet.path } else { packet.path.reversed() };
         if !from_client
             && matches!(self.server.stage, Stage::Ignored)
             && is_server_hello(packet.payload)
@@ -132,6 +140,43 @@ impl Connection {
             self.server.stage = Stage::Done;
         }
         listed
+    }
+
+    /// The half that a packet is of, and the other.
+    const fn halves(&mut self, from_client: bool) -> (&mut Half, &mut Half) {
+        if from_client {
+            (&mut self.client, &mut self.server)
+        } else {
+            (&mut self.server, &mut self.client)
+        }
+    }
+
+    /// Does who accepted the connection begin it like a client, before the other said anything? A
+    /// client of FTP whose data connections the server opens does (RFC 4217 §7).
+    fn is_turned_by(&self, packet: &Packet<'_>, sequence: u32) -> bool {
+        let (source, destination) = (packet.path.source.port, packet.path.destination.port);
+        let opener = self.client.segments.next();
+        let first = match (self.server.segments.next(), self.syn) {
+            (Some(next), _) => next == sequence,
+            (None, Some(syn)) => opener == Some(syn.wrapping_add(1)),
+            (None, None) => false,
+        };
+        !packet.payload.is_empty()
+            && !self.turned
+            && first
+            && matches!(self.server.stage, Stage::Ignored)
+            && self.client.is_silent()
+            && Stream::may_begin(packet.payload, source, destination)
+            && !is_server_hello(packet.payload)
+    }
+
+    /// What was taken for the client is the server.
+    #[cold]
+    fn turn(&mut self) {
+        core::mem::swap(&mut self.client, &mut self.server);
+        (self.client_is_low, self.turned) = (!self.client_is_low, true);
+        (self.client.stage, self.server.stage) = (Stage::Beginning, Stage::Ignored);
+        self.client.opened.syn = self.syn;
     }
 
     /// Has either direction waited for so long that what it waits for will not come?
@@ -194,7 +239,8 @@ impl Connection {
     /// says it, a server accepts? Where the SYN was not seen, or comes late, it lies just before
     /// what was read. A server may accept data of the SYN with it (RFC 7413 §4.2.2).
     pub(super) fn is_another(&self, syn: u32, accepts: bool) -> bool {
-        match (self.syn, self.client.segments.next()) {
+        let opener = if self.turned { &self.server } else { &self.client };
+        match (self.syn, opener.segments.next()) {
             (Some(known), _) if accepts => syn.wrapping_sub(known) > Segments::WINDOW,
             (Some(known), _) => known != syn,
             (None, Some(next)) => next.wrapping_sub(syn) > Segments::WINDOW,

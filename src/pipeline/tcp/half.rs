@@ -464,6 +464,11 @@ impl Half {
             && self.segments.next().is_none_or(|next| next == sequence)
     }
 
+    /// Does nothing of it wait for the octets that tell what it is?
+    pub(super) fn is_silent(&self) -> bool {
+        matches!(self.stage, Stage::Beginning) && !self.spoke()
+    }
+
     /// Were there octets of it, be they read or not? DNS does not count: see `found`.
     pub(super) fn spoke(&self) -> bool {
         match &self.stage {
