@@ -145,7 +145,7 @@ impl Hellos {
         }
         let before = hello.stream.footprint();
         if (hello.message_seq, hello.length) != (fragment.message_seq, fragment.length) {
-            if !hello.answer_only && late != Late::No {
+            if !hello.answer_only && (late != Late::No || hello.is_behind(fragment)) {
                 return;
             }
             // The hello with the cookie takes the place of the one without, and any hello that of
@@ -286,6 +286,16 @@ impl Hellos {
             why => why,
         };
         end_of_fragments((stream.prefix(), false), path, seen, lost, to);
+    }
+}
+
+impl Unfinished {
+    /// Is this a fragment, come late, of the hello without the cookie that this one has? The hello
+    /// of another connection from the same port has another random.
+    fn is_behind(&self, fragment: &Fragment<'_>) -> bool {
+        let (known, random) = (self.stream.prefix().get(RANDOM), fragment.data.get(RANDOM));
+        fragment.message_seq < self.message_seq
+            && (fragment.offset > 0 || random.is_some() && random == known)
     }
 }
 
@@ -634,6 +644,34 @@ mod tests {
         assert_eq!(bench.seen(), (vec!["example.com"], vec![(HandshakeOutcome::Named, 1)]));
         assert_eq!(bench.emitter.ledger.copies.value(), 1);
         assert_eq!(bench.hellos.usage().0, 0);
+    }
+
+    /// The last fragment of the hello without a cookie comes behind the first of the one with it.
+    #[test]
+    fn a_late_fragment_of_the_hello_without_a_cookie_ends_nothing() {
+        let (first, second) = (hello(b"", 400), hello(b"cookie", 400));
+        let mut other = hello(b"", 400);
+        other[2..34].fill(5);
+        let halves = |message: &[u8], number, seq| {
+            let (half, len) = (message.len() / 2, message.len());
+            [
+                record(1, number, seq, message, 0, half),
+                record(1, number + 1, seq, message, half, len - half),
+            ]
+        };
+        let mut bench = Bench::new();
+        let (without, with) = (halves(&first, 0, 0), halves(&second, 2, 1));
+        for fragment in [&without[0], &with[0], &without[1], &with[1]] {
+            bench.client(fragment);
+        }
+        assert_eq!(bench.seen(), (vec!["example.com"], vec![(HandshakeOutcome::Named, 1)]));
+        // Another connection is another hello all the same.
+        let mut bench = Bench::new();
+        bench.client(&with[0]);
+        for fragment in halves(&other, 0, 0) {
+            bench.client(&fragment);
+        }
+        assert_eq!(bench.seen().0, ["example.com"]);
     }
 
     /// By a snap length, be it in front of the random, which both have.
