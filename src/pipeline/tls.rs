@@ -148,14 +148,17 @@ pub(super) fn no_client_hello(
     }
 }
 
-/// A ServerHello of a connection that nothing is known about: only its server's side is seen,
-/// unless its ClientHello was just dealt with.
-pub(super) fn orphaned_server_hello(emitter: &mut Emitter, scene: &Scene<'_>) {
+/// A ServerHello whose ClientHello is not there: `why`, unless it was just dealt with.
+pub(super) fn orphaned_server_hello(
+    emitter: &mut Emitter,
+    scene: &Scene<'_>,
+    why: HandshakeOutcome,
+) {
     let expected = emitter.hasher.word(scene.identity, EXPECTED);
     // It is sent again after pauses that double, where its client is gone (RFC 6298 §5.5).
     if emitter.recent.renew(expected, emitter.now, ANSWERED).is_none() {
         emitter.ledger.handshake_begun(HandshakeProtocol::Tls);
-        emitter.ledger.handshake(HandshakeProtocol::Tls, HandshakeOutcome::OneWay);
+        emitter.ledger.handshake(HandshakeProtocol::Tls, why);
     }
 }
 

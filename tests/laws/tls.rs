@@ -596,3 +596,41 @@ fn a_hello_of_who_accepted_the_connection_is_one_handshake() {
         tap.assert_conserved();
     }
 }
+
+/// Its segments were lost before the sensor, which saw what they are answered with, and what the
+/// client says then.
+#[test]
+fn an_answered_hello_that_is_not_here_is_a_gap() {
+    let (ends, hello) = (Ends::v4(40_000, 443), client_hello(Some(NAME), 3, 900, 1 << 14));
+    let syn = ends.tcp(CLIENT, 0, SYN, b"");
+    let accepted = ends.reversed().tcp(SERVER, CLIENT.wrapping_add(1), SYN | ACK, b"");
+    let part = |from: u32, octets: &[u8]| {
+        ends.tcp(CLIENT.wrapping_add(1 + from), SERVER + 1, ACK | PSH, octets)
+    };
+    let (header, middle) = (part(0, &hello[..5]), part(300, &hello[300..600]));
+    let after = CLIENT.wrapping_add(1 + u32::try_from(hello.len()).unwrap());
+    let answer = ends.reversed().tcp(SERVER + 1, after, ACK, &server_hello(9));
+    let data = ends.tcp(after, SERVER + 300, ACK, b"\x17\x03\x03\0\x03abc");
+    let reset = ends.tcp(after.wrapping_add(8), SERVER + 300, RST, b"");
+    for (frames, connections) in [
+        (vec![&syn, &accepted, &answer, &data], 1),
+        (vec![&syn, &accepted, &middle, &answer, &data, &reset], 1),
+        (vec![&accepted, &answer, &data], 0),
+        (vec![&accepted, &middle, &answer, &answer, &data, &answer], 0),
+        (vec![&header, &middle, &answer, &data, &reset], 0),
+    ] {
+        for wait in [0, 11_000, 40_000] {
+            let mut tap = Tap::new(Settings::default());
+            for frame in &frames {
+                tap.frame(frame);
+                tap.assert_conserved();
+            }
+            tap.wait(wait);
+            tap.frame(&data);
+            tap.finish();
+            assert_eq!((begun(&tap), outcome(&tap, HandshakeOutcome::Gap)), (1, 1));
+            assert_eq!(tap.connections(), connections);
+            tap.assert_conserved();
+        }
+    }
+}

@@ -218,7 +218,11 @@ impl Connection {
         out: &mut impl Sink,
     ) -> Option<std::sync::Arc<str>> {
         if found.hello {
+            self.answered = false;
             self.expect_server_hello(packet);
+        } else if matches!(self.client.stage, Stage::Done) {
+            let cut = self.cut.then_some(HandshakeOutcome::Truncated);
+            self.miss_hello(scene, cut.unwrap_or(HandshakeOutcome::Gap), emitter);
         }
         if let Some(said) = found.said {
             let vendor = said.vendor.clone();
@@ -245,6 +249,13 @@ impl Connection {
             (Some(known), _) => known != syn,
             (None, Some(next)) => next.wrapping_sub(syn) > Segments::WINDOW,
             (None, None) => false,
+        }
+    }
+
+    /// The client's hello will not come: was it answered all the same?
+    fn miss_hello(&mut self, scene: &Scene<'_>, why: HandshakeOutcome, emitter: &mut Emitter) {
+        if core::mem::take(&mut self.answered) {
+            tls::orphaned_server_hello(emitter, scene, why);
         }
     }
 
@@ -312,10 +323,10 @@ impl Connection {
     ) {
         let scene = Scene { seen, path, from_client: true, identity: emitter.identity(&path) };
         let spoke = self.client.spoke();
-        if self.answered && !spoke && matches!(self.client.stage, Stage::Beginning) {
-            tls::orphaned_server_hello(emitter, &scene);
-        }
         let found = self.client.end(&scene, lost, emitter, out);
+        self.answered &= !found.hello;
+        let why = if spoke { lost } else { HandshakeOutcome::OneWay };
+        self.miss_hello(&scene, why, emitter);
         if let Some(said) = found.said {
             self.report(&scene, said, emitter, out);
         } else if spoke && !found.hello && !found.copy {

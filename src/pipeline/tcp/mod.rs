@@ -20,6 +20,7 @@ use crate::flow::{Removed, Slot, Spare, Table};
 use crate::inspect::dns::PORT as DNS_PORT;
 use crate::inspect::stream::{Stream, is_server_hello};
 use crate::net::{FlowKey, Path, Wish};
+use crate::visibility::HandshakeOutcome;
 
 /// The connections of one worker.
 #[derive(Debug)]
@@ -146,7 +147,7 @@ impl Connections {
             let path = packet.path.reversed();
             let identity = emitter.identity(&path);
             let scene = Scene { seen: &packet.seen, path, from_client: false, identity };
-            tls::orphaned_server_hello(emitter, &scene);
+            tls::orphaned_server_hello(emitter, &scene, HandshakeOutcome::OneWay);
             return None;
         } else {
             source != DNS_PORT
