@@ -30,10 +30,11 @@
 //! each was seen first and last; what came between is counted, not dated.
 //!
 //! With several workers a conversation inside a tunnel stays whole when frames are spread by the
-//! innermost flow; where the kernel cannot do that, and in `read --workers` for tunnels whose outer
-//! packets are fragmented, its two directions may reach different workers. Connections found so are
-//! counted in `vendorwatch_split_flows_total` and in the account; the handshake of such a one may be
-//! counted by both workers, by the server's as `one_way`.
+//! innermost flow; where the kernel cannot do that, and for tunnels whose outer packets are
+//! fragmented, its packets may reach different workers (in `read --workers` only where the first
+//! fragment does not come first): a hello in several of them is then a `gap`. Connections whose two
+//! directions are found so are counted in `vendorwatch_split_flows_total` and in the account; the
+//! handshake of such a one may be counted by both workers, by the server's as `one_way`.
 //!
 //! Two interfaces that mirror the same traffic are read by workers of their own: detections,
 //! findings and connections are counted once, handshakes and DNS messages by each worker.

@@ -6,15 +6,16 @@
 //!
 //! Both directions of a conversation, all fragments, and all conversations of a pair of hosts go
 //! to one worker. The pair is that of the innermost packet, whatever tunnels carry it, with two
-//! exceptions: when the packets of a tunnel are themselves fragments, what is in them shows only
-//! after they are put together, and the tunnel's own ends decide; and of a frame that holds
-//! several packets the first decides.
+//! exceptions: when the packets of a tunnel are themselves fragments, what is in them shows in the
+//! first one alone, and where another comes before it the tunnel's own ends decide; and of a frame
+//! that holds several packets the first decides.
 
 use std::sync::Arc;
 
+use crate::cache::{Cache, Held};
 use crate::decode::fast::Head;
-use crate::decode::{self, Decoded, Tenants};
-use crate::flow::{Clock, FlowHasher};
+use crate::decode::{self, Datagram, Decoded, Fragment, Tenants};
+use crate::flow::{Clock, FlowHasher, Fragments};
 use crate::frame::Frame;
 use crate::pipeline::SWEEP;
 use crate::time::Timestamp;
@@ -27,6 +28,8 @@ pub struct Router {
     workers: u64,
     clock: Clock,
     next_sweep: Timestamp,
+    /// Datagrams in fragments, of which some went.
+    datagrams: Cache<Gone, 2>,
     /// For what only the whole of the frames can tell.
     ledger: Arc<Ledger>,
     tenants: Tenants,
@@ -57,6 +60,7 @@ impl Router {
             workers: workers.max(1) as u64,
             clock: Clock::default(),
             next_sweep: Timestamp::ZERO,
+            datagrams: Cache::new(MAX_DATAGRAMS),
             ledger,
             tenants: Tenants::default(),
         }
@@ -77,12 +81,13 @@ impl Router {
             0
         } else {
             // The high half times the number of workers: as even as the hash, without a division.
-            usize::try_from(((self.pair(frame) >> 32) * self.workers) >> 32).unwrap_or_default()
+            usize::try_from(((self.pair(frame, tick.now) >> 32) * self.workers) >> 32)
+                .unwrap_or_default()
         };
         Routed { worker, at: tick.at, now: tick.now, sweep, set_back: tick.set_back }
     }
 
-    fn pair(&self, frame: &Frame<'_>) -> u64 {
+    fn pair(&mut self, frame: &Frame<'_>, now: Timestamp) -> u64 {
         if let Some(head) = Head::of(frame) {
             if let Some((source, destination)) = head.v4_addresses() {
                 return self.hasher.pair_v4(source, destination);
@@ -94,11 +99,59 @@ impl Router {
             Decoded::Packet(packet) => {
                 self.hasher.pair(packet.path.source.addr, packet.path.destination.addr)
             }
-            Decoded::Fragment(fragment) => self.hasher.pair(fragment.source, fragment.destination),
+            Decoded::Fragment(fragment) => self.fragment(&fragment, now),
             Decoded::Not(_) => 0,
         }
     }
+
+    /// All fragments of a datagram go where the one went that came first.
+    #[cold]
+    fn fragment(&mut self, fragment: &Fragment<'_>, now: Timestamp) -> u64 {
+        let outer = self.hasher.pair(fragment.source, fragment.destination);
+        let protocol = if fragment.source.is_v4() { fragment.protocol.0 } else { 0 };
+        let from_low = u64::from(fragment.path().is_from_low());
+        let id = u64::from(fragment.id) | u64::from(protocol) << 32 | from_low << 40;
+        let inner = if fragment.offset == 0 { self.inner(fragment) } else { None };
+        let gone = self.datagrams.enter(self.hasher.word(outer, id), now, |_| true);
+        if gone.new || gone.value.worth(now) == 0 {
+            *gone.value = Gone { pair: inner.unwrap_or(outer), at: now };
+        }
+        gone.value.pair
+    }
+
+    /// The pair of hosts of the packet that a datagram holds with this beginning.
+    fn inner(&self, head: &Fragment<'_>) -> Option<u64> {
+        let &Fragment { seen, source, destination, carrier, protocol, payload, .. } = head;
+        let payload_wire_len = u32::from(u16::MAX);
+        let datagram =
+            Datagram { seen, source, destination, carrier, protocol, payload, payload_wire_len };
+        match decode::datagram(&datagram, &self.tenants) {
+            Decoded::Packet(packet) => {
+                Some(self.hasher.pair(packet.path.source.addr, packet.path.destination.addr))
+            }
+            Decoded::Fragment(within) => Some(self.hasher.pair(within.source, within.destination)),
+            Decoded::Not(_) => None,
+        }
+    }
 }
+
+/// Where the fragments of a datagram go, and since when.
+#[derive(Clone, Copy, Debug, Default)]
+struct Gone {
+    pair: u64,
+    at: Timestamp,
+}
+
+impl Held for Gone {
+    /// Later the same identification may be another datagram's.
+    fn worth(&self, now: Timestamp) -> u64 {
+        let left = Fragments::COPIES.saturating_sub(now.since(self.at));
+        u64::try_from(left.as_nanos()).unwrap_or_default()
+    }
+}
+
+/// Octets for datagrams in fragments. One that is forgotten may lose those that come then.
+const MAX_DATAGRAMS: usize = 256 << 10;
 
 #[cfg(test)]
 mod tests {
@@ -150,6 +203,42 @@ mod tests {
             ] {
                 prop_assert_eq!(route(&mut router, &data, link, 1).0, worker);
             }
+        }
+    }
+
+    /// A datagram of `protocol` in fragments of at most `size` octets each.
+    fn fragments(protocol: u8, id: u8, contents: &[u8], size: usize) -> Vec<Vec<u8>> {
+        let last = contents.chunks(size).count() - 1;
+        let fragment = |(number, octets): (usize, &[u8])| {
+            let mut ip = packet([10, 0, 0, 1], [10, 0, 0, 2], 0)[..20].to_vec();
+            ip[3] = u8::try_from(20 + octets.len()).unwrap();
+            ip[5] = id;
+            ip[6] = if number < last { 0x20 } else { 0 };
+            ip[7] = u8::try_from(number * size / 8).unwrap();
+            ip[9] = protocol;
+            [&ip, octets].concat()
+        };
+        contents.chunks(size).enumerate().map(fragment).collect()
+    }
+
+    /// A tunnel whose packets are too long: what they carry stays with what fits.
+    #[test]
+    fn fragments_of_a_tunnel_go_where_its_packets_go() {
+        let mut router = Router::new(1, 64, Arc::default());
+        for host in 0..=255 {
+            let inner = packet([192, 0, 2, host], [198, 51, 100, 1], 0);
+            let contents = [&inner[..], &[0; 40]].concat();
+            let mut worker = |data: &[u8], at| route(&mut router, data, LinkType::RAW, at).0;
+            let whole = worker(&inner, 100);
+            for fragment in fragments(4, host, &contents, 48) {
+                assert_eq!(worker(&fragment, 100), whole);
+            }
+            // In any order they have one worker, and later the identification is free.
+            let mut turned = fragments(4, host, &contents, 48);
+            turned.reverse();
+            let at = 102 + 2 * u64::from(host);
+            let first = worker(&turned[0], at);
+            assert!(turned.iter().all(|fragment| worker(fragment, at) == first));
         }
     }
 
