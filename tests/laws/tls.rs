@@ -634,3 +634,31 @@ fn an_answered_hello_that_is_not_here_is_a_gap() {
         }
     }
 }
+
+/// Of either side, with a number that its receiver drops it for.
+#[test]
+fn a_reset_that_nobody_believes_ends_no_hello() {
+    let (ends, hello) = (Ends::v4(40_000, 443), client_hello(Some(NAME), 3, 900, 1 << 14));
+    let (first, second) = hello.split_at(500);
+    for stray in [
+        ends.tcp(CLIENT.wrapping_add(90_000), 0, RST, b""),
+        ends.reversed().tcp(SERVER + 90_000, 0, RST | ACK, b""),
+    ] {
+        for goes_on in [true, false] {
+            let mut tap = Tap::new(Settings::default());
+            syn(&mut tap, ends);
+            tap.frame(&ends.tcp(CLIENT.wrapping_add(1), SERVER, ACK, first));
+            tap.frame(&stray);
+            if goes_on {
+                tap.frame(&ends.tcp(CLIENT.wrapping_add(501), SERVER, ACK, second));
+            }
+            tap.assert_conserved();
+            tap.wait(40_000);
+            tap.frame(&Ends::v4(1, 2).udp(b"time passes"));
+            assert_eq!((begun(&tap), named(&tap)), (1, u64::from(goes_on)));
+            assert_eq!(outcome(&tap, HandshakeOutcome::Timeout), u64::from(!goes_on));
+            assert_eq!(tap.connections(), 1);
+            tap.assert_conserved();
+        }
+    }
+}
