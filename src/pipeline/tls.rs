@@ -125,19 +125,24 @@ pub(super) fn certificate(
     listed.map(|indicator| indicator.vendor.clone())
 }
 
+/// Was a hello of this conversation just dealt with?
+pub(super) fn follows_hello(emitter: &Emitter, scene: &Scene<'_>) -> bool {
+    let expected = emitter.hasher.word(scene.identity, EXPECTED);
+    emitter.recent.contains(expected, emitter.now, ANSWERED)
+}
+
 /// What began like a hello ended without one.
 ///
 /// Where so little came that it cannot be told from others, it is taken for part of a copy if its
-/// conversation just had a hello.
+/// conversation just had a hello, or had when it came: that may be long ago.
 pub(super) fn no_client_hello(
     emitter: &Emitter,
     scene: &Scene<'_>,
-    opening: Opening,
+    (opening, follows): (Opening, bool),
     outcome: HandshakeOutcome,
 ) {
     if opening == Opening::Unknown {
-        let expected = emitter.hasher.word(scene.identity, EXPECTED);
-        if emitter.recent.contains(expected, emitter.now, ANSWERED) {
+        if follows || follows_hello(emitter, scene) {
             emitter.ledger.copies.add(1);
             return;
         }

@@ -662,3 +662,34 @@ fn a_reset_that_nobody_believes_ends_no_hello() {
         }
     }
 }
+
+/// By a mirror that copies some packets, and late: when it is clear that nothing more will come,
+/// the hello that they are of was long ago.
+#[test]
+fn copies_of_a_part_of_a_handshake_are_no_other_one() {
+    let (ends, hello) = (Ends::v4(40_000, 443), client_hello(Some(NAME), 3, 0, 1 << 14));
+    let begins = ends.tcp(CLIENT, 0, SYN, b"");
+    let first = ends.tcp(CLIENT.wrapping_add(1), SERVER, ACK, &hello[..20]);
+    let second = ends.tcp(CLIENT.wrapping_add(21), SERVER, ACK, &hello[20..]);
+    let after = CLIENT.wrapping_add(1 + u32::try_from(hello.len()).unwrap());
+    let answer = ends.reversed().tcp(SERVER, after, ACK, &server_hello(9));
+    let data = ends.tcp(after, SERVER + 300, ACK, b"\x17\x03\x03\0\x03abc");
+    for copies in [
+        vec![&begins, &answer],
+        vec![&begins, &answer, &data],
+        vec![&begins, &second, &answer, &data],
+        vec![&first],
+        vec![&begins, &first, &data],
+        vec![&first, &answer],
+    ] {
+        let mut tap = Tap::new(Settings::default());
+        for frame in [&begins, &first, &second, &answer].into_iter().chain(copies) {
+            tap.frame(frame);
+            tap.assert_conserved();
+        }
+        tap.wait(40_000);
+        tap.frame(&Ends::v4(1, 2).udp(b"time passes"));
+        assert_eq!((begun(&tap), named(&tap)), (1, 1));
+        tap.assert_conserved();
+    }
+}

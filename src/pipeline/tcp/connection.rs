@@ -98,8 +98,11 @@ impl Connection {
             && matches!(self.server.stage, Stage::Ignored)
             && is_server_hello(packet.payload)
         {
-            // What it answers is late, or will never come; its certificate is here.
-            self.answered = true;
+            // What it answers is late, or will never come; its certificate is here. A copy answers
+            // what was dealt with.
+            let identity = emitter.identity_of(hash, &packet.path);
+            let scene = Scene { seen: &packet.seen, path: path(), from_client, identity };
+            self.answered = !tls::follows_hello(emitter, &scene);
             self.server.stage = Stage::Reading(Stream::TlsServer(ServerFlight::default()));
             // From here: what came before it in clear was not followed.
             self.server.segments = Segments::default();

@@ -17,6 +17,8 @@ pub(super) struct Opened {
     /// The sequence number of the inspector's first octet.
     pub(super) sequence: u32,
     pub(super) hello: Opening,
+    /// What is here of a hello came just behind another one.
+    pub(super) follows: bool,
     pub(super) dns_message: bool,
     /// What is read may be a copy of what another place of the stream will bring whole: a hello
     /// is counted when it ends.
@@ -43,7 +45,8 @@ pub(super) fn observed(
             found.hello = true;
             found.said = Some(Said::default());
             let outcome = lost.unwrap_or(HandshakeOutcome::Malformed);
-            tls::no_client_hello(emitter, scene, core::mem::take(&mut opened.hello), outcome);
+            let opening = (core::mem::take(&mut opened.hello), opened.follows);
+            tls::no_client_hello(emitter, scene, opening, outcome);
         }
         Observation::ServerHello(_) => {}
         Observation::Certificate(der) => found.listed = tls::certificate(emitter, scene, der, out),
@@ -102,11 +105,13 @@ impl Opened {
         emitter: &mut Emitter,
     ) {
         match stream {
-            Stream::Tls(hello) if self.hello == Opening::Unknown && !self.beside => {
-                if let Some(random) = hello.random(left) {
+            Stream::Tls(hello) if self.hello == Opening::Unknown => match hello.random(left) {
+                Some(random) if !self.beside => {
                     self.hello = tls::begin(emitter, scene, random, self.syn);
                 }
-            }
+                Some(_) => {}
+                None => self.follows |= tls::follows_hello(emitter, scene),
+            },
             // Behind a length; one of zero would have been consumed, for it says nothing.
             Stream::Dns(_) if left.len() >= 2 && !self.dns_message => {
                 emitter.ledger.dns_begun(DnsTransport::Tcp);
