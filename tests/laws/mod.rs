@@ -7,6 +7,7 @@ mod dns;
 mod gaps;
 mod ledger;
 mod mirrors;
+mod parts;
 mod tls;
 mod travel;
 mod wireless;
