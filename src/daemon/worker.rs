@@ -200,7 +200,7 @@ impl<S: Source> Worker<S> {
     /// Adds the volume of frames that the in-kernel filter left out.
     fn exchanges(&mut self) {
         for Exchange { pair, sent, received } in self.source.exchanges() {
-            self.pipeline.exchanged(pair, sent.octets, received.octets);
+            self.pipeline.exchanged(self.id, pair, sent.octets, received.octets);
         }
     }
 

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::recent::Recent;
+use super::{Client, Connection, Origin};
 use crate::net::{Addr, TenantId};
 use crate::time::Timestamp;
 
@@ -12,40 +13,58 @@ use crate::time::Timestamp;
 /// to count volume. A plain value, swapped whole.
 #[derive(Clone, Debug, Default)]
 pub struct Attributed {
-    vendors: HashMap<(TenantId, Addr, Addr), Arc<str>, foldhash::fast::RandomState>,
+    pairs: HashMap<(TenantId, Addr, Addr), AttributedPair, foldhash::fast::RandomState>,
+}
+
+/// A client's latest connection to a server of a vendor, and whose server it is.
+#[derive(Clone, Debug)]
+pub struct AttributedPair {
+    /// As that connection showed it: its network may be told by more than its address.
+    pub client: Client,
+    pub origin: Origin,
+    pub vendor: Arc<str>,
 }
 
 impl Attributed {
     /// The vendor whose server `server` is, for `client`.
     #[must_use]
     pub fn vendor(&self, tenant: TenantId, client: Addr, server: Addr) -> Option<&Arc<str>> {
-        self.vendors.get(&(tenant, client, server))
+        self.pairs.get(&(tenant, client, server)).map(|pair| &pair.vendor)
     }
 
-    /// Pairs of client and server, in no order.
-    pub fn pairs(&self) -> impl Iterator<Item = (TenantId, Addr, Addr, &Arc<str>)> {
-        self.vendors
-            .iter()
-            .map(|((tenant, client, server), vendor)| (*tenant, *client, *server, vendor))
+    /// What is known of each pair, and its server, in no order.
+    pub fn pairs(&self) -> impl Iterator<Item = (&AttributedPair, Addr)> {
+        self.pairs.iter().map(|((.., server), pair)| (pair, *server))
     }
 
     /// How many pairs.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.vendors.len()
+        self.pairs.len()
     }
 
     /// No pair at all.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.vendors.is_empty()
+        self.pairs.is_empty()
     }
 }
 
-/// The pairs of client and server that are published, and when each was last used.
+impl FromIterator<(AttributedPair, Addr)> for Attributed {
+    fn from_iter<T: IntoIterator<Item = (AttributedPair, Addr)>>(pairs: T) -> Self {
+        let pairs = pairs.into_iter();
+        Self {
+            pairs: pairs
+                .map(|(pair, server)| ((pair.client.tenant, pair.client.addr, server), pair))
+                .collect(),
+        }
+    }
+}
+
+/// The pairs of client and server that are published.
 #[derive(Debug)]
 pub(super) struct Pairs {
-    recent: Recent<(TenantId, Addr, Addr), (Arc<str>, Timestamp)>,
+    recent: Recent<(TenantId, Addr, Addr), AttributedPair>,
     changed: bool,
 }
 
@@ -54,37 +73,29 @@ impl Pairs {
         Self { recent: Recent::new(limit), changed: false }
     }
 
-    /// `client` connected to a server that is `vendor`'s.
-    pub(super) fn add(
-        &mut self,
-        tenant: TenantId,
-        client: Addr,
-        server: Addr,
-        vendor: &Arc<str>,
-        at: Timestamp,
-    ) {
-        let key = (tenant, client, server);
-        let entered = self.recent.enter(key, || (Arc::clone(vendor), at));
-        let (known, last) = entered.value;
-        self.changed |= entered.new || known != vendor;
-        known.clone_from(vendor);
-        *last = at;
+    /// A client connected to a server that is `vendor`'s.
+    pub(super) fn add(&mut self, connection: &Connection, vendor: &Arc<str>) {
+        let &Connection { origin, client, server, .. } = connection;
+        let key = (client.tenant, client.addr, server.addr);
+        let pair = || AttributedPair { client, origin, vendor: Arc::clone(vendor) };
+        let entered = self.recent.enter(key, pair);
+        let known = entered.value;
+        self.changed |= entered.new || known.vendor != *vendor;
+        known.vendor.clone_from(vendor);
+        (known.client, known.origin) = (client, origin);
     }
 
     /// What to publish, when it differs from what was published last. Pairs not used for
     /// [`Self::IDLE`] before `now` are dropped.
     pub(super) fn publish(&mut self, now: Timestamp) -> Option<Attributed> {
-        while self.recent.oldest().is_some_and(|(_, (_, last))| now.since(*last) > Self::IDLE) {
+        let is_over = |pair: &AttributedPair| now.since(pair.origin.at) > Self::IDLE;
+        while self.recent.oldest().is_some_and(|(_, pair)| is_over(pair)) {
             self.recent.pop_oldest();
             self.changed = true;
         }
-        core::mem::take(&mut self.changed).then(|| Attributed {
-            vendors: self
-                .recent
-                .iter()
-                .map(|(key, (vendor, _))| (*key, Arc::clone(vendor)))
-                .collect(),
-        })
+        let changed = core::mem::take(&mut self.changed);
+        let pairs = self.recent.iter().map(|((.., server), pair)| (pair.clone(), *server));
+        changed.then(|| pairs.collect())
     }
 
     pub(super) fn table_use(&self) -> (usize, usize, u64) {

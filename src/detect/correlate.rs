@@ -462,9 +462,9 @@ impl Judge {
         inference: Inference,
         out: &mut impl FnMut(Event<'_>),
     ) {
-        let Connection { origin, client, server, identity, .. } = connection;
+        let Connection { origin, client, identity, .. } = connection;
         let Listed { name, indicator } = listed;
-        self.pairs.add(client.tenant, client.addr, server.addr, &indicator.vendor, origin.at);
+        self.pairs.add(connection, &indicator.vendor);
         let detection = Detection {
             origin: *origin,
             signal,

@@ -28,7 +28,7 @@ pub(crate) mod samples;
 mod split;
 pub mod summary;
 
-pub use attributed::Attributed;
+pub use attributed::{Attributed, AttributedPair};
 pub use attribution::{Attribution, Relation, Resolved};
 pub use correlate::{Correlator, Counts, Limits, TableUse};
 pub use ech::{Ech, EchRule};

@@ -215,11 +215,11 @@ impl Pipeline {
         self.volumes.set_attributed(attributed, hash, self.emitter.now, out);
     }
 
-    /// Adds what a watched pair exchanged in packets that its source left out, in octets of IP
+    /// Adds what a watched pair exchanged in packets that `source` left out, in octets of IP
     /// packets.
-    pub fn exchanged(&mut self, pair: Pair, sent: u64, received: u64) {
+    pub fn exchanged(&mut self, source: SourceId, pair: Pair, sent: u64, received: u64) {
         let hash = self.emitter.hasher.pair(pair.client, pair.server);
-        self.volumes.exchanged(hash, pair, (sent, received), self.emitter.now);
+        self.volumes.exchanged(source, hash, pair, (sent, received), self.emitter.now);
     }
 
     /// One frame in; zero or more sightings and records out. Never blocks, never fails: what

@@ -8,8 +8,9 @@ use std::sync::Arc;
 
 use super::Sink;
 use super::emitter::{Emitter, Scene};
-use crate::detect::{Attributed, Client, Origin, Record, Volume};
+use crate::detect::{Attributed, AttributedPair, Client, Origin, Record, Volume};
 use crate::flow::{Filter, Removed, Table};
+use crate::frame::SourceId;
 use crate::net::{self, Addr, Endpoint, FlowKey, IpProtocol, Path, TenantId};
 use crate::time::Timestamp;
 
@@ -30,7 +31,7 @@ struct Pair {
     published: bool,
     sent: u64,
     received: u64,
-    /// The last frame counted.
+    /// The last frame counted; of what a source left out, that source.
     last: Origin,
 }
 
@@ -77,9 +78,11 @@ impl Volumes {
         *octets += u64::from(ip_len);
     }
 
-    /// Octets that a pair sent and received in packets nobody saw. They came just before `now`.
+    /// Octets that a pair sent and received in packets that `source` left out. They came just before
+    /// `now`.
     pub(super) fn exchanged(
         &mut self,
+        source: SourceId,
         hash: u64,
         pair: net::Pair,
         (sent, received): (u64, u64),
@@ -89,6 +92,7 @@ impl Volumes {
         let Some(slot) = self.table.find(hash, &key) else { return };
         self.table.touch(slot, now);
         let Some(pair) = self.table.get_mut(slot) else { return };
+        pair.last.source = source;
         pair.sent += sent;
         pair.received += received;
     }
@@ -126,11 +130,11 @@ impl Volumes {
             }
         }
         let mut pairs: Vec<_> = attributed.pairs().collect();
-        pairs.sort_unstable_by_key(|&(tenant, client, server, _)| (tenant, client, server));
-        for (tenant, addr, server, vendor) in pairs {
-            let client = Client { tenant, addr, ..Client::default() };
-            let origin = Origin::default();
-            self.add(hash(addr, server), client, server, vendor, origin, true, now, out);
+        pairs.sort_unstable_by_key(|(AttributedPair { client, .. }, server)| {
+            (client.tenant, client.addr, *server)
+        });
+        for (&AttributedPair { client, origin, ref vendor }, server) in pairs {
+            self.add(hash(client.addr, server), client, server, vendor, origin, true, now, out);
         }
     }
 
@@ -235,4 +239,45 @@ fn key(tenant: TenantId, source: Addr, destination: Addr) -> (FlowKey, bool) {
     let end = |addr| Endpoint { addr, port: 0 };
     let protocol = IpProtocol::default();
     Path { tenant, protocol, source: end(source), destination: end(destination) }.key()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A client of VLAN 7 that interface 2 showed, and a server.
+    fn attributed(server: Addr) -> Attributed {
+        let client = Client { addr: Addr::from_bits(1), vlan: Some(7), ..Client::default() };
+        let origin = Origin { source: SourceId(2), ..Origin::default() };
+        [(AttributedPair { client, origin, vendor: "acme".into() }, server)].into_iter().collect()
+    }
+
+    #[test]
+    fn the_volume_of_an_attributed_pair_is_of_the_network_that_its_connection_showed() {
+        let (mut volumes, mut out) = (Volumes::new(1 << 16), Heard::default());
+        let (now, hash, server) = (Timestamp::ZERO, |_, _| 1, Addr::from_bits(2));
+        volumes.set_attributed(&attributed(server), hash, now, &mut out);
+        let pair = net::Pair { client: Addr::from_bits(1), server };
+        for (source, octets) in [(SourceId(2), 10), (SourceId(3), 20)] {
+            volumes.exchanged(source, 1, pair, (0, octets), now);
+            volumes.report(&mut out);
+        }
+        let heard =
+            out.0.iter().map(|volume| (volume.client.vlan, volume.origin.source, volume.received));
+        assert_eq!(
+            heard.collect::<Vec<_>>(),
+            [(Some(7), SourceId(2), 10), (Some(7), SourceId(3), 20)]
+        );
+    }
+
+    #[derive(Default)]
+    struct Heard(Vec<Volume>);
+
+    impl Sink for Heard {
+        fn record(&mut self, record: Record) {
+            if let Record::Volume(volume) = record {
+                self.0.push(volume);
+            }
+        }
+    }
 }

@@ -124,7 +124,8 @@ fn through(backend: Backend, clients: &[End]) -> (u64, u64, Option<f64>) {
             }
         }
         for exchange in source.exchanges() {
-            pipeline.exchanged(exchange.pair, exchange.sent.octets, exchange.received.octets);
+            let (sent, received) = (exchange.sent.octets, exchange.received.octets);
+            pipeline.exchanged(SourceId::default(), exchange.pair, sent, received);
         }
     };
     for &client in clients {

@@ -154,6 +154,8 @@ fn attributed_servers_are_published_when_they_change() {
     assert_eq!(published.len(), 1);
     let vendor = published.vendor(TenantId::NONE, addr(CLIENT), addr(SERVER));
     assert_eq!(vendor.map(|vendor| &**vendor), Some("acme"));
+    let (pair, server) = published.pairs().next().unwrap();
+    assert_eq!((pair.client, pair.origin, server), (client(CLIENT), origin(3), addr(SERVER)));
     assert!(correlator.take_attributed().is_none(), "nothing changed");
     correlator.advance(0, Timestamp::from_nanos(7 * 3_600 * SECOND), |_| {});
     assert!(correlator.take_attributed().unwrap().is_empty(), "not used for hours");
