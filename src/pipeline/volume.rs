@@ -29,6 +29,8 @@ struct Pair {
     vendor: Arc<str>,
     /// By the correlator, which also says when it ends.
     published: bool,
+    /// By a detection of this worker's own.
+    own: bool,
     sent: u64,
     received: u64,
     /// The last frame counted; of what a source left out, that source.
@@ -38,7 +40,7 @@ struct Pair {
 impl Volumes {
     /// How often volumes are reported.
     const EVERY: Duration = Duration::from_secs(10);
-    /// A pair of this worker's own that is silent for this long is forgotten.
+    /// A pair of this worker's own alone that is silent for this long is forgotten.
     const IDLE: Duration = Duration::from_secs(3_600);
 
     pub(super) fn new(max_bytes: usize) -> Self {
@@ -118,12 +120,13 @@ impl Volumes {
         now: Timestamp,
         out: &mut impl Sink,
     ) {
-        let gone: Vec<_> = self
-            .table
-            .iter_mut()
-            .filter(|(_, key, pair)| pair.published && !is_in(attributed, key, pair))
-            .map(|(slot, ..)| slot)
-            .collect();
+        let mut gone = Vec::new();
+        for (slot, key, pair) in self.table.iter_mut() {
+            if pair.published && !is_in(attributed, key, pair) {
+                pair.published = false;
+                gone.extend((!pair.own).then_some(slot));
+            }
+        }
         for slot in gone {
             if let Some(removed) = self.table.remove(slot) {
                 self.end(removed, out);
@@ -146,7 +149,13 @@ impl Volumes {
         self.due = now.plus(Self::EVERY);
         self.report(out);
         while let Some(removed) = self.table.expired(now.minus(Self::IDLE)) {
-            self.end(removed, out);
+            if removed.value.published {
+                // It is not published again as long as the correlator knows it.
+                let Removed { key, hash, value } = removed;
+                self.table.insert(hash, key, now, value);
+            } else {
+                self.end(removed, out);
+            }
         }
     }
 
@@ -182,6 +191,7 @@ impl Volumes {
                 pair.vendor = Arc::clone(vendor);
             }
             pair.published |= published;
+            pair.own |= !published;
             return;
         }
         while let Some(removed) = self.table.overfull() {
@@ -191,7 +201,9 @@ impl Volumes {
             out.watch(pair);
         }
         let vendor = Arc::clone(vendor);
-        let pair = Pair { client, client_is_low, vendor, published, sent: 0, received: 0, last };
+        let own = !published;
+        let pair =
+            Pair { client, client_is_low, vendor, published, own, sent: 0, received: 0, last };
         self.table.insert(hash, key, now, pair);
         self.filter.add(hash);
     }
@@ -268,6 +280,38 @@ mod tests {
             heard.collect::<Vec<_>>(),
             [(Some(7), SourceId(2), 10), (Some(7), SourceId(3), 20)]
         );
+    }
+
+    #[test]
+    fn a_pair_is_counted_for_as_long_as_the_correlator_or_its_own_worker_knows_it() {
+        let (mut volumes, mut out) = (Volumes::new(1 << 16), Heard::default());
+        let (hash, server) = (|_, _| 1, Addr::from_bits(2));
+        let pair = net::Pair { client: Addr::from_bits(1), server };
+        let hours = |n: u64| Timestamp::from_parts(n * 3_600, 0);
+        let mut exchange = |volumes: &mut Volumes, at| {
+            volumes.sweep(at, &mut out);
+            volumes.exchanged(SourceId(2), 1, pair, (0, 10), at);
+            volumes.report(&mut out);
+            core::mem::take(&mut out.0).len()
+        };
+        let mut said = Heard::default();
+        volumes.set_attributed(&attributed(server), hash, hours(0), &mut said);
+        assert_eq!(exchange(&mut volumes, hours(5)), 1, "silent for hours");
+        volumes.set_attributed(&Attributed::default(), hash, hours(6), &mut said);
+        assert_eq!(exchange(&mut volumes, hours(6)), 0, "published no more");
+
+        let client = Client { addr: pair.client, ..Client::default() };
+        let mut own = |volumes: &mut Volumes, at| {
+            let vendor = "acme".into();
+            volumes.add(1, client, server, &vendor, Origin::default(), false, at, &mut said);
+        };
+        own(&mut volumes, hours(6));
+        assert_eq!(exchange(&mut volumes, hours(8)), 0, "silent for longer than an hour");
+        own(&mut volumes, hours(8));
+        volumes.set_attributed(&attributed(server), hash, hours(8), &mut Heard::default());
+        volumes.set_attributed(&Attributed::default(), hash, hours(9), &mut Heard::default());
+        assert_eq!(exchange(&mut volumes, hours(9)), 1, "its own detection goes on counting");
+        assert_eq!(exchange(&mut volumes, hours(11)), 0);
     }
 
     #[derive(Default)]
