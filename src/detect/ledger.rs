@@ -132,7 +132,8 @@ impl Ledger {
             Some(Notice::NewFinding)
         } else if new_evidence {
             Some(Notice::NewEvidence)
-        } else if at.since(held.noticed) > self.repeat {
+        } else if at.since(held.noticed).max(held.noticed.since(at)) > self.repeat {
+            // What was spoken of in the future was before the clock was set back.
             Some(Notice::Repeat)
         } else {
             None

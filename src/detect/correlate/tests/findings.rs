@@ -43,6 +43,18 @@ fn findings_are_new_once_and_spoken_of_again_after_a_while() {
 }
 
 #[test]
+fn findings_are_spoken_of_again_when_the_clock_was_set_back() {
+    let set = set();
+    let (mut correlator, hour) = (correlator(&set, 1), 3_600 * SECOND);
+    let query = |nanos| detection(&set, nanos, Signal::DnsQuery, "a.upd.acme.test", nanos);
+    said(&mut correlator, [query(20 * hour)]);
+    correlator.set_back(0);
+    let lines = said(&mut correlator, [query(10 * hour), query(10 * hour + 9 * SECOND)]);
+    let strong = "dns_query a.upd.acme.test strong";
+    assert_eq!(lines, [format!("{strong} #2 repeat"), format!("{strong} #3")]);
+}
+
+#[test]
 fn what_an_earlier_run_knew_is_not_new() {
     let set = set();
     let mut first = correlator(&set, 1);
