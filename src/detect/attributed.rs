@@ -66,11 +66,13 @@ impl FromIterator<(AttributedPair, Addr)> for Attributed {
 pub(super) struct Pairs {
     recent: Recent<(TenantId, Addr, Addr), AttributedPair>,
     changed: bool,
+    /// The clock was set back since this was last published.
+    set_back: bool,
 }
 
 impl Pairs {
     pub(super) fn new(limit: usize) -> Self {
-        Self { recent: Recent::new(limit), changed: false }
+        Self { recent: Recent::new(limit), changed: false, set_back: false }
     }
 
     /// A client connected to a server that is `vendor`'s.
@@ -85,9 +87,21 @@ impl Pairs {
         (known.client, known.origin) = (client, origin);
     }
 
+    /// The clock was set back.
+    pub(super) const fn set_back(&mut self) {
+        self.set_back = true;
+    }
+
     /// What to publish, when it differs from what was published last. Pairs not used for
     /// [`Self::IDLE`] before `now` are dropped.
     pub(super) fn publish(&mut self, now: Timestamp) -> Option<Attributed> {
+        if core::mem::take(&mut self.set_back) {
+            // How long ago they were used is not known any more.
+            self.recent.visit_newest(|pair| {
+                pair.origin.at = pair.origin.at.min(now);
+                true
+            });
+        }
         let is_over = |pair: &AttributedPair| now.since(pair.origin.at) > Self::IDLE;
         while self.recent.oldest().is_some_and(|(_, pair)| is_over(pair)) {
             self.recent.pop_oldest();

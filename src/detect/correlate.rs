@@ -10,7 +10,7 @@ use super::duplicate::{Duplicates, Kind, Verdict};
 use super::ech::{Ech, EchRule, Offers};
 use super::event::{ConnectionOutcome, Detected, Event};
 use super::ledger::{Ledger, Seen, Unexcepted, VendorKey, vendor_key};
-use super::order::Order;
+use super::order::{Order, Part};
 use super::split::Splits;
 use super::{
     Answer, Client, Connection, Detection, EchHello, EncryptedDns, Exceptions, Finding, FindingKey,
@@ -92,7 +92,9 @@ struct Judge {
     pairs: Pairs,
     splits: Splits,
     ledger: Ledger,
+    /// The latest time of a record judged, of those whose age is the latest.
     now: Timestamp,
+    age: u32,
 }
 
 /// What went by the limits, so far.
@@ -136,6 +138,7 @@ impl Correlator {
                 splits: Splits::new(limits.identities),
                 ledger: Ledger::new(limits.findings, limits.repeat),
                 now: Timestamp::ZERO,
+                age: 0,
             },
         }
     }
@@ -290,12 +293,13 @@ impl Correlator {
         let Self { order, judge } = self;
         while order.choose(TOGETHER) {
             let mut keys = [Keys::default(); TOGETHER];
-            let records = order.leaving().flat_map(|(_, records)| records);
+            let records = order.leaving().flat_map(|part| part.records);
             for (record, keys) in records.zip(&mut keys) {
                 *keys = judge.prepare(record);
             }
             let mut keys = keys.iter();
-            for (lane, records) in order.leaving() {
+            for Part { lane, age, records } in order.leaving() {
+                judge.reach(age);
                 for (record, keys) in records.iter().zip(&mut keys) {
                     judge.record(lane, record, *keys, out);
                 }
@@ -322,6 +326,15 @@ impl Judge {
             _ => {}
         }
         Keys::default()
+    }
+
+    /// Records of `age` are judged next. With a later one the time begins anew.
+    fn reach(&mut self, age: u32) {
+        if age > self.age {
+            self.age = age;
+            self.now = Timestamp::ZERO;
+            self.pairs.set_back();
+        }
     }
 
     fn record(

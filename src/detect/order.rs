@@ -69,6 +69,15 @@ struct Straggler {
     record: Record,
 }
 
+/// Records that are leaving.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Part<'a> {
+    pub(super) lane: usize,
+    /// Later after a clock was set back, whatever the time says.
+    pub(super) age: u32,
+    pub(super) records: &'a [Record],
+}
+
 /// Where records are that are leaving.
 #[derive(Clone, Copy, Debug)]
 enum Leaving {
@@ -212,16 +221,16 @@ impl Order {
         room < most
     }
 
-    /// The records chosen, in order: of one lane each.
-    pub(super) fn leaving(&self) -> impl Iterator<Item = (usize, &[Record])> {
+    /// The records chosen, in order: of one lane and age each.
+    pub(super) fn leaving(&self) -> impl Iterator<Item = Part<'_>> {
         self.leaving.iter().filter_map(|leaving| match *leaving {
             Leaving::Queued { lane, from, to } => {
                 let run = self.lanes[lane].runs.front()?;
-                Some((lane, run.records.get(from..to)?))
+                Some(Part { lane, age: run.age, records: run.records.get(from..to)? })
             }
             Leaving::Straggler { at } => {
-                let straggler = self.caught.get(at)?;
-                Some((straggler.lane, slice::from_ref(&straggler.record)))
+                let &Straggler { lane, age, ref record, .. } = self.caught.get(at)?;
+                Some(Part { lane, age, records: slice::from_ref(record) })
             }
         })
     }
@@ -409,7 +418,7 @@ mod tests {
     fn drain(order: &mut Order) -> Vec<(Origin, u64)> {
         let mut left = Vec::new();
         while order.choose(3) {
-            left.extend(order.leaving().flat_map(|(_, records)| records).map(|r| match r {
+            left.extend(order.leaving().flat_map(|part| part.records).map(|r| match r {
                 Record::Volume(volume) => (volume.origin, volume.sent),
                 other => panic!("{other:?}"),
             }));

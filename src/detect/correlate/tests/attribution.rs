@@ -160,3 +160,21 @@ fn attributed_servers_are_published_when_they_change() {
     correlator.advance(0, Timestamp::from_nanos(7 * 3_600 * SECOND), |_| {});
     assert!(correlator.take_attributed().unwrap().is_empty(), "not used for hours");
 }
+
+#[test]
+fn attributed_servers_stay_published_when_the_clock_is_set_back_by_hours() {
+    let (set, hour) = (set(), 3_600 * SECOND);
+    let mut correlator = correlator(&set, 1);
+    let told = |nanos| answer(&set, nanos, CLIENT, "upd.acme.test", SERVER, 60);
+    said(&mut correlator, [told(20 * hour), nameless(20 * hour + 1, SERVER, 1)]);
+    assert_eq!(correlator.take_attributed().unwrap().len(), 1);
+    correlator.set_back(0);
+    let other = "203.0.113.6";
+    let told_anew = answer(&set, 10 * hour, CLIENT, "upd.acme.test", other, 60);
+    said(&mut correlator, [told_anew, nameless(10 * hour + 1, other, 2)]);
+    assert_eq!(correlator.take_attributed().unwrap().len(), 2);
+    correlator.advance(0, Timestamp::from_nanos(15 * hour), |_| {});
+    assert!(correlator.take_attributed().is_none(), "nothing changed");
+    correlator.advance(0, Timestamp::from_nanos(17 * hour), |_| {});
+    assert!(correlator.take_attributed().unwrap().is_empty(), "not used for hours");
+}
