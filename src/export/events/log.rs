@@ -3,12 +3,15 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
+
+use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 
 use super::super::metrics::Metrics;
 
@@ -44,14 +47,18 @@ impl Output {
         if text == "-" { Self::Stdout } else { Self::File(text.into()) }
     }
 
-    /// Opens it for appending.
+    /// Opens it for appending. A pipe that nobody reads yet is tried again with each event.
     pub fn open(&self) -> Result<Opened, LogError> {
         let target = match self {
             Self::Stdout => Target::Stdout,
             Self::File(path) => {
-                let file =
-                    append(path).map_err(|why| LogError::Open { path: path.clone(), why })?;
-                Target::File { path: path.clone(), file: Some(file) }
+                let file = match append(path) {
+                    Err(why) if why.raw_os_error() == Some(libc::ENXIO) => None,
+                    opened => {
+                        Some(opened.map_err(|why| LogError::Open { path: path.clone(), why })?)
+                    }
+                };
+                Target::File { path: path.clone(), file }
             }
         };
         Ok(Opened(target))
@@ -69,6 +76,9 @@ enum Target {
 }
 
 impl Log {
+    /// How long what waits may take to be written at the end: whoever is to read it may never do.
+    const FAREWELL: Duration = Duration::from_secs(3);
+
     /// Starts to write. `most`: events that may wait.
     pub fn start(opened: Opened, most: usize, metrics: Arc<Metrics>) -> Result<Self, LogError> {
         let (queue, lines) = sync_channel(most.max(1));
@@ -115,9 +125,14 @@ impl Drop for Log {
     /// Writes what waits.
     fn drop(&mut self) {
         self.queue = None;
-        if let Some(thread) = self.thread.take()
-            && thread.join().is_err()
-        {
+        let Some(thread) = self.thread.take() else { return };
+        let end = Instant::now() + Self::FAREWELL;
+        while !thread.is_finished() && Instant::now() < end {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        if !thread.is_finished() {
+            tracing::error!("the last events are lost: nobody took them in time");
+        } else if thread.join().is_err() {
             tracing::error!("the event writer had panicked");
         }
     }
@@ -269,13 +284,65 @@ fn ends_within_a_line(path: &Path) -> bool {
     last().is_some_and(|last| last != b'\n')
 }
 
+/// Waits for nobody to open the other end of a pipe (`ENXIO`, as fifo(7) has it), nor needs what was
+/// opened be asked again because somebody reads slowly.
 fn append(path: &PathBuf) -> io::Result<File> {
-    OpenOptions::new().append(true).create(true).open(path)
+    let flags = OFlags::NONBLOCK.bits().cast_signed();
+    let file = OpenOptions::new().append(true).create(true).custom_flags(flags).open(path)?;
+    fcntl_setfl(&file, fcntl_getfl(&file)? - OFlags::NONBLOCK)?;
+    Ok(file)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::mpsc::channel;
+
+    use arc_swap::ArcSwap;
+    use rustix::fs::{CWD, Mode, mkfifoat};
+
     use super::*;
+    use crate::config::{Config, Flags, Policy};
+    use crate::time::Timestamp;
+
+    /// Long enough for the busiest machine; nobody waits for it who is not failing.
+    const PATIENCE: Duration = Duration::from_secs(60);
+
+    #[test]
+    fn a_pipe_that_nobody_reads_holds_up_neither_the_start_nor_the_end() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("pipe");
+        mkfifoat(CWD, &path, Mode::RWXU).unwrap();
+        let (done, ended) = channel();
+        std::thread::spawn(move || {
+            let config = Config::read(None, "", |_| None, &Flags::default()).unwrap();
+            let policy = Policy::load(&config, &[], Timestamp::ZERO).unwrap();
+            let policy = Arc::new(ArcSwap::from_pointee(policy));
+            let metrics = Arc::new(Metrics::new(policy, vec![], vec![], "test").unwrap());
+            let open = || Output::File(path.clone()).open().unwrap();
+            let unwritten = || metrics.sinks.events_unwritten.load(Relaxed);
+            let log = Log::start(open(), 64, Arc::clone(&metrics)).unwrap();
+            log.write("before".into());
+            while unwritten() < 1 {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            let mut reader = OpenOptions::new()
+                .read(true)
+                .custom_flags(OFlags::NONBLOCK.bits().cast_signed())
+                .open(&path)
+                .unwrap();
+            log.write("while".into());
+            drop(log);
+            let mut read = String::new();
+            reader.read_to_string(&mut read).unwrap();
+            assert_eq!((read.as_str(), unwritten()), ("while\n", 1));
+            // More than a pipe holds.
+            let log = Log::start(open(), 64, Arc::clone(&metrics)).unwrap();
+            (0..64).for_each(|_| log.write("x".repeat(64 << 10)));
+            drop(log);
+            done.send(()).unwrap();
+        });
+        assert_eq!(ended.recv_timeout(PATIENCE), Ok(()));
+    }
 
     /// A disk with room for so many octets.
     struct Disk {
