@@ -196,9 +196,11 @@ fn since(text: &str) -> Result<Timestamp, String> {
         let day: jiff::civil::Date = text.parse()?;
         day.to_zoned(jiff::tz::TimeZone::UTC).map(|midnight| midnight.timestamp())
     });
+    // What lies beyond the times of packets is before all of them, or after.
     moment
         .map(|moment| {
-            Timestamp::from_nanos(u64::try_from(moment.as_nanosecond()).unwrap_or_default())
+            let nanos = moment.as_nanosecond().clamp(0, i128::from(u64::MAX));
+            Timestamp::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
         })
         .map_err(|_| format!("`{text}` is no span such as 7d, no date, and no moment in RFC 3339"))
 }
@@ -219,5 +221,11 @@ mod tests {
         for wrong in ["", "yesterday", "7", "2025-13-01"] {
             assert!(since(wrong).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn a_moment_beyond_all_packets_lies_on_its_side_of_them() {
+        assert_eq!(since("1960-01-01"), Ok(Timestamp::ZERO));
+        assert_eq!(since("3026-11-01"), Ok(Timestamp::from_nanos(u64::MAX)));
     }
 }
