@@ -3,6 +3,7 @@
 //! The writers are this test binary again, started for one test that does nothing otherwise.
 
 use std::io::{BufRead, BufReader};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
@@ -229,6 +230,44 @@ fn the_command_reads_while_a_writer_holds_the_file_and_says_what_is_wrong_otherw
     assert!(stderr.contains("damaged"), "{stderr}");
     let (code, ..) = run(&["--since", "yesterday"]);
     assert_eq!(code, Some(2));
+}
+
+/// As an operator asks who is not the user of the unit: root without the right to read everything
+/// stands for them.
+#[test]
+fn what_cannot_be_reached_is_not_called_missing() {
+    let dir = tempfile::tempdir().unwrap();
+    let closed = dir.path().join("closed");
+    let path = closed.join("inventory.sqlite");
+    drop(open(&path));
+    let run = |path: &Path| {
+        let program = env!("CARGO_BIN_EXE_vendorwatch");
+        let mut command = if rustix::process::geteuid().is_root() {
+            let mut command = Command::new("setpriv");
+            command.args(["--bounding-set=-dac_override,-dac_read_search", program]);
+            command
+        } else {
+            Command::new(program)
+        };
+        let output = command.arg("inventory").arg("--inventory").arg(path).output().unwrap();
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{stderr}");
+        assert!(!stderr.contains("no inventory there"), "{stderr}");
+        stderr
+    };
+    let set_mode = |path: &Path, mode| {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+    };
+    set_mode(&path, 0);
+    assert!(run(&path).contains("may not read it"));
+    set_mode(&path, 0o640);
+    set_mode(&closed, 0);
+    assert!(run(&path).contains("may not read it"));
+    set_mode(&closed, 0o750);
+    assert!(run(&closed).contains("directory"));
+    let turn = dir.path().join("turn");
+    std::os::unix::fs::symlink(&turn, &turn).unwrap();
+    run(&turn);
 }
 
 /// What the command says on standard output of the inventory at `path`.

@@ -35,6 +35,12 @@ pub enum InventoryError {
          --inventory FILE"
     )]
     Missing { path: PathBuf },
+    /// The file, or a directory on the way to it, is not for this user.
+    #[error(
+        "{path}: this user may not read it, whether there is an inventory or not; try as root, or \
+         as the user that `vendorwatch run` has"
+    )]
+    Denied { path: PathBuf },
     /// The file is a database of something else.
     #[error("{path}: not an inventory of vendorwatch; choose another path")]
     Foreign { path: PathBuf },

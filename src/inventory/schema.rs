@@ -1,6 +1,7 @@
 //! The tables, and how older files become new ones.
 
 use std::fs::File;
+use std::io::ErrorKind;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::time::Duration;
@@ -107,9 +108,7 @@ pub(super) fn open(path: &Path) -> Result<Connection, InventoryError> {
 
 /// Opens the file for reading only; its writer is not disturbed.
 pub(super) fn open_to_read(path: &Path) -> Result<Connection, InventoryError> {
-    if !path.exists() {
-        return Err(InventoryError::Missing { path: path.to_owned() });
-    }
+    check_readable(path)?;
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection =
         Connection::open_with_flags(path, flags).map_err(|error| blame(path, error))?;
@@ -131,6 +130,21 @@ pub(super) fn open_to_read(path: &Path) -> Result<Connection, InventoryError> {
         Err(error) => return Err(error),
     };
     Ok(connection)
+}
+
+/// What SQLite calls "unable to open database file", told apart: what cannot be reached may be there.
+fn check_readable(path: &Path) -> Result<(), InventoryError> {
+    let is_directory = File::open(path).and_then(|file| Ok(file.metadata()?.is_dir()));
+    let path = path.to_owned();
+    match is_directory {
+        Ok(false) => Ok(()),
+        Ok(true) => Err(InventoryError::File { path, error: ErrorKind::IsADirectory.into() }),
+        Err(error) => Err(match error.kind() {
+            ErrorKind::NotFound => InventoryError::Missing { path },
+            ErrorKind::PermissionDenied => InventoryError::Denied { path },
+            _ => InventoryError::File { path, error },
+        }),
+    }
 }
 
 fn ready_to_read(path: &Path, connection: &Connection) -> Result<(), InventoryError> {
