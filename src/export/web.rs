@@ -29,6 +29,7 @@ use super::metrics::Metrics;
 use crate::config::Policy;
 use crate::detect::Finding;
 use crate::detect::summary::by_client;
+use crate::net::Addr;
 
 /// The port that exporters of this kind have been given ("Default port allocations" of the
 /// Prometheus wiki). The default of `web.listen_address` has it too.
@@ -264,6 +265,29 @@ struct Wanted {
     client: Option<IpAddr>,
 }
 
+impl Wanted {
+    /// A name that nobody knows is a mistake: the answer to it would be nothing.
+    fn unknown(&self, policy: &Policy, all: &[Finding]) -> Option<String> {
+        if let Some(vendor) = &self.vendor
+            && policy.set.vendor(vendor).is_none()
+            && !all.iter().any(|finding| *finding.key.vendor == **vendor)
+        {
+            return Some(format!(
+                "vendor={vendor}: neither the signatures nor a finding know it\n"
+            ));
+        }
+        if let Some(network) = &self.network
+            && !policy.networks.names().iter().any(|name| **name == **network)
+            && !all.iter().any(|finding| *finding.key.network == **network)
+        {
+            return Some(format!(
+                "network={network}: neither the configured networks nor a finding know it\n"
+            ));
+        }
+        None
+    }
+}
+
 async fn api_findings(State(web): State<Arc<Web>>, Query(wanted): Query<Wanted>) -> Response {
     let (answer, answered) = oneshot::channel();
     if web.asks.send(Ask::Findings(answer)).await.is_err() {
@@ -271,16 +295,21 @@ async fn api_findings(State(web): State<Arc<Web>>, Query(wanted): Query<Wanted>)
     }
     let Ok(all) = answered.await else { return StatusCode::SERVICE_UNAVAILABLE.into_response() };
     let policy = web.policy.load();
-    let reported = all.iter().filter(|finding| {
-        let key = &finding.key;
-        policy.takes(&key.vendor, key.strength)
+    if let Some(why) = wanted.unknown(&policy, &all) {
+        return (StatusCode::BAD_REQUEST, why).into_response();
+    }
+    // Who is asked for by name is shown, whatever is reported otherwise.
+    let (reported, left_out): (Vec<&Finding>, Vec<&Finding>) = all.iter().partition(|finding| {
+        wanted.vendor.is_some() || policy.takes(&finding.key.vendor, finding.key.strength)
     });
+    let client = wanted.client.map(Addr::from);
     let is_wanted = |finding: &Finding| {
         let key = &finding.key;
         wanted.vendor.as_ref().is_none_or(|vendor| **vendor == *key.vendor)
             && wanted.network.as_ref().is_none_or(|network| **network == *key.network)
-            && wanted.client.is_none_or(|client| client == key.client.to_ip())
+            && client.is_none_or(|client| client == key.client)
     };
+    let left_out = left_out.into_iter().filter(|finding| is_wanted(finding)).count();
     let context = findings::Context::of(&policy);
     // How a client may be spoken of rests on all of its findings, not only on those wanted.
     let list: Vec<_> = by_client(reported)
@@ -288,7 +317,8 @@ async fn api_findings(State(web): State<Arc<Web>>, Query(wanted): Query<Wanted>)
         .filter(|(_, finding)| is_wanted(finding))
         .map(|(observed, finding)| findings::finding(observed, finding, &context))
         .collect();
-    axum::Json(serde_json::json!({ "findings": list })).into_response()
+    let answer = serde_json::json!({ "findings": list, "left_out_by_configuration": left_out });
+    axum::Json(answer).into_response()
 }
 
 async fn config(State(web): State<Arc<Web>>) -> String {

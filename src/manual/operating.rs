@@ -42,7 +42,7 @@
 //! | `/-/healthy` | 200 while the process serves |
 //! | `/-/ready` | 200 while it captures with signatures, 503 otherwise |
 //! | `/-/reload` | this host only, `POST` |
-//! | `/api/v1/findings` | this host only; `?vendor=`, `?network=`, `?client=` |
+//! | `/api/v1/findings` | this host only; `?vendor=`, `?network=`, `?client=`; counts what the configuration leaves out, and shows it where its vendor is named |
 //! | `/config` | this host only: what is in effect, and why |
 //!
 //! "This host only" means a connection from the loopback whose `Host` is `localhost` or a loopback

@@ -1,11 +1,11 @@
 //! The daemon on the loopback interface. It opens a packet socket; `make test` runs these as root.
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::{Run, vendorwatch};
 use crate::support::process::Running;
@@ -114,6 +114,42 @@ fn pages_answer_as_exporters_do() {
     }
     daemon.signal("TERM");
     daemon.wait_for("stopped");
+    assert_eq!(daemon.end(), Some(0));
+}
+
+#[test]
+#[ignore = "needs CAP_NET_RAW"]
+fn the_api_hides_no_vendor_that_is_asked_for_and_knows_no_other() {
+    let daemon = Daemon::start(&["--signatures.disable=zte"]);
+    let body = |query: &str| {
+        let answer = daemon.ask("GET", &format!("/api/v1/findings{query}"), "localhost");
+        answer.split_once("\r\n\r\n").unwrap().1.to_owned()
+    };
+    let mut question = b"\x5a\x5a\x01\0\0\x01\0\0\0\0\0\0".to_vec();
+    for label in ["update", "ztems", "com", ""] {
+        question.push(u8::try_from(label.len()).unwrap());
+        question.extend(label.bytes());
+    }
+    question.extend([0, 1, 0, 1]);
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    socket.send_to(&question, "127.0.0.1:53").unwrap();
+    let begun = Instant::now();
+    while body("?client=127.0.0.1") != r#"{"findings":[],"left_out_by_configuration":1}"# {
+        assert!(begun.elapsed() < PATIENCE, "{}", body(""));
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert_eq!(body("?client=192.0.2.1"), r#"{"findings":[],"left_out_by_configuration":0}"#);
+    assert!(body("?vendor=zte").contains("update.ztems.com"), "{}", body("?vendor=zte"));
+    let mapped = body("?vendor=zte&client=::ffff:127.0.0.1");
+    assert!(mapped.contains("update.ztems.com"), "{mapped}");
+    for (query, part) in [
+        ("?vendor=ztee", "vendor=ztee: neither the signatures nor a finding know it"),
+        ("?network=lan", "network=lan: neither the configured networks nor a finding know it"),
+    ] {
+        let answer = daemon.ask("GET", &format!("/api/v1/findings{query}"), "localhost");
+        assert!(answer.starts_with("HTTP/1.1 400 ") && answer.contains(part), "{answer}");
+    }
+    daemon.signal("TERM");
     assert_eq!(daemon.end(), Some(0));
 }
 
