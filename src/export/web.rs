@@ -230,7 +230,8 @@ fn accepts_gzip(headers: &HeaderMap) -> bool {
 }
 
 async fn ready(State(web): State<Arc<Web>>) -> Response {
-    if web.ready.load(Relaxed) {
+    let down = web.metrics.interfaces_down();
+    if web.ready.load(Relaxed) && down.len() < web.metrics.interfaces().len() {
         "vendorwatch is capturing.\n".into_response()
     } else {
         (StatusCode::SERVICE_UNAVAILABLE, "vendorwatch is not capturing.\n").into_response()
@@ -330,8 +331,54 @@ async fn landing(State(web): State<Arc<Web>>) -> Html<String> {
 }
 
 #[cfg(test)]
+mod samples {
+    use super::*;
+    use crate::export::metrics::WorkerCells;
+    use crate::signature::Selection;
+    use crate::time::Timestamp;
+
+    /// The pages of a process that has not begun to capture, without signatures.
+    pub(super) fn web(workers: Vec<Arc<WorkerCells>>, interfaces: &[&str]) -> Web {
+        let policy = Arc::new(ArcSwap::from_pointee(Policy {
+            set: Arc::default(),
+            networks: Arc::default(),
+            exceptions: Arc::default(),
+            selection: Selection::default(),
+            loaded: Timestamp::ZERO,
+        }));
+        let interfaces = interfaces.iter().map(|name| Arc::from(*name)).collect();
+        let metrics = Metrics::new(Arc::clone(&policy), workers, interfaces, "test").unwrap();
+        Web {
+            metrics: Arc::new(metrics),
+            policy,
+            ready: AtomicBool::new(false),
+            config: ArcSwap::default(),
+            load: ArcSwap::default(),
+            asks: mpsc::channel(1).0,
+            requests: Semaphore::new(1),
+        }
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
+    use crate::export::metrics::WorkerCells;
+
+    #[test]
+    fn it_is_ready_while_one_interface_delivers_frames() {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let cells = ["span0", "span1"].map(|name| Arc::new(WorkerCells::new(name.into())));
+        let web = Arc::new(samples::web(cells.to_vec(), &["span0", "span1"]));
+        let status = || runtime.block_on(ready(State(Arc::clone(&web)))).status();
+        assert_eq!(status(), StatusCode::SERVICE_UNAVAILABLE, "not begun");
+        web.ready.store(true, Relaxed);
+        assert_eq!(status(), StatusCode::OK);
+        cells[0].set_link_down(true);
+        assert_eq!(status(), StatusCode::OK);
+        cells[1].set_down(true);
+        assert_eq!(status(), StatusCode::SERVICE_UNAVAILABLE);
+    }
 
     #[test]
     fn only_names_of_the_loopback_name_this_host() {

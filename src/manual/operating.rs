@@ -40,7 +40,7 @@
 //! | `/` | people: vendors seen, what could not be seen, load |
 //! | `/metrics` | Prometheus, text format; gzip when it asks |
 //! | `/-/healthy` | 200 while the process serves |
-//! | `/-/ready` | 200 while it captures with signatures, 503 otherwise |
+//! | `/-/ready` | 200 while it captures with signatures, 503 otherwise; also when every interface is down |
 //! | `/-/reload` | this host only, `POST` |
 //! | `/api/v1/findings` | this host only; `?vendor=`, `?network=`, `?client=`; counts what the configuration leaves out, and shows it where its vendor is named |
 //! | `/config` | this host only: what is in effect, and why |

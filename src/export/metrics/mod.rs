@@ -162,6 +162,31 @@ impl Metrics {
         Duration::from_nanos(self.correlator_busy_nanos.load(Relaxed))
     }
 
+    /// The interfaces, by the number of their source.
+    #[must_use]
+    pub fn interfaces(&self) -> &[Arc<str>] {
+        &self.interfaces
+    }
+
+    /// Those that are down or gone.
+    #[must_use]
+    pub fn interfaces_down(&self) -> Vec<&str> {
+        let is_down = |interface: &&Arc<str>| {
+            let of_it = |cells: &&Arc<WorkerCells>| cells.interface == **interface;
+            let mut workers = self.workers.iter().filter(of_it);
+            workers.any(|cells| cells.is_down() || cells.is_link_down())
+        };
+        self.interfaces.iter().filter(is_down).map(|interface| &**interface).collect()
+    }
+
+    /// How often an interface went down or away. Each worker notices the same outage; one that was
+    /// away itself notices fewer.
+    #[must_use]
+    pub fn outages(&self, interface: &str) -> u64 {
+        let workers = self.workers.iter().filter(|cells| &*cells.interface == interface);
+        workers.map(|cells| cells.capture().outages).max().unwrap_or(0)
+    }
+
     /// Makes the series of the policy in force exist, with value 0 where nothing was seen.
     pub fn announce(&self) {
         let policy = self.policy.load();

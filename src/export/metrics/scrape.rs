@@ -101,6 +101,7 @@ impl Scrape<'_> {
         let mut split = f::SPLIT_FLOWS.samples();
         let mut clamped = f::TIME_CLAMPED.samples();
         let mut refused = f::DERIVATIONS_REFUSED.samples();
+        let down = self.metrics.interfaces_down();
         // No sample where no flow was sampled yet: a ratio of nothing is not zero.
         let mut estimates = [
             (f::ONE_WAY.samples(), f::ONE_WAY_ERROR.samples()),
@@ -121,13 +122,8 @@ impl Scrape<'_> {
             dropped.count(&[interface, "kernel"], sum.dropped_kernel);
             dropped.count(&[interface, "interface"], sum.dropped_interface);
             freezes.count(&labels, sum.freezes);
-            // Each worker notices the same outage; one that was away itself notices fewer.
-            let noticed = workers().map(|cells| cells.capture().outages).max();
-            outages.count(&labels, noticed.unwrap_or(0));
-            up.count(
-                &labels,
-                u64::from(!workers().any(|cells| cells.is_down() || cells.is_link_down())),
-            );
+            outages.count(&labels, self.metrics.outages(interface));
+            up.count(&labels, u64::from(!down.contains(&&**interface)));
             let latest = workers().map(|cells| cells.last_packet()).max().unwrap_or_default();
             last.add(&labels, latest.as_secs_f64());
             let counted = |counter: fn(&Ledger) -> &Counter| -> u64 {

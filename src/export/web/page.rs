@@ -16,12 +16,13 @@ pub(super) fn render(web: &Web) -> String {
     let state = web.metrics.correlator.load();
     let _ = writeln!(
         out,
-        "<p>Version {}. {} Looks for {} vendors by {} indicators \
+        "<p>Version {}. {} {} indicators of {} vendors, {} of them reported \
          (signatures <code>{}</code>).</p>",
         env!("CARGO_PKG_VERSION"),
-        if web.ready.load(Relaxed) { "Capturing." } else { "<b>Not capturing.</b>" },
-        policy.vendors().count(),
+        capturing(web),
         policy.set.indicators().len(),
+        policy.set.vendors().len(),
+        policy.vendors().count(),
         policy.set.hash(),
     );
     out.push_str(
@@ -35,7 +36,11 @@ pub(super) fn render(web: &Web) -> String {
         counters.dropped_kernel + counters.dropped_interface
     });
     let ledgers = web.metrics.workers.iter().map(|cells| cells.ledger.as_ref());
-    let account = Account::of(ledgers, dropped.sum(), Some(&state.tally));
+    let mut account = Account::of(ledgers, dropped.sum(), Some(&state.tally));
+    for interface in web.metrics.interfaces() {
+        let outages = web.metrics.outages(interface);
+        account.also_unseen(outages, &format!("times that {interface} went down or away"));
+    }
 
     out.push_str("<h2>Vendors seen</h2>\n");
     let (seen, left_out): (Vec<_>, Vec<_>) =
@@ -102,6 +107,20 @@ pub(super) fn render(web: &Web) -> String {
     out
 }
 
+/// Whether what passes is seen.
+fn capturing(web: &Web) -> String {
+    let down = web.metrics.interfaces_down();
+    if !web.ready.load(Relaxed) {
+        "<b>Not capturing.</b>".to_owned()
+    } else if down.is_empty() {
+        "Capturing.".to_owned()
+    } else {
+        let all = down.len() == web.metrics.interfaces().len();
+        let said = if all { "Not capturing from" } else { "Capturing, but not from" };
+        format!("<b>{said} {}, down or gone.</b>", escape(&down.join(", ")))
+    }
+}
+
 fn table(out: &mut String, title: &str, lines: &[Line]) {
     let _ = writeln!(out, "<h2>{title}</h2>\n<table>");
     for Line { count, what } in lines {
@@ -138,14 +157,40 @@ const HEAD: &str = "<!doctype html>
 body { font: 15px/1.5 system-ui, sans-serif; margin: 2em auto; max-width: 60em; padding: 0 1em }
 table { border-collapse: collapse } th { text-align: left }
 th, td { padding: .15em 1em .15em 0; vertical-align: top } .n { text-align: right }
-tr + tr { border-top: 1px solid #8884 }
+tr + tr { border-top: 1px solid #8884 } code { overflow-wrap: anywhere }
+table { display: block; overflow-x: auto } td { white-space: nowrap }
+.n + td:last-child { white-space: normal }
 </style>
 <h1>vendorwatch</h1>
 ";
 
 #[cfg(test)]
 mod tests {
-    use super::escape;
+    use std::sync::Arc;
+    use std::sync::atomic::Ordering::Relaxed;
+
+    use super::{escape, render};
+    use crate::capture::Counters;
+    use crate::export::metrics::WorkerCells;
+    use crate::export::web::samples::web;
+
+    #[test]
+    fn an_interface_that_is_down_is_named_and_its_outages_are_in_the_account() {
+        let cells = ["span0", "span1"].map(|name| Arc::new(WorkerCells::new(name.into())));
+        let web = web(cells.to_vec(), &["span0", "span1"]);
+        assert!(render(&web).contains("<b>Not capturing.</b>"), "it has not begun");
+        web.ready.store(true, Relaxed);
+        let page = render(&web);
+        assert!(page.contains(" Capturing. ") && !page.contains("went down"), "{page}");
+        cells[0].set_down(true);
+        cells[0].set_capture(Counters { outages: 2, ..Counters::default() });
+        let page = render(&web);
+        assert!(page.contains("<b>Capturing, but not from span0, down or gone.</b>"), "{page}");
+        assert!(page.contains("<td class=n>2<td>times that span0 went down or away"), "{page}");
+        cells[1].set_link_down(true);
+        let page = render(&web);
+        assert!(page.contains("<b>Not capturing from span0, span1, down or gone.</b>"), "{page}");
+    }
 
     #[test]
     fn markup_is_text() {
