@@ -117,6 +117,15 @@ fn a_list_of_indicators_is_cut_down_by_vendor_purpose_and_strength() {
         assert!(object["evidence"][0]["reference"].is_string(), "{object}");
     }
     assert_eq!(vendorwatch(at, &["signatures", "list", "--purpose", "fun"]).status.code(), Some(2));
+    let unknown = vendorwatch(at, &["signatures", "list", "--vendor", "kasperski"]);
+    assert_eq!(
+        (unknown.status.code(), &*unknown.stdout),
+        (Some(2), &b""[..]),
+        "no table of nothing"
+    );
+    assert!(text(&unknown.stderr).contains("no vendor is called \"kasperski\""));
+    let both = ["signatures", "list", "--summary", "--vendor", "kaspersky"];
+    assert_eq!(vendorwatch(at, &both).status.code(), Some(2), "the table is of all vendors");
     let own = at.join("acme.toml");
     fs::write(&own, acme(&["upd.acme.example"])).unwrap();
     let own = done(at, &["signatures", "list", "--format", "tsv", "--signatures", "acme.toml"]);

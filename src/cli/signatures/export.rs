@@ -54,11 +54,7 @@ enum Format {
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let config = args.file.load(&args.flags.0)?;
     let policy = Policy::load(&config, &[], Timestamp::ZERO).map_err(Failure::usage)?;
-    for id in &args.vendor {
-        if policy.set.vendor(id).is_none() {
-            return Err(Failure::Usage(anyhow!("no vendor is called {id:?}")));
-        }
-    }
+    super::check_vendors(&policy.set, &args.vendor)?;
     let chosen = |vendor: &Vendor, strength: Strength| {
         if args.vendor.is_empty() {
             policy.selection.takes(vendor, strength)

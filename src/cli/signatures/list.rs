@@ -22,7 +22,7 @@ pub(super) struct Args {
     #[arg(long, value_parser = strength)]
     min_strength: Option<Strength>,
     /// Count records by strength and evidence class instead
-    #[arg(long, conflicts_with_all = ["purpose", "min_strength", "format"])]
+    #[arg(long, conflicts_with_all = ["vendor", "purpose", "min_strength", "format"])]
     summary: bool,
     #[arg(long, value_enum, default_value_t = Format::Table)]
     format: Format,
@@ -32,6 +32,7 @@ pub(super) struct Args {
 
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let set = args.sources.load()?;
+    super::check_vendors(&set, &args.vendor)?;
     let mut out = BufWriter::new(io::stdout().lock());
     if args.summary {
         out.write_all(summary::table(&set).as_bytes())?;

@@ -79,6 +79,16 @@ impl SourceArgs {
     }
 }
 
+/// A vendor that nobody knows is a mistake: the answer to it would be nothing.
+pub(super) fn check_vendors(set: &Set, ids: &[String]) -> Result<(), Failure> {
+    match ids.iter().find(|id| set.vendor(id).is_none()) {
+        Some(id) => Err(Failure::usage(anyhow::anyhow!(
+            "no vendor is called {id:?}; `vendorwatch signatures list` begins each id with one"
+        ))),
+        None => Ok(()),
+    }
+}
+
 /// Signatures that cannot be used are a matter of exit code 2, whatever the reason.
 pub(super) fn refusal(error: LoadError) -> Failure {
     Failure::usage(error)
