@@ -55,6 +55,19 @@ fn a_hosts_file_becomes_a_list_a_pack_and_matches() {
     assert_eq!(tsv(at, &with, "one.example.com"), "one.example.com\t-\t-\t-\t-\n");
 }
 
+/// What `import` advises after it has written to where it was called.
+#[test]
+fn a_pack_is_built_of_the_directory_that_one_is_in() {
+    let directory = imported("0.0.0.0 one.example.com\n");
+    let list = directory.path().join("list");
+    done(&list, &["signatures", "pack", "."]);
+    assert!(directory.path().join("list.pack").exists(), "as `pack list` names it from outside");
+    fs::rename(directory.path().join("list.pack"), directory.path().join("packs/list.pack"))
+        .unwrap();
+    let found = tsv(directory.path(), &["--signatures", "packs"], "one.example.com");
+    assert!(found.contains("\tkaspersky.import.hosts\t"), "{found}");
+}
+
 #[test]
 fn bad_lines_are_reported_and_skipped() {
     let directory = tempfile::tempdir().unwrap();

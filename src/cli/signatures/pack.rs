@@ -75,7 +75,14 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
         eprintln!("{skipped} lines were skipped");
     }
     let today = jiff::Zoned::now().date().to_string();
-    let directory_name = || directory.file_name().map(|name| name.to_string_lossy().into_owned());
+    // `.` has no name of its own.
+    let named = match directory.file_name() {
+        Some(_) => directory.clone(),
+        None => directory
+            .canonicalize()
+            .with_context(|| format!("cannot read {}", directory.display()))?,
+    };
+    let directory_name = || named.file_name().map(|name| name.to_string_lossy().into_owned());
     let manifest = Manifest {
         name: args.name.clone().or_else(directory_name).unwrap_or_else(|| "pack".to_owned()),
         version: args.version.clone().unwrap_or_else(|| today.clone()),
@@ -92,7 +99,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
         let signature = sign(key, &octets)?;
         pack::append_signature(&mut octets, &signature);
     }
-    let output = args.output.clone().unwrap_or_else(|| directory.with_extension("pack"));
+    let output = args.output.clone().unwrap_or_else(|| named.with_extension("pack"));
     write_whole(&output, &octets)?;
     eprintln!(
         "{}: {names} names, {} octets, {}, SHA-256 {digest}",
