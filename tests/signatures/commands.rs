@@ -68,6 +68,23 @@ fn a_pack_is_built_of_the_directory_that_one_is_in() {
     assert!(found.contains("\tkaspersky.import.hosts\t"), "{found}");
 }
 
+/// As root this would else take `/dev/null` out of its place.
+#[test]
+fn a_pack_is_written_to_what_is_no_file_and_not_over_it() {
+    use std::os::unix::fs::FileTypeExt;
+
+    let directory = imported("0.0.0.0 one.example.com\n");
+    let at = directory.path();
+    let made = std::process::Command::new("mkfifo").arg(at.join("pipe")).status().unwrap();
+    assert!(made.success());
+    let pipe = at.join("pipe");
+    let reader = std::thread::spawn(move || fs::read(pipe).unwrap());
+    done(at, &["signatures", "pack", "list", "--output", "pipe", "--version", "7"]);
+    assert!(fs::metadata(at.join("pipe")).unwrap().file_type().is_fifo());
+    done(at, &["signatures", "pack", "list", "--output", "packs/list.pack", "--version", "7"]);
+    assert_eq!(reader.join().unwrap(), fs::read(at.join("packs/list.pack")).unwrap());
+}
+
 #[test]
 fn bad_lines_are_reported_and_skipped() {
     let directory = tempfile::tempdir().unwrap();

@@ -211,10 +211,18 @@ fn sign(path: &Path, octets: &[u8]) -> anyhow::Result<String> {
     Ok(signature.into_string())
 }
 
-/// A reader sees the old file or the new one, never half of it.
+/// A reader sees the old file or the new one, never half of it. What is no file, as /dev/null, is
+/// written to and not put out of its place.
 fn write_whole(path: &Path, octets: &[u8]) -> anyhow::Result<()> {
-    let beside = path.with_extension("pack.new");
     let cannot = || format!("cannot write {}", path.display());
-    fs::write(&beside, octets).with_context(cannot)?;
-    fs::rename(&beside, path).with_context(cannot)
+    if fs::metadata(path).is_ok_and(|there| !there.is_file()) {
+        return fs::write(path, octets).with_context(cannot);
+    }
+    let beside = path.with_extension("pack.new");
+    let written = fs::write(&beside, octets).and_then(|()| fs::rename(&beside, path));
+    if written.is_err() {
+        // What is there of it is of no use, and may be what fills the disk.
+        let _ = fs::remove_file(&beside);
+    }
+    written.with_context(cannot)
 }
