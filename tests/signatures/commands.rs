@@ -86,6 +86,34 @@ fn a_pack_is_written_to_what_is_no_file_and_not_over_it() {
 }
 
 #[test]
+fn an_import_takes_no_place_but_its_own() {
+    let directory = imported("0.0.0.0 one.example.com\n");
+    let at = directory.path();
+    fs::write(at.join("hosts"), "0.0.0.0 two.example.com\n").unwrap();
+    let import = |vendor: &str, reference: &str, more: &[&str]| {
+        let words = ["signatures", "import", "--format", "hosts", "--output", "list"];
+        let named = ["--vendor", vendor, "--reference", reference, "hosts"];
+        vendorwatch(at, &[&words[..], &named, more].concat())
+    };
+    let names = || fs::read_to_string(at.join("list/kaspersky.hosts")).unwrap();
+    let other = import("kaspersky", "owner/other: hosts @ 0123456789", &[]);
+    assert_eq!(other.status.code(), Some(1));
+    assert!(text(&other.stderr).contains("an import of another list is there"));
+    assert_eq!(names(), "one.example.com\n", "nothing is lost");
+    let same = import("kaspersky", "owner/list: hosts @ 0123456789", &[]);
+    assert!(same.status.success(), "{}", text(&same.stderr));
+    assert_eq!(names(), "two.example.com\n", "the list has changed");
+    for id in ["../out", "A B", "", "-x"] {
+        let refused = import(id, "r", &[]);
+        assert_eq!(refused.status.code(), Some(2), "{id}: {}", text(&refused.stderr));
+    }
+    assert_eq!(fs::read_dir(at.join("list")).unwrap().count(), 2);
+    let outside = import("acme", "r", &["--number", "5"]);
+    let said = text(&outside.stderr);
+    assert!(said.contains("5 is no event number; give one from 1000000 to 1999999"), "{said}");
+}
+
+#[test]
 fn bad_lines_are_reported_and_skipped() {
     let directory = tempfile::tempdir().unwrap();
     let mut hosts = String::new();

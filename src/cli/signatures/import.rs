@@ -5,10 +5,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
-use std::io::{BufWriter, Write};
-use std::path::PathBuf;
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
 
-use anyhow::{Context, anyhow};
+use anyhow::{Context, anyhow, bail};
 
 use super::super::Failure;
 use super::SourceArgs;
@@ -16,7 +16,7 @@ use super::lines::{Line, each_line, open};
 use crate::signature::exchange::document::{self, Kind};
 use crate::signature::exchange::list::{self, Syntax};
 use crate::signature::exchange::{Skipped, Taken};
-use crate::signature::{Class, Pattern, Purpose, Set, Strength};
+use crate::signature::{Class, Pattern, Purpose, Set, Strength, format};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -24,7 +24,7 @@ pub(super) struct Args {
     #[arg(value_name = "FILE")]
     input: PathBuf,
     /// Id of the vendor that the names are said to belong to
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", value_parser = vendor_id)]
     vendor: String,
     /// How the list is written
     #[arg(long, value_enum)]
@@ -192,7 +192,9 @@ fn write(args: &Args, set: &Set, found: &Found) -> anyhow::Result<Vec<PathBuf>> 
         next: Numbers { set, next: args.number.unwrap_or(OWN_NUMBERS) },
         text: head(args, set),
     };
-    let mut written = vec![args.output.join(format!("{}-import.toml", args.vendor))];
+    let record = args.output.join(format!("{}-import.toml", args.vendor));
+    check_place(&record, &args.reference)?;
+    let mut written = vec![record];
     for (kind, word, names) in
         [("list", "names", &found.below), ("host-list", "hosts", &found.exact)]
     {
@@ -219,6 +221,25 @@ fn write(args: &Args, set: &Set, found: &Found) -> anyhow::Result<Vec<PathBuf>> 
     fs::write(&written[0], records.text)
         .with_context(|| format!("cannot write {}", written[0].display()))?;
     Ok(written)
+}
+
+/// The same list may be imported again; another would take the place of its names.
+fn check_place(record: &Path, reference: &str) -> anyhow::Result<()> {
+    let text = match fs::read_to_string(record) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        read => read.with_context(|| format!("cannot read {}", record.display()))?,
+    };
+    if text.contains(&format!("reference = {},", quoted(reference))) {
+        return Ok(());
+    }
+    bail!(
+        "{}: an import of another list is there; name another directory with --output",
+        record.display()
+    )
+}
+
+fn quoted(text: &str) -> String {
+    toml::Value::String(text.to_owned()).to_string()
 }
 
 /// A vendor that is known is extended; another must be described.
@@ -254,7 +275,6 @@ impl Records<'_> {
         let Args { vendor, purpose, product, reference, class, .. } = self.args;
         let number = self.next.take()?;
         let review = self.today.checked_add(jiff::Span::new().days(review_days))?;
-        let quoted = |text: &str| toml::Value::String(text.to_owned()).to_string();
         write!(
             self.text,
             "\n[[indicator]]\nid = \"{vendor}.import.{word}\"\nnumber = {number}\n\
@@ -287,10 +307,23 @@ impl Numbers<'_> {
             self.next += 1;
         }
         if !crate::signature::format::NUMBERS.contains(&self.next) {
-            return Err(anyhow!("no event number is left; give one with --number"));
+            let (least, most) = (format::NUMBERS.start(), format::NUMBERS.end());
+            bail!(
+                "{} is no event number; give one from {least} to {most} with --number",
+                self.next
+            );
         }
         self.next += 1;
         Ok(self.next - 1)
+    }
+}
+
+/// It becomes a part of the names of files, too.
+fn vendor_id(word: &str) -> Result<String, String> {
+    if format::is_vendor_id(word) {
+        Ok(word.to_owned())
+    } else {
+        Err("an id is lower-case letters, digits, and hyphens between them".to_owned())
     }
 }
 

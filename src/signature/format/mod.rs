@@ -136,7 +136,7 @@ fn vendor(
     listings: Vec<Listing>,
 ) -> Option<(Located<Vendor>, bool)> {
     let line = reader.line(table.offset);
-    let id = identifier(reader, &mut table, "id", |octet| octet == b'-');
+    let id = identifier(reader, &mut table, "id", is_joint_of_vendors);
     if table.boolean_or(reader, "extends", false) {
         table.finish(reader);
         let record = Vendor {
@@ -449,12 +449,7 @@ fn identifier(
     joint: impl Fn(u8) -> bool,
 ) -> Option<String> {
     let text = table.text(reader, key)?;
-    let is_plain = |octet: &u8| octet.is_ascii_lowercase() || octet.is_ascii_digit();
-    let octets = text.as_bytes();
-    let well_formed = octets.iter().all(|&octet| is_plain(&octet) || joint(octet))
-        && octets.first().is_some_and(is_plain)
-        && octets.last().is_some_and(is_plain);
-    if !well_formed {
+    if !is_identifier(&text, joint) {
         table.fault(
             reader,
             key,
@@ -464,6 +459,24 @@ fn identifier(
         return None;
     }
     Some(text)
+}
+
+fn is_identifier(text: &str, joint: impl Fn(u8) -> bool) -> bool {
+    let is_plain = |octet: &u8| octet.is_ascii_lowercase() || octet.is_ascii_digit();
+    let octets = text.as_bytes();
+    octets.iter().all(|&octet| is_plain(&octet) || joint(octet))
+        && octets.first().is_some_and(is_plain)
+        && octets.last().is_some_and(is_plain)
+}
+
+/// Could this be the id of a vendor?
+#[must_use]
+pub fn is_vendor_id(text: &str) -> bool {
+    is_identifier(text, is_joint_of_vendors)
+}
+
+const fn is_joint_of_vendors(octet: u8) -> bool {
+    octet == b'-'
 }
 
 /// How much of a date a source must tell.
