@@ -71,6 +71,53 @@ fn the_user_of_the_unit_can_read_the_configuration_that_is_installed() {
     assert!(installs.iter().any(|line| line.contains("install -D -m 644 ")), "{installs:?}");
 }
 
+/// Two sensors that saw the same vendor: as promtool answers what the dashboard asks.
+#[test]
+fn of_several_sensors_the_dashboard_shows_the_first_sight_and_the_busiest_worker() {
+    let board = fs::read_to_string(repository("grafana/vendorwatch.json")).unwrap();
+    let board: serde_json::Value = serde_json::from_str(&board).unwrap();
+    let ask = |title: &str, legend: &str| -> String {
+        let mut panels = board["panels"].as_array().unwrap().iter();
+        let panel = panels.find(|panel| panel["title"] == title).expect(title);
+        let mut targets = panel["targets"].as_array().unwrap().iter();
+        let target = targets.find(|target| target["legendFormat"] == legend).expect(legend);
+        let mut asked = target["expr"].as_str().unwrap().replace("$__rate_interval", "5m");
+        for variable in ["$job", "$instance", "$vendor", "$network"] {
+            asked = asked.replace(variable, ".*");
+        }
+        asked
+    };
+    let seen = |at: &str| {
+        format!(
+            "vendorwatch_vendor_{at}_seen_timestamp_seconds{{vendor=\"acme\",strength=\"weak\",network=\"lan\""
+        )
+    };
+    let case = serde_json::json!({ "evaluation_interval": "1m", "tests": [{
+        "interval": "1m",
+        "input_series": [
+            { "series": seen("first") + ",instance=\"a\"}", "values": "100x10" },
+            { "series": seen("first") + ",instance=\"b\"}", "values": "300x10" },
+            { "series": seen("last") + ",instance=\"a\"}", "values": "400x10" },
+            { "series": seen("last") + ",instance=\"b\"}", "values": "300x10" },
+            { "series": "vendorwatch_worker_busy_seconds_total{worker=\"0\",instance=\"a\"}", "values": "0+42x10" },
+            { "series": "vendorwatch_worker_busy_seconds_total{worker=\"0\",instance=\"b\"}", "values": "0+48x10" },
+        ],
+        "promql_expr_test": [
+            { "expr": ask("Who, where, since when", "first seen"), "eval_time": "10m",
+              "exp_samples": [{ "labels": "{vendor=\"acme\",strength=\"weak\",network=\"lan\"}", "value": 100_000 }] },
+            { "expr": ask("Who, where, since when", "last seen"), "eval_time": "10m",
+              "exp_samples": [{ "labels": "{vendor=\"acme\",strength=\"weak\",network=\"lan\"}", "value": 400_000 }] },
+            { "expr": ask("Workers busy", "worker {{worker}}"), "eval_time": "10m",
+              "exp_samples": [{ "labels": "{worker=\"0\"}", "value": 0.8 }] },
+        ],
+    }]});
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("board.yml");
+    fs::write(&path, case.to_string()).unwrap();
+    let answers = run("promtool", &["test", "rules", path.to_str().unwrap()]);
+    assert!(answers.status.success(), "{}", text(&answers));
+}
+
 /// Names that look like families of ours.
 fn families_in(text: &str) -> BTreeSet<&str> {
     text.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_' || c == ':'))

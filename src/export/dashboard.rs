@@ -44,8 +44,8 @@ const ROWS: &[Row] = &[
         title: "Vendors",
         panels: &[
             Panel {
-                title: "Vendors with product traffic",
-                description: "Vendors of which a strong or moderate endpoint was ever contacted. The inventory names the clients.",
+                title: "Vendors contacted beyond browsing",
+                description: "Vendors of which a strong or moderate endpoint was ever contacted. The inventory names the clients, and of whom product traffic was observed.",
                 kind: Kind::Stat,
                 unit: "none",
                 width: 6,
@@ -95,7 +95,7 @@ const ROWS: &[Row] = &[
                 width: 24,
                 queries: &[
                     query(
-                        "1000 * max by (vendor, strength, network) (vendorwatch_vendor_first_seen_timestamp_seconds{$M, vendor=~\"$vendor\", network=~\"$network\"} > 0)",
+                        "1000 * min by (vendor, strength, network) (vendorwatch_vendor_first_seen_timestamp_seconds{$M, vendor=~\"$vendor\", network=~\"$network\"} > 0)",
                         "first seen",
                     ),
                     query(
@@ -297,17 +297,17 @@ const ROWS: &[Row] = &[
             },
             Panel {
                 title: "Workers busy",
-                description: "Share of its time that each worker spends on frames, and the correlator on their records. The rest is headroom.",
+                description: "Share of its time that each worker spends on frames, and the correlator on their records; of several sensors the busiest. The rest is headroom.",
                 kind: Kind::TimeSeries,
                 unit: "percentunit",
                 width: 8,
                 queries: &[
                     query(
-                        "sum by (worker) (rate(vendorwatch_worker_busy_seconds_total{$M}[$__rate_interval]))",
+                        "max by (worker) (rate(vendorwatch_worker_busy_seconds_total{$M}[$__rate_interval]))",
                         "worker {{worker}}",
                     ),
                     query(
-                        "rate(vendorwatch_correlator_busy_seconds_total{$M}[$__rate_interval])",
+                        "max(rate(vendorwatch_correlator_busy_seconds_total{$M}[$__rate_interval]))",
                         "correlator",
                     ),
                 ],
