@@ -30,6 +30,12 @@ pub enum PolicyError {
     Signatures(#[from] LoadError),
     #[error("{key}: no vendor or listing is called {}", words.join(", "))]
     UnknownWords { key: &'static str, words: Vec<String> },
+    #[error(
+        "signatures.regulates: no listing regulates {}; known: {}",
+        words.join(", "),
+        Regulates::ALL.map(Regulates::label).join(", ")
+    )]
+    UnknownRegulates { words: Vec<String> },
     #[error("[[network]] `{network}`: {interface} is not captured from")]
     UnknownInterface { network: String, interface: String },
     #[error(transparent)]
@@ -121,7 +127,7 @@ fn selection(config: &Config) -> Result<Selection, PolicyError> {
     let known = |word: &String| Regulates::ALL.into_iter().find(|r| r.label() == word);
     let unknown: Vec<String> = words.iter().filter(|word| known(word).is_none()).cloned().collect();
     if !unknown.is_empty() {
-        return Err(PolicyError::UnknownWords { key: "signatures.regulates", words: unknown });
+        return Err(PolicyError::UnknownRegulates { words: unknown });
     }
     let strength = config.text(&keys::SIGNATURES_MIN_STRENGTH);
     Ok(Selection {

@@ -40,7 +40,10 @@ mod tests {
     fn what_a_start_refuses_is_said_without_one_and_all_of_it_at_once() {
         for (text, want) in [
             ("[signatures]\ndisable = [\"nobody\"]\n", "nobody"),
-            ("[signatures]\nregulates = [\"breathing\"]\n", "breathing"),
+            (
+                "[signatures]\nregulates = [\"breathing\"]\n",
+                "no listing regulates breathing; known: use, purchase",
+            ),
             ("[signatures]\ndirectories = [\"/nonexistent/s\"]\n", "/nonexistent/s"),
             ("[signatures]\nkeys = [\"no key\"]\n", "no key"),
             ("[web]\nlisten_address = [\"nonsense\"]\n", "nonsense"),
