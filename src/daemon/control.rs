@@ -1,5 +1,6 @@
 //! The control plane: signals, the HTTP face, reload, the service manager. One thread.
 
+use std::collections::BTreeSet;
 use std::net::TcpListener;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -18,7 +19,9 @@ use super::worker::clock;
 use crate::capture::CaptureError;
 use crate::capture::netlink::{self, Link};
 use crate::config::{Config, keys};
+use crate::export::metrics::VendorState;
 use crate::export::web::{self, Ask, Web, WorkerLoad};
+use crate::signature::Strength;
 
 /// The end of a thread that should have gone on.
 #[derive(Debug)]
@@ -339,17 +342,24 @@ impl Load {
         let dropped = sum.dropped_kernel + sum.dropped_interface;
         let all = (sum.packets + sum.skipped_in_kernel + dropped).max(1);
         let policy = web.policy.load();
-        let mut seen: Vec<_> =
-            web.metrics.correlator.load().vendors.iter().map(|v| v.key.0.clone()).collect();
-        seen.dedup();
+        let seen = reported(&web.metrics.correlator.load().vendors, |vendor, strength| {
+            policy.takes(vendor, strength)
+        });
         format!(
             "{interfaces} interfaces, {:.1} kpps, {:.2} % dropped, {} of {} vendors seen",
             self.rate / 1_000.0,
             dropped as f64 * 100.0 / all as f64,
-            seen.len(),
+            seen,
             policy.vendors().count(),
         )
     }
+}
+
+/// Of how many vendors something was seen that `takes` lets through.
+fn reported(seen: &[VendorState], takes: impl Fn(&str, Strength) -> bool) -> usize {
+    let keys = seen.iter().map(|state| &state.key);
+    let vendors = keys.filter(|key| takes(&key.0, key.1)).map(|key| &*key.0);
+    vendors.collect::<BTreeSet<_>>().len()
 }
 
 /// Without a service manager this does nothing.
@@ -362,6 +372,27 @@ fn notify(state: &[NotifyState<'_>]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::detect::Seen;
+    use crate::time::Timestamp;
+
+    #[test]
+    fn vendors_seen_are_some_of_those_that_are_reported() {
+        let seen = [
+            ("acme", Strength::Weak, "lan"),
+            ("acme", Strength::Strong, "lan"),
+            ("other", Strength::Weak, "lan"),
+            ("third", Strength::Strong, "lan"),
+            ("third", Strength::Strong, "lab"),
+        ]
+        .map(|(vendor, strength, network)| VendorState {
+            key: (vendor.into(), strength, network.into()),
+            seen: Seen { first: Timestamp::ZERO, last: Timestamp::ZERO },
+            clients: 1,
+        });
+        assert_eq!(reported(&seen, |_, _| true), 3);
+        assert_eq!(reported(&seen, |vendor, _| vendor == "acme"), 1);
+        assert_eq!(reported(&seen, |_, strength| strength == Strength::Strong), 2);
+    }
 
     #[test]
     fn an_interface_that_cannot_be_asked_for_is_as_it_was() {
