@@ -32,8 +32,8 @@ pub(super) struct Args {
     by: By,
     /// Threads that look at packets; what is found does not depend on their number. 0: one for
     /// each core
-    #[arg(long, value_name = "N", default_value_t = 1)]
-    workers: usize,
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(..=1_024))]
+    workers: u16,
     #[command(flatten)]
     file: FileArg,
     #[command(flatten)]
@@ -114,8 +114,8 @@ fn say_skipped(skipped: &[PathBuf]) {
 /// How much that was passed over is named.
 const NAMED: usize = 5;
 
-fn workers(asked: usize) -> NonZeroUsize {
-    NonZeroUsize::new(asked)
+fn workers(asked: u16) -> NonZeroUsize {
+    NonZeroUsize::new(asked.into())
         .or_else(|| std::thread::available_parallelism().ok())
         .unwrap_or(NonZeroUsize::MIN)
 }

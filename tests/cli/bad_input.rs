@@ -108,6 +108,7 @@ fn bad_usage_configuration_and_filters_are_exit_code_2() {
         (vec!["config", "check", "-c", "/nonexistent/v.toml"], "/nonexistent/v.toml"),
         (vec!["read", capture, "--", "udp", "port", "nosuch"], "nosuch"),
         (vec!["read", capture, "--signatures.disable=nobody"], "nobody"),
+        (vec!["read", capture, "--workers=1025"], "1025 is not in 0..=1024"),
     ] {
         let Run { code, stderr, .. } = vendorwatch(&words);
         assert_eq!(code, 2, "{words:?}: {stderr}");
