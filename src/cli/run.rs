@@ -12,7 +12,7 @@ pub(super) struct Args {
     #[command(flatten)]
     flags: AllFlags,
     /// Capture filter in tcpdump's syntax, as words
-    #[arg(value_name = "FILTER", trailing_var_arg = true)]
+    #[arg(value_name = "FILTER", trailing_var_arg = true, conflicts_with = keys::CAPTURE_FILTER.path)]
     filter: Vec<String>,
 }
 

@@ -109,6 +109,7 @@ fn bad_usage_configuration_and_filters_are_exit_code_2() {
         (vec!["read", capture, "--", "udp", "port", "nosuch"], "nosuch"),
         (vec!["read", capture, "--signatures.disable=nobody"], "nobody"),
         (vec!["read", capture, "--workers=1025"], "1025 is not in 0..=1024"),
+        (vec!["run", "-i", "lo", "--filter=udp", "tcp"], "cannot be used with"),
     ] {
         let Run { code, stderr, .. } = vendorwatch(&words);
         assert_eq!(code, 2, "{words:?}: {stderr}");
