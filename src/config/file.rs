@@ -122,9 +122,10 @@ fn scalar(key: &Key, value: &DeValue<'_>) -> Result<Value, String> {
         (Kind::Number { .. } | Kind::Size { .. }, DeValue::Integer(number)) => {
             key.kind.parse(&decimal(number))
         }
-        (Kind::Size { .. } | Kind::Span | Kind::Text | Kind::Word(_), DeValue::String(text)) => {
-            key.kind.parse(text)
-        }
+        (
+            Kind::Size { .. } | Kind::Span { .. } | Kind::Text | Kind::NonEmpty | Kind::Word(_),
+            DeValue::String(text),
+        ) => key.kind.parse(text),
         (Kind::List, DeValue::Array(items)) => items
             .iter()
             .map(|item| text_of(item.get_ref()).ok_or_else(|| "a list of texts is wanted".into()))
@@ -136,8 +137,8 @@ fn scalar(key: &Key, value: &DeValue<'_>) -> Result<Value, String> {
                 Kind::Switch => "true or false",
                 Kind::Number { .. } => "a whole number",
                 Kind::Size { .. } => "a size such as \"32MiB\"",
-                Kind::Span => "a span of time such as \"30s\"",
-                Kind::Text | Kind::Word(_) => "a text",
+                Kind::Span { .. } => "a span of time such as \"30s\"",
+                Kind::Text | Kind::NonEmpty | Kind::Word(_) => "a text",
                 Kind::List => "a list of texts",
             };
             Err(format!("{wanted} is wanted, not {}", other.type_str()))

@@ -45,9 +45,9 @@ impl Flags {
                 Kind::Switch => "BOOL",
                 Kind::Number { .. } => "N",
                 Kind::Size { .. } => "SIZE",
-                Kind::Span => "TIME",
+                Kind::Span { .. } => "TIME",
                 Kind::Word(_) => "WORD",
-                Kind::Text => "TEXT",
+                Kind::Text | Kind::NonEmpty => "TEXT",
                 Kind::List => "LIST",
             });
         if let Some(short) = key.short {

@@ -36,9 +36,13 @@ pub enum Kind {
         min: u64,
         max: u64,
     },
-    /// A span of time: `500ms`, `30s`, `15m`, `24h`, `30d`.
-    Span,
+    /// A span of time: `500ms`, `30s`, `15m`, `24h`, `30d`; no shorter than this.
+    Span {
+        min: Duration,
+    },
     Text,
+    /// Text that is not empty: there is a word for none.
+    NonEmpty,
     /// One of these words.
     Word(&'static [&'static str]),
     /// Several texts: an array in the file, commas in the environment, repeated as a flag.
@@ -109,8 +113,14 @@ impl Kind {
                 in_range(size, min, max)?;
                 Ok(Value::Size(size))
             }
-            Self::Span => parse_span(text).map(Value::Span),
-            Self::Text => Ok(Value::Text(text.to_owned())),
+            Self::Span { min } => match parse_span(text)? {
+                short if short < min => Err(format!("`{text}` is shorter than {}", show_span(min))),
+                span => Ok(Value::Span(span)),
+            },
+            Self::NonEmpty if text.is_empty() => {
+                Err("is empty; `off` is the word for none".to_owned())
+            }
+            Self::Text | Self::NonEmpty => Ok(Value::Text(text.to_owned())),
             Self::Word(words) if words.contains(&text) => Ok(Value::Text(text.to_owned())),
             Self::Word(words) => Err(format!("`{text}` is not one of {}", words.join(", "))),
             Self::List => Ok(Value::List(
@@ -215,8 +225,10 @@ mod tests {
             (Kind::Number { min: 1, max: 9 }, "10", "between 1 and 9"),
             (Kind::Size { min: 64, max: u64::MAX }, "1B", "less than 64"),
             (Kind::Size { min: 0, max: u64::MAX }, "99999999999GiB", "not a size"),
-            (Kind::Span, "5", "30s"),
-            (Kind::Span, "5w", "30d"),
+            (Kind::Span { min: Duration::ZERO }, "5", "30s"),
+            (Kind::Span { min: Duration::ZERO }, "5w", "30d"),
+            (Kind::Span { min: Duration::from_secs(60) }, "59s", "shorter than 1m"),
+            (Kind::NonEmpty, "", "`off` is the word"),
             (Kind::Word(&["a", "b"]), "c", "one of a, b"),
         ] {
             let refusal = kind.parse(text).unwrap_err();

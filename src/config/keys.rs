@@ -1,5 +1,7 @@
 //! Every scalar key of the configuration.
 
+use core::time::Duration;
+
 use super::key::{Key, Kind};
 
 /// Defines keys as constants and lists them in the order of the default file.
@@ -26,6 +28,7 @@ macro_rules! keys {
     (@restart restart) => { true };
 }
 
+const ANY_SPAN: Kind = Kind::Span { min: Duration::ZERO };
 const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;
 
@@ -59,7 +62,7 @@ keys! {
         Kind::Switch, "false", restart;
     /// Look at the ring for this long before sleeping, at most 0.1 s: lower delay for processor time.
     /// Not with libpcap. 0s: do not, because a mirror is in no hurry.
-    CAPTURE_BUSY_POLL = "capture.busy_poll", "capture.busy-poll", Kind::Span, "0s", restart;
+    CAPTURE_BUSY_POLL = "capture.busy_poll", "capture.busy-poll", ANY_SPAN, "0s", restart;
     /// Flows that the in-kernel filter remembers for each ring, or for the interface with xdp.
     CAPTURE_KERNEL_FLOWS = "capture.kernel_flows", "capture.kernel-flows",
         Kind::Number { min: 1_024, max: 16_777_216 }, "65536", restart;
@@ -109,16 +112,17 @@ keys! {
         Kind::Number { min: 16, max: 1_000_000 }, "8192", restart;
     /// A finding that goes on is written again after this time: often enough to see that it goes
     /// on, rarely enough for a busy network.
-    EVENTS_REPEAT = "events.repeat", "events.repeat", Kind::Span, "1h", restart;
+    EVENTS_REPEAT = "events.repeat", "events.repeat", ANY_SPAN, "1h", restart;
     /// Write first-seen events as `alert`, so that existing alert pipelines act on them.
     EVENTS_ALERT = "events.alert", "events.alert", Kind::Switch, "true", restart;
 
     /// Database of findings. auto: inventory.sqlite in the directory that the service manager
     /// gives (STATE_DIRECTORY), or none where there is no such directory. off: none.
-    INVENTORY_PATH = "inventory.path", "inventory", Kind::Text, "auto", restart;
+    INVENTORY_PATH = "inventory.path", "inventory", Kind::NonEmpty, "auto", restart;
     /// Findings last seen longer ago than this are forgotten: a year and a month, so that yearly
     /// renewals are not news.
-    INVENTORY_RETENTION = "inventory.retention", "inventory.retention", Kind::Span, "400d", restart;
+    INVENTORY_RETENTION = "inventory.retention", "inventory.retention",
+        Kind::Span { min: Duration::from_secs(86_400) }, "400d", restart;
     /// Most findings kept, so that forged client addresses cannot fill the disk.
     INVENTORY_MAX_ROWS = "inventory.max_rows", "inventory.max-rows",
         Kind::Number { min: 1_000, max: 1_000_000_000 }, "1000000", restart;
@@ -129,7 +133,7 @@ keys! {
     /// A client counts in vendorwatch_vendor_clients for this long after it was last seen: a day,
     /// so that a host that is off at night does not come and go.
     METRICS_CLIENT_WINDOW = "metrics.client_window", "metrics.client-window",
-        Kind::Span, "24h", restart;
+        Kind::Span { min: Duration::from_secs(1) }, "24h", restart;
 
     /// Octets for connections whose first payload is unfinished, for each worker.
     BUDGETS_CONNECTIONS = "budgets.connections", "budgets.connections",

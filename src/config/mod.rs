@@ -231,8 +231,8 @@ mod tests {
                 (Kind::Switch, Value::Switch(_))
                     | (Kind::Number { .. }, Value::Number(_))
                     | (Kind::Size { .. }, Value::Size(_))
-                    | (Kind::Span, Value::Span(_))
-                    | (Kind::Text | Kind::Word(_), Value::Text(_))
+                    | (Kind::Span { .. }, Value::Span(_))
+                    | (Kind::Text | Kind::NonEmpty | Kind::Word(_), Value::Text(_))
                     | (Kind::List, Value::List(_))
             );
             assert!(agrees, "{}: {value:?}", key.path);

@@ -110,6 +110,8 @@ fn bad_usage_configuration_and_filters_are_exit_code_2() {
         (vec!["read", capture, "--signatures.disable=nobody"], "nobody"),
         (vec!["read", capture, "--workers=1025"], "1025 is not in 0..=1024"),
         (vec!["run", "-i", "lo", "--filter=udp", "tcp"], "cannot be used with"),
+        (vec!["config", "check", "--inventory="], "`off` is the word for none"),
+        (vec!["config", "check", "--inventory.retention=0s"], "`0s` is shorter than 1d"),
     ] {
         let Run { code, stderr, .. } = vendorwatch(&words);
         assert_eq!(code, 2, "{words:?}: {stderr}");
