@@ -2,6 +2,7 @@
 
 use std::io::IsTerminal;
 
+use anyhow::Context;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer};
@@ -68,7 +69,9 @@ impl Args {
             Format::Logfmt | Format::Json => false,
         };
         let layer = if journald {
-            tracing_journald::layer()?.boxed()
+            tracing_journald::layer()
+                .context("cannot reach the journal; --log.format=logfmt does without")?
+                .boxed()
         } else if self.format == Format::Json {
             tracing_subscriber::fmt::layer().json().with_writer(std::io::stderr).boxed()
         } else {
