@@ -203,6 +203,7 @@ pub fn run(config: Config, reread: Reread) -> Result<(), DaemonError> {
         metrics,
         policy,
         ready: false.into(),
+        filtered: filter(&config).is_some(),
         config: ArcSwap::from_pointee(crate::config::show(&config)),
         load: ArcSwap::default(),
         asks,

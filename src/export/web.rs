@@ -51,6 +51,8 @@ pub struct Web {
     pub policy: Arc<ArcSwap<Policy>>,
     /// Capturing, with signatures.
     pub ready: AtomicBool,
+    /// By an expression: what it refuses is neither seen nor counted.
+    pub filtered: bool,
     /// The configuration in force, as text.
     pub config: ArcSwap<String>,
     /// How busy each worker was lately.
@@ -352,6 +354,7 @@ mod samples {
             metrics: Arc::new(metrics),
             policy,
             ready: AtomicBool::new(false),
+            filtered: false,
             config: ArcSwap::default(),
             load: ArcSwap::default(),
             asks: mpsc::channel(1).0,

@@ -72,6 +72,9 @@ pub(super) fn render(web: &Web) -> String {
     }
 
     table(&mut out, "Seen", &account.seen);
+    if web.filtered {
+        let _ = writeln!(out, "<p>{FILTERED}</p>");
+    }
     if account.unseen.is_empty() && !account.is_of_nothing() {
         let _ = writeln!(out, "<p>{NOTHING_UNREAD}</p>");
     } else if !account.unseen.is_empty() {
@@ -133,6 +136,10 @@ fn when(at: Timestamp) -> String {
     if at == Timestamp::ZERO { String::new() } else { moment(at) }
 }
 
+/// The expression itself may name addresses, which are for this host only.
+const FILTERED: &str = "<b>A capture filter is in force.</b> What it refuses is neither seen nor \
+     counted here; the configuration has its expression.";
+
 /// Text as HTML text.
 fn escape(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
@@ -169,7 +176,7 @@ mod tests {
     use std::sync::Arc;
     use std::sync::atomic::Ordering::Relaxed;
 
-    use super::{escape, render};
+    use super::{FILTERED, escape, render};
     use crate::capture::Counters;
     use crate::export::metrics::WorkerCells;
     use crate::export::web::samples::web;
@@ -190,6 +197,14 @@ mod tests {
         cells[1].set_link_down(true);
         let page = render(&web);
         assert!(page.contains("<b>Not capturing from span0, span1, down or gone.</b>"), "{page}");
+    }
+
+    #[test]
+    fn what_a_filter_refuses_is_not_passed_over_in_silence() {
+        let mut web = web(Vec::new(), &[]);
+        assert!(!render(&web).contains(FILTERED));
+        web.filtered = true;
+        assert!(render(&web).contains(FILTERED));
     }
 
     #[test]
