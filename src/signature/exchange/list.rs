@@ -60,11 +60,12 @@ fn adblock(text: &str) -> Option<Result<Taken, Skipped>> {
     if text.is_empty() || text.starts_with('!') || text.starts_with('[') {
         return None;
     }
-    if text.starts_with("@@") {
+    // Options narrow a rule to kinds of requests; a name is asked for in all of them.
+    let (rule, options) = text.split_once('$').unwrap_or((text, ""));
+    // `badfilter` takes a rule of another list back.
+    if text.starts_with("@@") || options.split(',').any(|option| option.trim() == "badfilter") {
         return Some(Err(Skipped::Exception));
     }
-    // Options narrow a rule to kinds of requests; a name is asked for in all of them.
-    let rule = text.split_once('$').map_or(text, |(rule, _)| rule);
     let name = rule.strip_prefix("||").and_then(|rest| rest.strip_suffix('^'));
     Some(match name {
         Some(name) if !name.contains('/') => admit(name, false),
@@ -155,6 +156,8 @@ mod tests {
         assert_eq!(adblock("! Title: x"), []);
         assert_eq!(adblock("[Adblock Plus 2.0]"), []);
         assert_eq!(adblock("@@||a.example.com^"), [Err(Skipped::Exception)]);
+        let taken_back = "||a.example.com^$third-party,badfilter";
+        assert_eq!(adblock(taken_back), [Err(Skipped::Exception)]);
         assert_eq!(adblock("example.com##.banner"), [Err(Skipped::PageRule)]);
         assert_eq!(adblock("||a.example.com/path^"), [Err(Skipped::PageRule)]);
     }
