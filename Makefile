@@ -86,6 +86,7 @@ check-dashboard: ## the dashboard against Grafana's own types (needs npm)
 install: release ## binary, unit, configuration, rules and dashboard under $(DESTDIR)$(PREFIX)
 	install -D -m 755 target/trained/vendorwatch $(DESTDIR)$(PREFIX)/bin/vendorwatch
 	install -D -m 644 systemd/vendorwatch.service $(DESTDIR)/lib/systemd/system/vendorwatch.service
+	sed -i 's|=/usr/bin/vendorwatch |=$(PREFIX)/bin/vendorwatch |' $(DESTDIR)/lib/systemd/system/vendorwatch.service
 	install -D -m 644 systemd/vendorwatch.toml $(DESTDIR)$(PREFIX)/share/vendorwatch/vendorwatch.toml
 	[ -e $(DESTDIR)/etc/vendorwatch/vendorwatch.toml ] || \
 	    install -D -m 644 systemd/vendorwatch.toml $(DESTDIR)/etc/vendorwatch/vendorwatch.toml

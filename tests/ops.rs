@@ -118,6 +118,24 @@ fn of_several_sensors_the_dashboard_shows_the_first_sight_and_the_busiest_worker
     assert!(answers.status.success(), "{}", text(&answers));
 }
 
+#[test]
+fn the_unit_that_is_installed_starts_the_binary_that_is_installed() {
+    let folder = tempfile::tempdir().unwrap();
+    let into = format!("DESTDIR={}", folder.path().display());
+    // The binary takes a quarter of an hour to make: what is done with the unit is done alone.
+    let words = ["-n", "-o", "release", "install", "PREFIX=/opt/vendorwatch", &into];
+    let plan = text(&run("make", &words));
+    for step in plan.lines().filter(|step| step.contains("vendorwatch.service")) {
+        let done = run("sh", &["-c", step]);
+        assert!(done.status.success(), "{step}: {}", text(&done));
+    }
+    let unit = folder.path().join("lib/systemd/system/vendorwatch.service");
+    let unit = fs::read_to_string(&unit).unwrap();
+    for key in ["ExecStartPre", "ExecStart"] {
+        assert!(unit.contains(&format!("\n{key}=/opt/vendorwatch/bin/vendorwatch ")), "{unit}");
+    }
+}
+
 /// Names that look like families of ours.
 fn families_in(text: &str) -> BTreeSet<&str> {
     text.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_' || c == ':'))
