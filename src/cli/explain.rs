@@ -9,6 +9,7 @@ use super::Failure;
 use super::signatures::{Format, SourceArgs};
 use crate::name;
 use crate::net::Addr;
+use crate::signature::pattern::{BadPattern, canonical_name};
 use crate::signature::{Evidence, Excluded, Indicator, Listing, Set, Verdict};
 
 #[derive(Debug, clap::Args)]
@@ -74,7 +75,11 @@ impl Answerer<'_> {
             Format::Tsv => tsv(given, &self.printed, verdict, out),
             Format::Json => json(self.set, &self.printed, verdict, out),
             Format::Table => {
-                account(self.set, &self.printed, address.map(Addr::from), verdict, out)
+                account(self.set, &self.printed, address.map(Addr::from), verdict, out)?;
+                if verdict.is_none() && address.is_none() {
+                    doubt(given, &self.printed, out)?;
+                }
+                writeln!(out)
             }
         }
     }
@@ -161,7 +166,23 @@ fn account(
         }
         Some(Verdict::Listed(hit)) => indicator(set, hit.indicator, out)?,
     }
-    writeln!(out)
+    Ok(())
+}
+
+/// What was typed is not always what clients ask for: that nothing matches may say nothing of the
+/// vendor.
+fn doubt(given: &[u8], printed: &str, out: &mut impl Write) -> io::Result<()> {
+    let Ok(text) = core::str::from_utf8(given) else { return Ok(()) };
+    match canonical_name(text) {
+        Ok(wire) if wire != printed => {
+            field(out, "but", &format!("it was asked for as it stands; on the wire it is {wire}"))
+        }
+        Ok(_) => Ok(()),
+        Err(why @ BadPattern::NotAName) => {
+            field(out, "but", &format!("it {why}; {}", why.advice()))
+        }
+        Err(why) => field(out, "but", &format!("it {why}")),
+    }
 }
 
 /// An indicator with all that stands behind it.

@@ -203,3 +203,25 @@ fn a_difference_names_records_and_the_names_of_lists() {
     let counted = done(at, &["signatures", "diff", "1.pack", "2.pack", "--show-names", "0"]);
     assert_eq!(counted, "~ acme.n1900001: names: 2 added, 1 removed\n");
 }
+
+/// Of what is no name, that nothing matches says nothing.
+#[test]
+fn what_is_no_name_is_told_from_a_name_that_nothing_matches() {
+    let directory = tempfile::tempdir().unwrap();
+    let at = directory.path();
+    let match_of = |name: &str| done(at, &["match", name]);
+    assert_eq!(match_of("kaspersky.example"), "kaspersky.example\n  no indicator matches\n\n");
+    for (name, part) in [
+        ("https://kaspersky.com/x", "it is not a name alone; leave scheme, port, path"),
+        ("kaspersky.com:443", "it is not a name alone"),
+        ("upd.kaspersky.com..", "it has an empty label"),
+        ("\u{ff4b}aspersky.com", "on the wire it is kaspersky.com"),
+        ("", "it is empty"),
+    ] {
+        let said = match_of(name);
+        assert!(
+            said.contains("no indicator matches\n  but        ") && said.contains(part),
+            "{said}"
+        );
+    }
+}
