@@ -2,7 +2,7 @@
 //!
 //! The writers are this test binary again, started for one test that does nothing otherwise.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -154,6 +154,14 @@ fn child_on_a_small_disk() {
     writer.flush();
     assert_eq!(stats.pending.value(), 0);
     assert_eq!(stats.rows.value(), written + waiting);
+
+    drop((reader, writer));
+    let mut ballast = std::fs::File::create(&ballast).unwrap();
+    while ballast.write_all(&[1; 512]).is_ok() {}
+    let refused = Writer::open(&path, Limits::default(), 0).unwrap_err();
+    assert!(refused.to_string().contains("is the disk full?"), "{refused}");
+    let found = Reader::open(&path).unwrap().findings(&Query::default()).unwrap().len() as u64;
+    assert_eq!(found, written + waiting, "what is kept can be read without a writer, too");
     println!("waited {waiting}");
 }
 

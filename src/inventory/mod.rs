@@ -63,6 +63,9 @@ pub enum InventoryError {
     /// The directory or a file beside the database.
     #[error("{path}: {error}")]
     File { path: PathBuf, error: io::Error },
+    /// The disk refused.
+    #[error("{path}: {error}; is the disk full?")]
+    NoRoom { path: PathBuf, error: rusqlite::Error },
     /// Anything else SQLite says.
     #[error("{path}: {error}")]
     Database { path: PathBuf, error: rusqlite::Error },

@@ -114,12 +114,9 @@ pub(super) fn open_to_read(path: &Path) -> Result<Connection, InventoryError> {
         Connection::open_with_flags(path, flags).map_err(|error| blame(path, error))?;
     let connection = match ready_to_read(path, &connection) {
         Ok(()) => connection,
-        // Without a writer, and without the right to make the files of the WAL, the database can
-        // still be read as what it is: a file that nobody changes.
-        Err(InventoryError::Database { error, .. })
-            if error.sqlite_error_code() == Some(ErrorCode::CannotOpen)
-                && !super::lock::beside(path, "wal").exists() =>
-        {
+        // Without a writer, and without the right or the room to make the files of the WAL, the
+        // database can still be read as what it is: a file that nobody changes.
+        Err(error) if cannot_make_files(&error) && !has_changes_beside(path) => {
             let uri = format!("file:{}?immutable=1", escape(path));
             let flags = flags | OpenFlags::SQLITE_OPEN_URI;
             let connection =
@@ -130,6 +127,21 @@ pub(super) fn open_to_read(path: &Path) -> Result<Connection, InventoryError> {
         Err(error) => return Err(error),
     };
     Ok(connection)
+}
+
+/// Is there a WAL that holds something? One that could not be begun is empty.
+fn has_changes_beside(path: &Path) -> bool {
+    std::fs::metadata(super::lock::beside(path, "wal")).is_ok_and(|wal| wal.len() > 0)
+}
+
+fn cannot_make_files(error: &InventoryError) -> bool {
+    match error {
+        InventoryError::NoRoom { .. } => true,
+        InventoryError::Database { error, .. } => {
+            matches!(error.sqlite_error_code(), Some(ErrorCode::CannotOpen))
+        }
+        _ => false,
+    }
 }
 
 /// What SQLite calls "unable to open database file", told apart: what cannot be reached may be there.
@@ -187,6 +199,10 @@ pub(super) fn blame(path: &Path, error: rusqlite::Error) -> InventoryError {
     match error.sqlite_error_code() {
         Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => {
             InventoryError::Damaged { path, what: error.to_string() }
+        }
+        // On a full disk the shared memory of the WAL cannot be made, which is an I/O error.
+        Some(ErrorCode::DiskFull | ErrorCode::SystemIoFailure) => {
+            InventoryError::NoRoom { path, error }
         }
         _ => InventoryError::Database { path, error },
     }
