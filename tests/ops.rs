@@ -58,6 +58,16 @@ fn the_unit_names_the_calls_that_the_filter_needs_beside_its_capabilities() {
     }
 }
 
+#[test]
+fn the_unit_tries_again_until_it_works_but_not_with_what_cannot() {
+    let unit = fs::read_to_string(repository("systemd/vendorwatch.service")).unwrap();
+    for line in ["StartLimitIntervalSec=0", "Restart=on-failure", "RestartPreventExitStatus=2"] {
+        assert!(unit.lines().any(|of_unit| of_unit == line), "{line}");
+    }
+    // The status of a command before the main process would not prevent another try.
+    assert!(!unit.contains("ExecStartPre="));
+}
+
 /// The unit has a user of its own, made when it starts: no group can be given the right to read.
 #[test]
 fn the_user_of_the_unit_can_read_the_configuration_that_is_installed() {
@@ -131,9 +141,7 @@ fn the_unit_that_is_installed_starts_the_binary_that_is_installed() {
     }
     let unit = folder.path().join("lib/systemd/system/vendorwatch.service");
     let unit = fs::read_to_string(&unit).unwrap();
-    for key in ["ExecStartPre", "ExecStart"] {
-        assert!(unit.contains(&format!("\n{key}=/opt/vendorwatch/bin/vendorwatch ")), "{unit}");
-    }
+    assert!(unit.contains("\nExecStart=/opt/vendorwatch/bin/vendorwatch run "), "{unit}");
 }
 
 /// Names that look like families of ours.

@@ -52,8 +52,8 @@
 //! # Exit codes
 //!
 //! 0: done. 1: the job failed: an interface is not there, a port is in use, a file cannot be
-//! written, nothing could be read. 2: bad usage, configuration or signatures; the unit does not
-//! try again.
+//! written, nothing could be read; the unit tries again until it works. 2: bad usage, configuration
+//! or signatures; the unit does not try again.
 //!
 //! # When something goes wrong while it runs
 //!
