@@ -51,15 +51,30 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     Ok(())
 }
 
-/// One page: the program, then each command.
+/// One page: the program, then each command with those below it. No section lists the commands as
+/// pages of their own, for there are none.
 fn man(out: &mut Vec<u8>) -> io::Result<()> {
     let command = super::command();
-    clap_mangen::Man::new(command.clone()).render(out)?;
-    for sub in command.get_subcommands().filter(|sub| !sub.is_hide_set()) {
-        let page = clap_mangen::Man::new(sub.clone());
-        writeln!(out, ".SH \"COMMAND {}\"", sub.get_name().to_uppercase())?;
+    let page = clap_mangen::Man::new(command.clone());
+    page.render_title(out)?;
+    page.render_name_section(out)?;
+    page.render_synopsis_section(out)?;
+    page.render_description_section(out)?;
+    page.render_options_section(out)?;
+    commands(&command, "", out)?;
+    page.render_extra_section(out)?;
+    page.render_version_section(out)
+}
+
+fn commands(of: &clap::Command, before: &str, out: &mut Vec<u8>) -> io::Result<()> {
+    for sub in of.get_subcommands().filter(|sub| !sub.is_hide_set()) {
+        let name = format!("{before} {}", sub.get_name());
+        let page = clap_mangen::Man::new(sub.clone().bin_name(format!("vendorwatch{name}")));
+        writeln!(out, ".SH \"COMMAND{}\"", name.to_uppercase())?;
+        page.render_synopsis_section(out)?;
         page.render_description_section(out)?;
         page.render_options_section(out)?;
+        commands(sub, &name, out)?;
     }
     Ok(())
 }

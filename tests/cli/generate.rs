@@ -32,6 +32,11 @@ fn completions_and_man_page_know_every_command() {
         assert!(man.contains(&format!("COMMAND {}", command.to_uppercase())), "{command}");
         assert!(bash.contains(command), "{command}");
     }
+    // What is below a command is there too, with its own options; pages that do not exist are not.
+    for part in ["COMMAND SIGNATURES IMPORT", "show\\-skipped", "COMMAND GENERATE COMPLETIONS"] {
+        assert!(man.contains(part), "{part}");
+    }
+    assert!(!man.contains("vendorwatch\\-match(1)"), "there is one page");
 }
 
 #[test]
