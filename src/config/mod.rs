@@ -334,6 +334,31 @@ mod tests {
     }
 
     #[test]
+    fn what_another_holds_already_is_refused() {
+        let network = |name: &str, rest: &str| format!("[[network]]\nname = \"{name}\"\n{rest}\n");
+        let lan = "prefixes = [\"192.0.2.0/24\"]";
+        for (first, second, said) in [
+            (lan, "prefixes = [\"10.0.0.0/8\", \"192.0.2.0/24\"]", "`b`: 192.0.2.0/24 is in `a`"),
+            ("vlans = [1, 2]", "vlans = [2, 1]", "`b`: what it holds is in `a`"),
+        ] {
+            let refusal = read(&(network("a", first) + &network("b", second))).unwrap_err();
+            assert!(refusal.to_string().contains(said), "{refusal}");
+        }
+        let twice = network("a", lan) + &network("a", lan);
+        let vlan = network("a", lan) + &network("b", &format!("{lan}\nvlans = [1]"));
+        let nested = network("a", lan) + &network("b", "prefixes = [\"192.0.2.0/25\"]");
+        let role = network("a", lan) + &format!("[[network]]\nrole = \"proxy\"\n{lan}\n");
+        for sound in [twice, vlan, nested, role] {
+            assert!(read(&sound).is_ok(), "{sound}");
+        }
+        let tenants =
+            "[[tenant]]\nname = \"t\"\nvnis = [5]\n[[tenant]]\nname = \"u\"\nvnis = [5]\n";
+        let refusal = read(tenants).unwrap_err().to_string();
+        assert!(refusal.contains("[[tenant]] `u`: vnis 5 is in `t`"), "{refusal}");
+        assert!(read(&tenants.replacen("vnis", "teids", 1)).is_ok());
+    }
+
+    #[test]
     fn a_reload_cannot_change_what_needs_a_restart() {
         let old = read("").unwrap();
         let live = read("[signatures]\nmin_strength = \"strong\"\n").unwrap();

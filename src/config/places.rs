@@ -1,6 +1,6 @@
 //! The parts of the configuration that are lists of tables: networks, tenants, exceptions.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use ipnet::IpNet;
@@ -163,6 +163,7 @@ impl Places {
                 faults.add(None, format!("[[network]] `{name}` holds nothing"));
             }
         }
+        self.check_shadows(faults);
         let mut tenants = BTreeSet::new();
         for tenant in &self.tenants {
             if tenant.ids.is_empty() {
@@ -183,6 +184,45 @@ impl Places {
         }
         if self.networks.len() > Self::MOST || self.tenants.len() > Self::MOST {
             faults.add(None, format!("more than {} networks or tenants", Self::MOST));
+        }
+    }
+}
+
+impl Places {
+    /// Of two that hold the same the first would win: the other's counts would be 0 whatever is seen.
+    fn check_shadows(&self, faults: &mut Faults) {
+        let mut held = BTreeMap::new();
+        for network in self.networks.iter().filter(|network| !network.name.is_empty()) {
+            let Network { name, prefixes, vlans, tunnel_ids, interfaces, tenants, .. } = network;
+            let others = (
+                vlans.iter().collect::<BTreeSet<_>>(),
+                tunnel_ids.iter().collect::<BTreeSet<_>>(),
+                interfaces.iter().collect::<BTreeSet<_>>(),
+                tenants.iter().collect::<BTreeSet<_>>(),
+            );
+            let mut prefixes: Vec<Option<&IpNet>> = prefixes.iter().map(Some).collect();
+            if prefixes.is_empty() {
+                prefixes.push(None);
+            }
+            for prefix in prefixes {
+                let first = held.entry((prefix, others.clone())).or_insert(name);
+                if *first != name {
+                    let what = prefix.map_or_else(|| "what it holds".to_owned(), IpNet::to_string);
+                    faults.add(None, format!("[[network]] `{name}`: {what} is in `{first}`"));
+                }
+            }
+        }
+        let mut declared = BTreeMap::new();
+        for tenant in &self.tenants {
+            for (space, id) in &tenant.ids {
+                let first = declared.entry((space, id)).or_insert(&tenant.name);
+                if **first != tenant.name {
+                    let key =
+                        Tenant::KEYS.iter().find(|key| key.1 == *space).map_or("", |key| key.0);
+                    let name = &tenant.name;
+                    faults.add(None, format!("[[tenant]] `{name}`: {key} {id} is in `{first}`"));
+                }
+            }
         }
     }
 }
