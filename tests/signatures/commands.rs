@@ -85,6 +85,40 @@ fn a_pack_is_written_to_what_is_no_file_and_not_over_it() {
     assert_eq!(reader.join().unwrap(), fs::read(at.join("packs/list.pack")).unwrap());
 }
 
+/// A limit on the size of files stands for a disk without room.
+#[test]
+fn what_cannot_be_written_whole_leaves_what_was_there() {
+    let directory = imported("0.0.0.0 one.example.com\n");
+    let at = directory.path();
+    let mut many = String::new();
+    for n in 0..500 {
+        writeln!(many, "0.0.0.0 host{n}.example.com").unwrap();
+    }
+    fs::write(at.join("hosts"), many).unwrap();
+    let zone = ["signatures", "export", "--format", "rpz", "--vendor", "kaspersky", "-o", "zone"];
+    let small = ["signatures", "export", "--format", "rpz", "--vendor", "autel", "-o", "zone"];
+    done(at, &small);
+    let import = ["signatures", "import", "--vendor=kaspersky", "--format=hosts", "--output=list"];
+    let import = [&import[..], &["--reference=owner/list: hosts @ 0123456789", "hosts"]].concat();
+    for (words, path) in [(&zone[..], "zone"), (&import, "list/kaspersky.hosts")] {
+        let before = fs::read(at.join(path)).unwrap();
+        let limited = "trap '' XFSZ; ulimit -f 4; exec \"$@\"";
+        let output = std::process::Command::new("sh")
+            .args(["-c", limited, "sh", env!("CARGO_BIN_EXE_vendorwatch")])
+            .args(words)
+            .current_dir(at)
+            .output()
+            .unwrap();
+        let said = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        assert!(said.contains(&format!("cannot write {path}")), "{said}");
+        assert_eq!(fs::read(at.join(path)).unwrap(), before, "{path}");
+        assert!(!at.join(format!("{path}.new")).exists());
+        done(at, words);
+        assert!(fs::read(at.join(path)).unwrap().len() > before.len(), "with room it is written");
+    }
+}
+
 #[test]
 fn an_import_takes_no_place_but_its_own() {
     let directory = imported("0.0.0.0 one.example.com\n");

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
@@ -10,6 +9,7 @@ use anyhow::{Context, anyhow};
 
 use super::super::Failure;
 use super::super::config::FileArg;
+use super::whole::{self, Whole};
 use crate::config::{Policy, SignatureFlags};
 use crate::export::events::base64;
 use crate::signature::exchange::export::{Export, Form, dataset};
@@ -79,19 +79,15 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
         Format::Suricata => Form::Suricata,
         Format::Zeek => Form::Zeek,
     };
-    let mut out: Box<dyn Write> = match &args.output {
-        Some(path) => Box::new(
-            File::create(path).with_context(|| format!("cannot write {}", path.display()))?,
-        ),
-        None => Box::new(io::stdout().lock()),
-    };
-    let mut text = Text { out: BufWriter::new(&mut *out), failed: None };
-    let written = export.write(form, &mut text);
-    if let Some(error) = text.failed {
-        return Err(error.into());
+    match &args.output {
+        Some(path) => {
+            let mut out = Whole::create(path)?;
+            write(&export, form, &mut out)
+                .with_context(|| format!("cannot write {}", path.display()))?;
+            out.finish()?;
+        }
+        None => write(&export, form, &mut BufWriter::new(io::stdout().lock()))?,
     }
-    written?;
-    text.out.flush()?;
     if form == Form::Suricata && export.lists().next().is_some() {
         match &args.output {
             Some(rules) => datasets(rules, &export)?,
@@ -101,22 +97,29 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     Ok(())
 }
 
+fn write(export: &Export<'_>, form: Form, out: &mut impl Write) -> anyhow::Result<()> {
+    let mut text = Text { out, failed: None };
+    let written = export.write(form, &mut text);
+    if let Some(error) = text.failed {
+        return Err(error.into());
+    }
+    written?;
+    Ok(text.out.flush()?)
+}
+
 /// The names of each list to a file beside the rules, which load it.
 fn datasets(rules: &Path, export: &Export<'_>) -> anyhow::Result<()> {
     let mut files = BTreeMap::new();
     for indicator in export.lists() {
         let path = rules.with_file_name(dataset(indicator));
-        let file =
-            File::create(&path).with_context(|| format!("cannot write {}", path.display()))?;
-        files.insert(&*indicator.id, BufWriter::new(file));
+        files.insert(&*indicator.id, Whole::create(&path)?);
     }
     for (name, indicator) in export.set.listed_names() {
         if let Some(file) = files.get_mut(&*indicator.id) {
             writeln!(file, "{}", base64(name.as_bytes()))?;
         }
     }
-    files.into_values().try_for_each(|mut file| file.flush())?;
-    Ok(())
+    files.into_values().try_for_each(Whole::finish)
 }
 
 /// One vendor to standard output, or each to its file.
@@ -133,8 +136,7 @@ fn toml(
                 .with_context(|| format!("cannot create {}", directory.display()))?;
             for vendor in vendors {
                 let path = directory.join(format!("{}.toml", vendor.id));
-                std::fs::write(&path, export.toml(vendor)?)
-                    .with_context(|| format!("cannot write {}", path.display()))?;
+                whole::write(&path, export.toml(vendor)?.as_bytes())?;
             }
             Ok(())
         }

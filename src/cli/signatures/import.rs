@@ -4,8 +4,8 @@
 //! and the names beside it. Somebody who knows the source fills in what the list does not say.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{self, File};
-use std::io::{self, BufWriter, Write};
+use std::fs;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow, bail};
@@ -13,6 +13,7 @@ use anyhow::{Context, anyhow, bail};
 use super::super::Failure;
 use super::SourceArgs;
 use super::lines::{Line, each_line, open};
+use super::whole::{self, Whole};
 use crate::signature::exchange::document::{self, Kind};
 use crate::signature::exchange::list::{self, Syntax};
 use crate::signature::exchange::{Skipped, Taken};
@@ -204,13 +205,11 @@ fn write(args: &Args, set: &Set, found: &Found) -> anyhow::Result<Vec<PathBuf>> 
         let list = format!("{}.{word}", args.vendor);
         records.record(word, kind, &list, args.strength, 180)?;
         let path = args.output.join(&list);
-        let mut out = BufWriter::new(
-            File::create(&path).with_context(|| format!("cannot write {}", path.display()))?,
-        );
+        let mut out = Whole::create(&path)?;
         for name in names {
-            writeln!(out, "{name}")?;
+            writeln!(out, "{name}").with_context(|| format!("cannot write {}", path.display()))?;
         }
-        out.flush()?;
+        out.finish()?;
         written.push(path);
     }
     for (number, pattern) in found.prefixes.iter().enumerate() {
@@ -218,8 +217,7 @@ fn write(args: &Args, set: &Set, found: &Found) -> anyhow::Result<Vec<PathBuf>> 
         let word = format!("prefix-{}", number + 1);
         records.record(&word, pattern.kind(), &pattern.value(), strength, 90)?;
     }
-    fs::write(&written[0], records.text)
-        .with_context(|| format!("cannot write {}", written[0].display()))?;
+    whole::write(&written[0], records.text.as_bytes())?;
     Ok(written)
 }
 

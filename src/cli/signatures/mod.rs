@@ -8,6 +8,7 @@ mod lines;
 mod list;
 mod pack;
 mod show;
+mod whole;
 
 use super::Failure;
 use super::config::FileArg;

@@ -11,7 +11,7 @@ use minisign::{PublicKey, SecretKeyBox};
 
 use super::super::Failure;
 use super::lines::{Line, each_line};
-use super::{SourceArgs, refusal};
+use super::{SourceArgs, refusal, whole};
 use crate::config::signatures::{LoadError, Sources};
 use crate::signature::exchange::{Taken, admit};
 use crate::signature::pack::{self, Builder, FileText, List, Manifest};
@@ -100,7 +100,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
         pack::append_signature(&mut octets, &signature);
     }
     let output = args.output.clone().unwrap_or_else(|| named.with_extension("pack"));
-    write_whole(&output, &octets)?;
+    whole::write(&output, &octets)?;
     eprintln!(
         "{}: {names} names, {} octets, {}, SHA-256 {digest}",
         output.display(),
@@ -209,20 +209,4 @@ fn sign(path: &Path, octets: &[u8]) -> anyhow::Result<String> {
         Some("signature of a vendorwatch pack"),
     )?;
     Ok(signature.into_string())
-}
-
-/// A reader sees the old file or the new one, never half of it. What is no file, as /dev/null, is
-/// written to and not put out of its place.
-fn write_whole(path: &Path, octets: &[u8]) -> anyhow::Result<()> {
-    let cannot = || format!("cannot write {}", path.display());
-    if fs::metadata(path).is_ok_and(|there| !there.is_file()) {
-        return fs::write(path, octets).with_context(cannot);
-    }
-    let beside = path.with_extension("pack.new");
-    let written = fs::write(&beside, octets).and_then(|()| fs::rename(&beside, path));
-    if written.is_err() {
-        // What is there of it is of no use, and may be what fills the disk.
-        let _ = fs::remove_file(&beside);
-    }
-    written.with_context(cannot)
 }
