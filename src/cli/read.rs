@@ -22,7 +22,7 @@ pub(super) struct Args {
     #[arg(required = true, value_name = "FILE")]
     inputs: Vec<PathBuf>,
     /// Print every name seen as kind<TAB>name, sorted and unique, listed or not
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["format", "by"])]
     names: bool,
     /// How findings are printed
     #[arg(long, value_enum, default_value_t)]

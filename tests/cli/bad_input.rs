@@ -109,6 +109,7 @@ fn bad_usage_configuration_and_filters_are_exit_code_2() {
         (vec!["read", capture, "--", "udp", "port", "nosuch"], "nosuch"),
         (vec!["read", capture, "--signatures.disable=nobody"], "nobody"),
         (vec!["read", capture, "--workers=1025"], "1025 is not in 0..=1024"),
+        (vec!["read", capture, "--names", "--format=json"], "cannot be used with"),
         (vec!["run", "-i", "lo", "--filter=udp", "tcp"], "cannot be used with"),
         (vec!["config", "check", "--inventory="], "`off` is the word for none"),
         (vec!["config", "check", "--inventory.retention=0s"], "`0s` is shorter than 1d"),
