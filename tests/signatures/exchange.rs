@@ -52,6 +52,7 @@ fn long_lists_are_taken_and_their_bad_lines_named() {
         said.contains(&format!("{} names and 0 prefixes for kaspersky", LINES - bad)),
         "{said}"
     );
+    assert!(!said.contains("off by default"), "{said}");
     let list = fs::read_to_string(at.join("list/kaspersky.hosts")).unwrap();
     assert_eq!(list.lines().count(), LINES - bad);
     // What was written is what a pack is made of, and the check has nothing against it.
@@ -61,6 +62,18 @@ fn long_lists_are_taken_and_their_bad_lines_named() {
         found,
         "h99999.made-up.example.com\tkaspersky\tkaspersky.import.hosts\tcloud\tweak\n"
     );
+}
+
+#[test]
+fn a_new_vendor_is_said_to_be_off_and_how_it_is_enabled() {
+    let directory = tempfile::tempdir().unwrap();
+    let at = directory.path();
+    fs::write(at.join("hosts"), "0.0.0.0 made-up.example.com\n").unwrap();
+    let words = importing("hosts", "hosts").map(|word| word.replace("kaspersky", "made-up"));
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let said = text(&vendorwatch(at, &words).stderr);
+    let enable = "nothing of it is reported without --signatures.enable made-up";
+    assert!(said.contains("made-up is off by default") && said.contains(enable), "{said}");
 }
 
 #[test]

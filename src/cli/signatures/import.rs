@@ -104,6 +104,12 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
         written[0].display(),
         args.output.display()
     );
+    let vendor = &args.vendor;
+    if set.vendor(vendor).is_none_or(|known| !known.default_enabled) {
+        eprintln!(
+            "{vendor} is off by default: nothing of it is reported without --signatures.enable {vendor}"
+        );
+    }
     Ok(())
 }
 
