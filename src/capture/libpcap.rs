@@ -13,7 +13,7 @@ use rustix::io::Errno;
 
 use crate::capture::counters::Widened;
 use crate::capture::live::{Lacking, Notice, Options};
-use crate::capture::{BATCH, Batch, CaptureError, Counters, Source};
+use crate::capture::{BATCH, Batch, CaptureError, Counters, Filter, Source};
 use crate::frame::{Frame, LinkType, SourceId};
 use crate::time::Timestamp;
 
@@ -43,11 +43,15 @@ enum State {
 /// How long after an interface went away, or could not be opened, it is looked for again.
 const PAUSE: Duration = Duration::from_secs(1);
 
+/// What libpcap says of an interface that is there and may be captured, but is down
+/// (`PCAP_ERROR_IFACE_NOT_UP`).
+const NOT_UP: &str = "device is not up";
+
 /// The most that the interface of libpcap can say, in octets.
 const MAX_BUFFER: i32 = i32::MAX;
 
 impl Libpcap {
-    /// Opens `interface`; `any` is all of them.
+    /// Opens `interface`; `any` is all of them. One that is down is waited for.
     ///
     /// # Errors
     /// When it does not exist, may not be captured, or the filter does not compile for it.
@@ -56,13 +60,23 @@ impl Libpcap {
         source: SourceId,
         options: &Options,
     ) -> Result<Self, CaptureError> {
+        let mut counters = Counters::default();
+        let state = match open(interface, options) {
+            Err(CaptureError::Open { why, .. }) if why.contains(NOT_UP) => {
+                // How its frames begin is known, and so what the filter means, once it is up.
+                options.filter.as_deref().map_or(Ok(()), Filter::check)?;
+                counters.outages = 1;
+                State::Gone { next: Instant::now() + PAUSE }
+            }
+            opened => opened?,
+        };
         Ok(Self {
             interface: interface.to_owned(),
             source,
             options: options.clone(),
-            state: open(interface, options)?,
+            state,
             number: 0,
-            counters: Counters::default(),
+            counters,
             dropped_kernel: Widened::default(),
             dropped_interface: Widened::default(),
         })

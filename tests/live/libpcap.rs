@@ -6,7 +6,7 @@ use vendorwatch::capture::live::{Backend, Lacking, Options, open_live};
 use vendorwatch::capture::{CaptureError, Source};
 use vendorwatch::frame::SourceId;
 
-use super::lab::{Lab, Sender, open, pass, receive, take};
+use super::lab::{Lab, Sender, ip, open, pass, receive, take};
 use super::packets::{self, End, SERVER};
 
 fn options() -> Options {
@@ -83,6 +83,34 @@ fn an_interface_that_comes_back_is_captured_again() {
         got = take(source, Duration::from_millis(50));
     }
     assert_eq!(got[0].data, udp(2, 53));
+}
+
+#[test]
+#[ignore = "needs root"]
+fn an_interface_that_is_down_at_the_start_is_an_outage_until_it_is_up() {
+    let _lab = Lab::new();
+    ip(&["link", "set", "span", "down"]);
+    let wrong = Options { filter: Some("udp porrt 53".into()), ..options() };
+    let error = open_live("span", SourceId(0), &wrong).unwrap_err();
+    assert!(matches!(error, CaptureError::Filter { .. }), "{error}");
+    let mut opened = open(&Options { filter: Some("udp port 53".into()), ..options() });
+    assert_eq!(opened.backend, Backend::Libpcap);
+    let source = &mut opened.sources[0];
+    assert_eq!(take(source, Duration::from_millis(10)), []);
+    assert!(!source.is_open());
+    assert_eq!((source.counters().packets, source.counters().outages), (0, 1));
+    ip(&["link", "set", "span", "up"]);
+    let end = Instant::now() + Duration::from_secs(10);
+    while !source.is_open() {
+        assert!(Instant::now() < end, "nobody noticed");
+        take(source, Duration::from_millis(10));
+    }
+    let sender = Sender::on("wire");
+    sender.send(&udp(1, 9_999));
+    sender.send(&udp(2, 53));
+    let got = receive(source, 1);
+    assert_eq!(got[0].data, udp(2, 53));
+    assert_eq!((source.counters().packets, source.counters().outages), (1, 1));
 }
 
 #[test]
