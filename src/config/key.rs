@@ -36,9 +36,10 @@ pub enum Kind {
         min: u64,
         max: u64,
     },
-    /// A span of time: `500ms`, `30s`, `15m`, `24h`, `30d`; no shorter than this.
+    /// A span of time: `500ms`, `30s`, `15m`, `24h`, `30d`; of this range.
     Span {
         min: Duration,
+        max: Duration,
     },
     Text,
     /// Text that is not empty: there is a word for none.
@@ -113,8 +114,9 @@ impl Kind {
                 in_range(size, min, max)?;
                 Ok(Value::Size(size))
             }
-            Self::Span { min } => match parse_span(text)? {
+            Self::Span { min, max } => match parse_span(text)? {
                 short if short < min => Err(format!("`{text}` is shorter than {}", show_span(min))),
+                long if long > max => Err(format!("`{text}` is longer than {}", show_span(max))),
                 span => Ok(Value::Span(span)),
             },
             Self::NonEmpty if text.is_empty() => {
@@ -218,6 +220,8 @@ mod tests {
         }
     }
 
+    const SPAN: Kind = Kind::Span { min: Duration::from_secs(60), max: Duration::from_secs(3_600) };
+
     #[test]
     fn wrong_values_say_what_would_be_right() {
         for (kind, text, part) in [
@@ -225,9 +229,10 @@ mod tests {
             (Kind::Number { min: 1, max: 9 }, "10", "between 1 and 9"),
             (Kind::Size { min: 64, max: u64::MAX }, "1B", "less than 64"),
             (Kind::Size { min: 0, max: u64::MAX }, "99999999999GiB", "not a size"),
-            (Kind::Span { min: Duration::ZERO }, "5", "30s"),
-            (Kind::Span { min: Duration::ZERO }, "5w", "30d"),
-            (Kind::Span { min: Duration::from_secs(60) }, "59s", "shorter than 1m"),
+            (SPAN, "5", "30s"),
+            (SPAN, "5w", "30d"),
+            (SPAN, "59s", "shorter than 1m"),
+            (SPAN, "61m", "longer than 1h"),
             (Kind::NonEmpty, "", "`off` is the word"),
             (Kind::Word(&["a", "b"]), "c", "one of a, b"),
         ] {

@@ -28,7 +28,13 @@ macro_rules! keys {
     (@restart restart) => { true };
 }
 
-const ANY_SPAN: Kind = Kind::Span { min: Duration::ZERO };
+const ANY_SPAN: Kind = at_least(Duration::ZERO);
+const fn at_least(min: Duration) -> Kind {
+    Kind::Span { min, max: Duration::MAX }
+}
+
+/// How long a worker waits for frames before it looks whether it is to stop.
+const LONGEST_TURN: Duration = Duration::from_millis(100);
 const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;
 
@@ -62,7 +68,8 @@ keys! {
         Kind::Switch, "false", restart;
     /// Look at the ring for this long before sleeping, at most 0.1 s: lower delay for processor time.
     /// Not with libpcap. 0s: do not, because a mirror is in no hurry.
-    CAPTURE_BUSY_POLL = "capture.busy_poll", "capture.busy-poll", ANY_SPAN, "0s", restart;
+    CAPTURE_BUSY_POLL = "capture.busy_poll", "capture.busy-poll",
+        Kind::Span { min: Duration::ZERO, max: LONGEST_TURN }, "0s", restart;
     /// Flows that the in-kernel filter remembers for each ring, or for the interface with xdp.
     CAPTURE_KERNEL_FLOWS = "capture.kernel_flows", "capture.kernel-flows",
         Kind::Number { min: 1_024, max: 16_777_216 }, "65536", restart;
@@ -122,7 +129,7 @@ keys! {
     /// Findings last seen longer ago than this are forgotten: a year and a month, so that yearly
     /// renewals are not news.
     INVENTORY_RETENTION = "inventory.retention", "inventory.retention",
-        Kind::Span { min: Duration::from_secs(86_400) }, "400d", restart;
+        at_least(Duration::from_secs(86_400)), "400d", restart;
     /// Most findings kept, so that forged client addresses cannot fill the disk.
     INVENTORY_MAX_ROWS = "inventory.max_rows", "inventory.max-rows",
         Kind::Number { min: 1_000, max: 1_000_000_000 }, "1000000", restart;
@@ -133,7 +140,7 @@ keys! {
     /// A client counts in vendorwatch_vendor_clients for this long after it was last seen: a day,
     /// so that a host that is off at night does not come and go.
     METRICS_CLIENT_WINDOW = "metrics.client_window", "metrics.client-window",
-        Kind::Span { min: Duration::from_secs(1) }, "24h", restart;
+        at_least(Duration::from_secs(1)), "24h", restart;
 
     /// Octets for connections whose first payload is unfinished, for each worker.
     BUDGETS_CONNECTIONS = "budgets.connections", "budgets.connections",

@@ -274,6 +274,10 @@ mod tests {
                 "[capture]\nkernel_flows = 1\n",
                 "v.toml:2: capture.kernel_flows: 1 is not between 1024",
             ),
+            (
+                "[capture]\nbusy_poll = \"101ms\"\n",
+                "v.toml:2: capture.busy_poll: `101ms` is longer than 100ms",
+            ),
             ("\n[captures]\n", "v.toml:2: unknown `captures`; known: [capture]"),
             ("[capture\n", "v.toml:1: "),
             (
