@@ -14,12 +14,12 @@ pub fn faults(config: &Config) -> Vec<DaemonError> {
     let interfaces = live::interfaces(config).unwrap_or_default();
     let policy = Policy::load(config, &interfaces, Timestamp::ZERO);
     let filter = live::filter(config).map(|filter| Filter::check(&filter));
-    let addresses = config.list(&keys::WEB_LISTEN_ADDRESS).iter();
+    let addresses = web::check(config.list(&keys::WEB_LISTEN_ADDRESS));
     let user = live::user(config).map(privileges::check);
     let mut faults: Vec<DaemonError> = policy.err().map(DaemonError::from).into_iter().collect();
     faults.extend(live::cpus(config).err());
     faults.extend(filter.and_then(Result::err).map(DaemonError::from));
-    faults.extend(addresses.filter_map(|at| web::check(at).err()).map(DaemonError::from));
+    faults.extend(addresses.into_iter().map(DaemonError::from));
     faults.extend(user.and_then(Result::err).map(DaemonError::from));
     faults
 }
@@ -47,6 +47,7 @@ mod tests {
             ("[signatures]\ndirectories = [\"/nonexistent/s\"]\n", "/nonexistent/s"),
             ("[signatures]\nkeys = [\"no key\"]\n", "no key"),
             ("[web]\nlisten_address = [\"nonsense\"]\n", "nonsense"),
+            ("[web]\nlisten_address = [\":1\", \":1\"]\n", ":1 cannot be listened on beside :1"),
             ("[capture]\ncpus = [\"one\"]\n", "one"),
             #[cfg(feature = "libpcap")]
             ("[capture]\nfilter = \"udp port nosuch\"\n", "nosuch"),

@@ -75,7 +75,7 @@ impl DaemonError {
                 | Self::Config(_)
                 | Self::Policy(_)
                 | Self::Capture(CaptureError::Filter { .. })
-                | Self::Listen(ListenError::Address(_))
+                | Self::Listen(ListenError::Address(_) | ListenError::Twice { .. })
                 | Self::Privileges(PrivilegeError::NoUser(_))
         )
     }
@@ -88,10 +88,13 @@ pub type Reread = Box<dyn Fn() -> Result<Config, ConfigError>>;
 pub fn run(config: Config, reread: Reread) -> Result<(), DaemonError> {
     let interfaces = interfaces(&config)?;
     let policy = Policy::load(&config, &interfaces, clock())?;
+    let addresses = config.list(&keys::WEB_LISTEN_ADDRESS);
+    if let Some(wrong) = web::check(addresses).into_iter().next() {
+        return Err(wrong.into());
+    }
     let settings = settings(&config);
     let opened = open_sources(&config, &interfaces, settings.seed)?;
-    let listeners = config
-        .list(&keys::WEB_LISTEN_ADDRESS)
+    let listeners = addresses
         .iter()
         .map(|address| web::listen(address))
         .collect::<Result<Vec<TcpListener>, _>>()?;

@@ -94,13 +94,46 @@ impl WorkerLoad {
 pub enum ListenError {
     #[error("`{0}` is not an address to listen on, such as :10064, 127.0.0.1:10064 or [::1]:10064")]
     Address(String),
+    #[error("web.listen_address: {second} cannot be listened on beside {first}; leave one out")]
+    Twice { first: String, second: String },
     #[error("cannot listen on {address}: {why}")]
     Listen { address: String, why: std::io::Error },
 }
 
-/// Could this be listened on, as far as the text tells?
-pub fn check(address: &str) -> Result<(), ListenError> {
-    host_and_port(address).map(|_| ())
+/// Why these could not all be listened on, as far as the text tells.
+#[must_use]
+pub fn check(addresses: &[String]) -> Vec<ListenError> {
+    let mut faults = Vec::new();
+    let mut sound: Vec<(&String, (&str, u16))> = Vec::new();
+    for address in addresses {
+        match host_and_port(address) {
+            Err(wrong) => faults.push(wrong),
+            Ok(place) => match sound.iter().find(|(_, taken)| overlap(*taken, place)) {
+                Some((first, _)) => faults
+                    .push(ListenError::Twice { first: (*first).clone(), second: address.clone() }),
+                None => sound.push((address, place)),
+            },
+        }
+    }
+    faults
+}
+
+/// Would the second of them be in use? Whether all addresses of IPv6 have those of IPv4 in them is
+/// the host's choice (bindv6only), and left to it. Port 0 is another each time.
+fn overlap(one: (&str, u16), other: (&str, u16)) -> bool {
+    let address = |host: &str| match host {
+        "" => Some(IpAddr::from([0_u16; 8])),
+        host => host.trim_matches(['[', ']']).parse::<IpAddr>().ok(),
+    };
+    let is_one_place = match (address(one.0), address(other.0)) {
+        (Some(one), Some(other)) => {
+            one == other
+                || one.is_ipv4() == other.is_ipv4()
+                    && (one.is_unspecified() || other.is_unspecified())
+        }
+        _ => one.0.eq_ignore_ascii_case(other.0),
+    };
+    one.1 == other.1 && one.1 != 0 && is_one_place
 }
 
 /// What is before the last colon, and the port behind it. The host may be a name.
@@ -419,7 +452,31 @@ mod tests {
             assert!(matches!(listen(wrong), Err(ListenError::Address(_))), "{wrong}");
         }
         for sound in [":1", "127.0.0.1:1", "[::1]:1", "localhost:1"] {
-            assert!(check(sound).is_ok(), "{sound}");
+            assert!(check(&[sound.to_owned()]).is_empty(), "{sound}");
+        }
+    }
+
+    #[test]
+    fn what_only_one_listener_can_have_is_not_for_two() {
+        let faults = |two: [&str; 2]| check(&two.map(str::to_owned));
+        for two in [
+            [":1", ":1"],
+            ["localhost:1", "LOCALHOST:1"],
+            ["127.0.0.1:1", "0.0.0.0:1"],
+            ["[::1]:1", "[0::1]:1"],
+            ["[::1]:1", ":1"],
+        ] {
+            let faults = faults(two);
+            assert!(matches!(&faults[..], [ListenError::Twice { .. }]), "{two:?}: {faults:?}");
+        }
+        for two in [
+            [":1", ":2"],
+            [":0", ":0"],
+            ["127.0.0.1:1", "127.0.0.2:1"],
+            ["127.0.0.1:1", "[::1]:1"],
+            ["0.0.0.0:1", "[::1]:1"],
+        ] {
+            assert!(faults(two).is_empty(), "{two:?}");
         }
     }
 }

@@ -106,6 +106,10 @@ fn bad_usage_configuration_and_filters_are_exit_code_2() {
         (vec!["run"], "no interface to capture from"),
         (vec!["run", "-i", "lo", "--budgets.records=1"], "between 1024 and"),
         (vec!["run", "-i", "lo", "--capture.busy-poll=1s"], "`1s` is longer than 100ms"),
+        (
+            vec!["run", "-i", "vw-nowhere0", "--web.listen-address=:1,:1"],
+            ":1 cannot be listened on beside :1",
+        ),
         (vec!["config", "check", "-c", "/nonexistent/v.toml"], "/nonexistent/v.toml"),
         (vec!["read", capture, "--", "udp", "port", "nosuch"], "nosuch"),
         (vec!["read", capture, "--signatures.disable=nobody"], "nobody"),
