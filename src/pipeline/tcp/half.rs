@@ -1,15 +1,17 @@
 //! One direction of a connection: from segments to observations.
 
 mod elsewhere;
+mod step;
 
 use core::time::Duration;
 
+pub(super) use self::step::{Found, Segment};
 use super::opened::{Opened, observed};
 use crate::flow::{Brought, Segments, Spare};
 use crate::inspect::dns::{Framing, PORT as DNS_PORT};
 use crate::inspect::stream::{Choice, Probe, Progress, Stream, sequence_space};
 use crate::pipeline::Sink;
-use crate::pipeline::emitter::{Emitter, Said, Scene};
+use crate::pipeline::emitter::{Emitter, Scene};
 use crate::pipeline::tls::Opening;
 use crate::time::Timestamp;
 use crate::visibility::HandshakeOutcome;
@@ -45,35 +47,6 @@ pub(super) enum Stage {
     Ignored,
     Reading(Stream),
     Done,
-}
-
-/// Octets of a direction.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Segment<'a> {
-    pub(super) sequence: u32,
-    pub(super) payload: &'a [u8],
-    /// Why what follows them will not come.
-    pub(super) lost: Option<HandshakeOutcome>,
-}
-
-impl Segment<'_> {
-    const fn end(&self) -> u32 {
-        self.sequence.wrapping_add(sequence_space(self.payload.len()))
-    }
-}
-
-/// What a step of inspection found.
-#[derive(Debug, Default)]
-pub(super) struct Found {
-    pub(super) said: Option<Said>,
-    /// A ClientHello was dealt with; its answer is of interest.
-    pub(super) hello: bool,
-    /// A request was counted before: so was its connection.
-    pub(super) copy: bool,
-    /// The stream is nothing known here, or is known and has no name.
-    pub(super) foreign: bool,
-    /// The vendor that a certificate names; its connection is reported already.
-    pub(super) listed: Option<std::sync::Arc<str>>,
 }
 
 impl Half {
