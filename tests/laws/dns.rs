@@ -128,7 +128,7 @@ proptest! {
         prop_assert_eq!(format!("{:?}", heard.ledger.dns), format!("{:?}", deaf.ledger.dns));
     }
 
-    /// Octets after a hole are read all the same.
+    /// Octets after a hole are read all the same, and a connection of DNS is none without a name.
     #[test]
     fn a_hole_costs_no_more_than_the_messages_it_touches(lost in 0usize..5) {
         let ends = Ends::v4(50_000, 53);
@@ -145,6 +145,7 @@ proptest! {
         }
         tap.finish();
         prop_assert_eq!(tap.names().len(), 4);
+        prop_assert_eq!(tap.connections(), 0);
         tap.assert_conserved();
     }
 }

@@ -235,13 +235,12 @@ impl Connection {
             self.report(scene, said, emitter, out);
             return vendor;
         }
-        if found.foreign && !found.hello && !found.copy {
+        // A copy needs no second report, and DNS is no nameless connection.
+        self.reported |= found.copy || found.dns;
+        if found.foreign && !found.hello {
             self.report(scene, Said::default(), emitter, out);
         }
-        // A copy needs no second report, and DNS is no nameless connection.
-        self.reported |= found.hello
-            || found.copy
-            || matches!(self.client.stage, Stage::Reading(Stream::Dns(_)));
+        self.reported |= found.hello;
         found.listed
     }
 
@@ -335,7 +334,7 @@ impl Connection {
         self.miss_hello(&scene, why, emitter);
         if let Some(said) = found.said {
             self.report(&scene, said, emitter, out);
-        } else if spoke && !found.hello && !found.copy {
+        } else if spoke && !found.hello && !found.copy && !found.dns {
             self.report(&scene, Said::default(), emitter, out);
         }
     }

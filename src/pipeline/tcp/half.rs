@@ -194,6 +194,7 @@ impl Half {
                 Stage::Ignored | Stage::Done => return octets.len(),
                 Stage::Beginning => match self.choose(scene, rest) {
                     Choice::Stream(stream) => {
+                        found.dns |= scene.from_client && matches!(stream, Stream::Dns(_));
                         self.opened.sequence = end.wrapping_sub(sequence_space(rest.len()));
                         self.astray = false;
                         self.stage = Stage::Reading(stream);

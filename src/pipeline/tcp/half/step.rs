@@ -29,6 +29,8 @@ pub(in crate::pipeline::tcp) struct Found {
     pub(in crate::pipeline::tcp) copy: bool,
     /// The stream is nothing known here, or is known and has no name.
     pub(in crate::pipeline::tcp) foreign: bool,
+    /// Messages of DNS begin here, and their connection is no nameless one.
+    pub(in crate::pipeline::tcp) dns: bool,
     /// The vendor that a certificate names; its connection is reported already.
     pub(in crate::pipeline::tcp) listed: Option<std::sync::Arc<str>>,
 }
