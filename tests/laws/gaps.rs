@@ -229,6 +229,41 @@ fn what_is_given_up_takes_no_room() {
     assert!(bytes < 1 << 20, "{bytes} octets for no connection");
 }
 
+/// The classic snap length of 68 octets leaves two of a payload behind a TCP header with time stamps.
+#[test]
+fn a_snap_length_that_leaves_little_of_a_hello_leaves_its_handshake() {
+    const HEADERS: usize = 54;
+    let (ends, hello) = (Ends::v4(40_000, 443), client_hello(Some("cut.example"), 7, 0, 1 << 14));
+    let next = CLIENT.wrapping_add(u32::try_from(hello.len()).unwrap());
+    let talk = |octets: &[u8], kept: usize, begins: bool| {
+        let mut tap = Tap::new(Settings::default());
+        if begins {
+            tap.frame(&ends.tcp(CLIENT - 1, 0, SYN, b""));
+        }
+        for frame in [
+            ends.tcp(CLIENT, SERVER, ACK, octets),
+            ends.reversed().tcp(SERVER, next, ACK, &server_hello(3)),
+            ends.tcp(next, SERVER + 100, ACK, b"\x16\x03\x03\0\x28 a finished message, encrypted"),
+        ] {
+            tap.cut(&frame, HEADERS + kept);
+            tap.assert_conserved();
+        }
+        tap.finish();
+        tap.assert_conserved();
+        let tls = HandshakeProtocol::Tls as usize;
+        let truncated = tap.ledger.handshakes[tls][HandshakeOutcome::Truncated as usize].value();
+        (tap.ledger.handshakes_begun[tls].value(), truncated, tap.connections())
+    };
+    for kept in 2..=6 {
+        assert_eq!(talk(&hello, kept, true), (1, 1, 1), "{kept} octets");
+        // Any message of a handshake begins so.
+        assert_eq!(talk(&hello, kept, false), (0, 0, 0), "{kept} octets, without the SYN");
+    }
+    for (other, kept) in [(&hello[..], 1), (b"\x16\x09 other", 2), (b"\x17\x03\x03\0\x28", 4)] {
+        assert_eq!(talk(other, kept, true), (0, 0, 1), "{other:?}");
+    }
+}
+
 /// A capture of headers alone counts what it left out, frame by frame.
 #[test]
 fn a_capture_of_headers_says_that_it_saw_nothing_behind_them() {

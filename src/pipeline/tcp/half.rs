@@ -10,6 +10,7 @@ use super::opened::{Opened, observed};
 use crate::flow::{Brought, Segments, Spare};
 use crate::inspect::dns::{Framing, PORT as DNS_PORT};
 use crate::inspect::stream::{Choice, Probe, Progress, Stream, sequence_space};
+use crate::inspect::tls::{Hello, content_type};
 use crate::pipeline::Sink;
 use crate::pipeline::emitter::{Emitter, Scene};
 use crate::pipeline::tls::Opening;
@@ -142,12 +143,26 @@ impl Half {
             self.segments.consume(consumed);
             // The rest of the segment is gone: what is here is all there will be. Not so of a copy,
             // whose original may be whole.
-            if let Some(lost) = lost.filter(|_| fresh)
-                && matches!(self.stage, Stage::Reading(Stream::Tls(_)))
-            {
-                *found = self.end(scene, lost, emitter, out);
+            if let Some(lost) = lost.filter(|_| fresh) {
+                if self.begins_like_tls() {
+                    self.stage = Stage::Reading(Stream::Tls(Hello::default()));
+                }
+                if matches!(self.stage, Stage::Reading(Stream::Tls(_))) {
+                    *found = self.end(scene, lost, emitter, out);
+                }
             }
         }
+    }
+
+    /// Are its first octets, be they too few to tell what begins, those of a handshake's record? In
+    /// the midst of a connection any message of a handshake has them.
+    fn begins_like_tls(&self) -> bool {
+        let octets = self.segments.ready();
+        matches!(self.stage, Stage::Beginning)
+            && !self.astray
+            && self.opened.syn.is_some()
+            && matches!(octets, [content_type::HANDSHAKE, 3, ..])
+            && Hello::probe(octets) != Probe::NotOurs
     }
 
     /// After a step: a direction that is done keeps nothing. One that lost its way among messages
