@@ -191,6 +191,43 @@ proptest! {
     }
 }
 
+proptest! {
+    /// Both sides of a firewall that gives connections sequence numbers of its own, on one mirror.
+    #[test]
+    fn two_sides_with_other_sequence_numbers_are_the_same_requests(
+        bodies in prop::collection::vec(0usize..300, 1..6),
+        (first, apart) in (any::<u32>(), 1u32 << 20..u32::MAX - (1 << 20)),
+        order in prop::collection::vec(any::<bool>(), 10),
+        accepted_last: bool,
+    ) {
+        let ends = Ends::v4(40_000, 80);
+        let (stream, starts) = requests(&bodies);
+        let bounds: Vec<_> = starts.iter().copied().chain([stream.len()]).collect();
+        let sides = [first, first.wrapping_add(apart)];
+        let mut tap = Tap::new(Settings::default());
+        for side in sides {
+            tap.frame(&ends.tcp(side, 0, SYN, &[]));
+        }
+        for side in [sides[usize::from(!accepted_last)], sides[usize::from(accepted_last)]] {
+            tap.frame(&ends.reversed().tcp(SERVER, side.wrapping_add(1), SYN | ACK, &[]));
+        }
+        let mut at = [0, 0];
+        for side in order.into_iter().map(usize::from).chain([0; 6]).chain([1; 6]) {
+            let Some(&[from, to]) = bounds.windows(2).nth(at[side]).map(|part| {
+                part.first_chunk::<2>().unwrap()
+            }) else { continue };
+            at[side] += 1;
+            let sequence = sides[side].wrapping_add(1 + u32::try_from(from).unwrap());
+            tap.frame(&ends.tcp(sequence, SERVER + 1, ACK, &stream[from..to]));
+            tap.assert_conserved();
+        }
+        tap.finish();
+        prop_assert_eq!(tap.names(), vec![(Signal::HttpHost, LISTED); bodies.len()]);
+        prop_assert_eq!(tap.connections(), 1);
+        tap.assert_conserved();
+    }
+}
+
 #[test]
 fn requests_inside_a_proxys_tunnel_are_events_of_their_own() {
     let ends = Ends::v4(40_000, 3_128);

@@ -7,6 +7,7 @@ use crate::inspect::dns::PORT as DNS_PORT;
 use crate::inspect::stream::{Stream, is_server_hello};
 use crate::inspect::tls::ServerFlight;
 use crate::net::{Endpoint, FlowKey, Path, Wish};
+use crate::pipeline::dns::COPY;
 use crate::pipeline::emitter::{Emitter, Said, Scene};
 use crate::pipeline::{Sink, tls};
 use crate::time::Timestamp;
@@ -62,6 +63,11 @@ impl Connection {
     pub(super) fn begins(&mut self, syn: u32) {
         self.syn = Some(syn);
         self.client.opened.syn = self.syn;
+    }
+
+    /// Its client has this initial sequence number on the other side of a firewall.
+    pub(super) const fn has_other_side(&mut self, syn: Option<u32>) {
+        self.client.opened.other_syn = syn;
     }
 
     /// A packet of this connection; `forward`: from the low end of its key, `hash`: of the flow.
@@ -255,6 +261,14 @@ impl Connection {
             (None, Some(next)) => next.wrapping_sub(syn) > Segments::WINDOW,
             (None, None) => false,
         }
+    }
+
+    /// Its initial sequence number, when nothing came of it but that: another one at once is that
+    /// of the other side of a firewall which gives connections sequence numbers of its own.
+    pub(super) fn other_side(&self, now: Timestamp) -> Option<u32> {
+        let silent = !self.turned && self.client.is_silent() && now.since(self.seen.at) < COPY;
+        let first = |syn: &u32| self.client.segments.next() == Some(syn.wrapping_add(1));
+        self.syn.filter(first).filter(|_| silent)
     }
 
     /// The client's hello will not come: was it answered all the same?

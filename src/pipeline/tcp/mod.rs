@@ -181,15 +181,16 @@ impl Connections {
             return slot;
         }
         let begins_seen = connection.syn.is_some();
+        let other = connection.other_side(emitter.now);
         if let Some(removed) = self.table.remove(slot) {
             self.end(removed, End::Closed, filter, emitter, out);
         }
         let Some(slot) = self.begin(packet, hash, key, filter, emitter, out) else { return slot };
-        if accepts
-            && begins_seen
-            && let Some(connection) = self.table.get_mut(slot)
-        {
-            connection.begins(syn);
+        if let Some(connection) = self.table.get_mut(slot) {
+            connection.has_other_side(other);
+            if accepts && begins_seen {
+                connection.begins(syn);
+            }
         }
         slot
     }

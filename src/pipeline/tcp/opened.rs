@@ -14,6 +14,10 @@ use crate::visibility::{DnsOutcome, DnsTransport, HandshakeOutcome};
 pub(super) struct Opened {
     /// Of the client, when its SYN was seen.
     pub(super) syn: Option<u32>,
+    /// Of the other side of a firewall that gives connections sequence numbers of its own.
+    pub(super) other_syn: Option<u32>,
+    /// What is to be added to sequence numbers to have those of this side.
+    pub(super) shift: u32,
     /// The sequence number of the inspector's first octet.
     pub(super) sequence: u32,
     pub(super) hello: Opening,
@@ -54,7 +58,7 @@ pub(super) fn observed(
             // Where a request begins is the same for its copies, whatever was seen before it, and
             // another for the next one, whatever that asks for.
             let host = names.first().map_or(&[][..], |(_, host)| host);
-            let sequence = opened.sequence.wrapping_add(offset);
+            let sequence = opened.sequence.wrapping_add(opened.shift).wrapping_add(offset);
             let identity = emitter.hasher.word(scene.identity, u64::from(sequence));
             let identity = emitter.hasher.octets(identity, host);
             if emitter.recent.note(identity, emitter.now, Recent::WINDOW).is_some() {

@@ -30,13 +30,15 @@ impl Half {
             self.leave_elsewhere(scene, HandshakeOutcome::Gap, found, emitter, out);
             self.left = true;
         }
+        let shift = self.shift_of(segment).unwrap_or_default();
         if goes_on {
             self.resume(scene, found, emitter, out);
         }
         if goes_on && self.break_off(scene, found, emitter, out) {
             self.segments.release(spare);
-            let there = self.elsewhere.take().map_or_else(Self::astray, |there| *there);
-            let opened = Opened { syn: self.opened.syn, beside: false, ..there.opened };
+            let there = self.elsewhere.take().map_or_else(|| Self::astray(shift), |there| *there);
+            let Opened { syn, other_syn, .. } = self.opened;
+            let opened = Opened { syn, other_syn, beside: false, ..there.opened };
             *self = Self { fin: self.fin, told: self.told, opened, ..there };
             return self.take(scene, segment, spare, found, emitter, out);
         }
@@ -45,15 +47,25 @@ impl Half {
             self.waits.get_or_insert(emitter.now);
         }
         let there = self.elsewhere.get_or_insert_with(|| {
-            let opened = Opened { beside: true, syn: self.opened.syn, ..Opened::default() };
-            Box::new(Self { opened, ..Self::astray() })
+            let there = Self::astray(shift);
+            let opened = Opened { beside: true, syn: self.opened.syn, ..there.opened };
+            Box::new(Self { opened, ..there })
         });
         found.beside(there.feed(scene, segment, spare, emitter, out));
     }
 
+    /// What is to be added to a segment's sequence number to have that of this stream, when the
+    /// segment is of the other side of a firewall.
+    fn shift_of(&self, segment: &Segment<'_>) -> Option<u32> {
+        let shift = self.opened.syn?.wrapping_sub(self.opened.other_syn?);
+        let ahead = segment.sequence.wrapping_add(shift).wrapping_sub(self.segments.next()?);
+        (ahead.wrapping_add(Segments::WINDOW) <= 2 * Segments::WINDOW).then_some(shift)
+    }
+
     /// A direction whose beginning was missed.
-    fn astray() -> Self {
-        Self { astray: true, ..Self::default() }
+    fn astray(shift: u32) -> Self {
+        let opened = Opened { shift, ..Opened::default() };
+        Self { astray: true, opened, ..Self::default() }
     }
 
     /// Where does a segment lie, seen from this stream?
