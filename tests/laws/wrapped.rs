@@ -12,7 +12,7 @@ use vendorwatch::signature::{Set, embedded};
 use vendorwatch::visibility::{DnsOutcome, DnsTransport, HandshakeOutcome, HandshakeProtocol};
 
 use super::deliveries;
-use crate::support::talk::{ACK, Ends, PSH, SYN, Tap, client_hello, dns, server_hello};
+use crate::support::talk::{ACK, Ends, PSH, RST, SYN, Tap, client_hello, dns, server_hello};
 
 const INSIDE: &str = "inside.example";
 const PROXIED: &str = "proxied.example";
@@ -115,6 +115,25 @@ proptest! {
         tap.finish();
         prop_assert_eq!(tap.names(), expected);
         prop_assert_eq!((tls(&tap), tap.connections()), ((1, 1), 1), "{}", what);
+        tap.assert_conserved();
+    }
+}
+
+/// A reset may be none to its receiver, or come before what was sent before it.
+#[test]
+fn a_reset_before_what_a_wrapper_leads_to_takes_its_connection_from_no_name() {
+    let hello = client_hello(Some(INSIDE), 7, 0, 1 << 14);
+    for (what, prefix, _) in wrappers().into_iter().filter(|(_, prefix, _)| !prefix.is_empty()) {
+        let (ends, mut tap) = (Ends::v4(40_000, 8_080), Tap::new(Settings::default()));
+        let (next, end) = (sequence(prefix.len()), sequence(prefix.len() + hello.len()));
+        tap.frame(&ends.tcp(CLIENT, 0, SYN, &[]));
+        tap.frame(&ends.reversed().tcp(SERVER, CLIENT.wrapping_add(1), SYN | ACK, &[]));
+        tap.frame(&ends.tcp(sequence(0), SERVER + 1, ACK, &prefix));
+        tap.frame(&ends.tcp(end, SERVER + 1, RST, &[]));
+        tap.frame(&ends.tcp(next, SERVER + 1, ACK, &hello));
+        tap.finish();
+        assert_eq!(tap.names().last(), Some(&(Signal::TlsSni, INSIDE)), "{what}");
+        assert_eq!((tls(&tap), tap.connections()), ((1, 1), 1), "{what}");
         tap.assert_conserved();
     }
 }

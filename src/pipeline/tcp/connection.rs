@@ -137,11 +137,13 @@ impl Connection {
         }
         let finished = half.fin.is_some() && half.fin == half.segments.next();
         // Whether a reset is one is known to its receiver alone, which drops what is outside of its
-        // window (RFC 9293 §3.10.7.4), so the rest of a hello is waited for all the same.
+        // window (RFC 9293 §3.10.7.4), so the rest of a hello is waited for all the same, and
+        // what a wrapper leads to.
         let reset = flags.has(TcpFlags::RST)
             && !self.client.segments.has_hole()
             && !self.server.segments.has_hole()
-            && !matches!(self.client.stage, Stage::Reading(Stream::Tls(_)));
+            && !matches!(self.client.stage, Stage::Reading(Stream::Tls(_)))
+            && !self.client.goes_on_anew();
         if reset || finished && from_client {
             self.end_client(&packet.seen, path(), HandshakeOutcome::Gap, emitter, out);
         }

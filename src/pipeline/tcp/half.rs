@@ -453,6 +453,13 @@ impl Half {
             && self.segments.next().is_none_or(|next| next == sequence)
     }
 
+    /// Is it behind a wrapper, and nothing came since?
+    pub(super) fn goes_on_anew(&self) -> bool {
+        let first = self.opened.syn.map(|syn| syn.wrapping_add(1));
+        let next = self.segments.next();
+        self.is_silent() && !self.astray && first.is_some() && next.is_some() && next != first
+    }
+
     /// Does nothing of it wait for the octets that tell what it is?
     pub(super) fn is_silent(&self) -> bool {
         matches!(self.stage, Stage::Beginning) && !self.spoke()
