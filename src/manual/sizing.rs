@@ -28,8 +28,8 @@
 //!
 //! * One receive queue of the card for each worker, each queue's interrupt on its worker's core,
 //!   and workers pinned (`--workers`, `--capture.cpus`) on the card's memory node.
-//! * 64 MiB of ring for each worker (`--buffer-size 64MiB`; 32 MiB unasked), and 100 MiB for the tables of a worker with its share of the
-//!   correlator's.
+//! * 64 MiB of ring for each worker (`--buffer-size 64MiB`; 32 MiB unasked), and 100 MiB for the
+//!   tables of a worker with its share of the correlator's.
 //! * The correlator is one thread for all workers. It sees records, not packets: about one for 25
 //!   packets of the mix. Past 100 Gbit/s it is the first part to be full; its queue is
 //!   `vendorwatch_worker_records_waiting`.
@@ -81,11 +81,12 @@
 //! | names at the sender's highest rate | truth file | all, no drop | 7,988 of 7,988, none false, no drop, with `ring`, `auto` and `xdp`, at 0.53 to 0.55 million packets a second | `make bench-live` |
 //! | scraped ten times a second at that rate | | no packet lost | 49 scrapes each, none lost with `ring`, `auto` and `xdp`; the slowest 13 ms | `make bench-live` |
 //!
-//! All rows are of 2026-11-22, five rounds each, both commands run to their end on the same code.
-//! The machine is a virtual one whose memory runs at a half to a third of its speed in some hours,
-//! and so does what carries octets from one core to the other (27 to 54 ns a cache line, measured
-//! minutes apart). So the rows spread, and a goal near its limit is reached in one hour and missed
-//! in the next. Other whole runs, of this code and of what came shortly before it:
+//! These are of 2026-11-22, five rounds each, both commands run to their end on the same code, on a
+//! virtual machine with two cores of an EPYC (Genoa). Its memory runs at a half to a third of its
+//! speed in some hours, and so does what carries octets from one core to the other (27 to 54 ns a
+//! cache line, measured minutes apart). So the rows spread, and a goal near its limit is reached in
+//! one hour and missed in the next. Other whole runs there, of this code and of what came shortly
+//! before it:
 //!
 //! | work | goal | medians of other runs |
 //! | --- | --- | --- |
@@ -99,36 +100,32 @@
 //! Handshakes have reached their goal in no run, two workers in single rounds only, and `ring` in
 //! one run of four: the bare loop beside it took 44 to 123 ns a packet.
 //!
-//! On 2026-11-23 the machine was another one: a Xeon (Cascade Lake) without instructions for SHA-256.
-//! There QUIC's key schedule took 15 % of the handshakes' time, until it was left to the library
-//! `ring`, which needs 0.64 of it. Both commands whole, five rounds each, in an hour in which the
-//! libpcap loop took 1.5 times as long as in the hour before:
+//! On 2026-11-23 the machine was a Xeon (Cascade Lake), which has no instructions for SHA-256: of
+//! the 2,700 instructions that a packet of the handshakes takes there, 700 are QUIC's key schedule.
+//! Four whole runs within the day, in the order in which they were made, five rounds each:
 //!
-//! | work | goal | reached there | the same machine, hours later | and later still |
-//! | --- | --- | --- | --- | --- |
-//! | mixed traffic, 1 M packets | 0.85 | 1.07 (0.52 to 1.14) | 0.81 (0.63 to 1.11) | 0.65 (0.58 to 0.86) |
-//! | the same, 10 M packets | | 0.59 (0.46 to 1.14) | 0.68 (0.58 to 1.11) | 0.56 (0.52 to 0.58) |
-//! | handshakes | 2.2 | 4.83 (4.53 to 5.43) | 4.47 (2.77 to 4.75) | 4.30 (3.15 to 5.17) |
-//! | growth from 1 M to 10 M packets | 1.1 | 0.89 (0.54 to 1.45) | 0.97 (0.72 to 1.10) | 0.79 (0.54 to 0.88) |
-//! | peak memory | 64 MiB | 37, 53 and 53 MiB | 49, 53 and 53 MiB | 41, 53 and 53 MiB |
-//! | handshakes with 2 workers | 1.6 | 1.32 (0.98 to 1.76) | 1.16 (1.07 to 1.41); 1.50 (0.99 to 2.10) compiled once | 1.39 (1.24 to 1.45) |
-//! | `ring`; as `auto` has it | 1.5 | 2.12; 0.87 | 2.11; 0.71 | 1.97 (1.72 to 2.29); 0.76 |
-//! | `xdp`, 10.7 % passing | 0.40 | 0.44 | 0.42 | 0.46 (0.39 to 0.58) |
-//! | names at the sender's highest rate | all | all, no drop, at 0.74 to 0.87 million packets a second | the same, at 0.45 to 0.73 | the same, at 0.77 to 0.89 |
+//! | work | goal | 1st | 2nd | 3rd | 4th |
+//! | --- | --- | --- | --- | --- | --- |
+//! | mixed traffic, 1 M packets | 0.85 | 1.07 (0.52 to 1.14) | 0.81 (0.63 to 1.11) | 0.65 (0.58 to 0.86) | 0.80 (0.50 to 1.02) |
+//! | the same, 10 M packets | | 0.59 (0.46 to 1.14) | 0.68 (0.58 to 1.11) | 0.56 (0.52 to 0.58) | 0.69 (0.58 to 0.81) |
+//! | handshakes | 2.2 | 4.83 (4.53 to 5.43) | 4.47 (2.77 to 4.75) | 4.30 (3.15 to 5.17) | 4.41 (4.17 to 4.62) |
+//! | growth from 1 M to 10 M packets | 1.1 | 0.89 (0.54 to 1.45) | 0.97 (0.72 to 1.10) | 0.79 (0.54 to 0.88) | 0.83 (0.61 to 1.01) |
+//! | peak memory | 64 MiB | 37, 53, 53 MiB | 49, 53, 53 MiB | 41, 53, 53 MiB | 37, 53, 53 MiB |
+//! | handshakes with 2 workers | 1.6 | 1.32 (0.98 to 1.76) | 1.16 (1.07 to 1.41) | 1.39 (1.24 to 1.45) | 1.25 (1.02 to 1.77) |
+//! | `ring`; as `auto` has it | 1.5 | 2.12; 0.87 | 2.11; 0.71 | 1.97; 0.76 | 1.96; 0.82 |
+//! | `xdp`, 10.7 % passing | 0.40 | 0.44 | 0.42 | 0.46 | 0.48 |
+//! | names at the sender's highest rate | all | all, no drop, at 0.74 to 0.87 million packets a second | the same, at 0.45 to 0.73 | the same, at 0.77 to 0.89 | the same, at 0.47 to 0.57 |
 //!
-//! Between the first two runs the rule was mended by which files are mapped where that is found to
-//! cost less than to copy them: it was too quick to give it up, so that the mix has two values in the
-//! first. Before the last, streams, QUIC connections and the kernel's filter were mended where they
-//! had missed names; compiled once, that made handshakes 1.03 and the mix 0.99 of what they cost
-//! (nine and seven alternating rounds). With the file in large pages, in a quiet hour and compiled once, the mix took 0.60 (0.59
-//! to 0.62), and from a pipe 1.03. The names of the last row are held against the truth file, and so
-//! is how often a daemon counts each client's messages to each vendor, at the same rate.
+//! The mix has two values in the first run: the rule by which files are mapped, where that is found
+//! to cost less than to copy them, gave it up too quickly and was mended. With the file in large
+//! pages, in a quiet hour and compiled once, the mix took 0.60 (0.59 to 0.62), and from a pipe 1.03.
+//! Key schedules are left to the library `ring` on such a processor: it needs 0.64 of the time.
 //!
 //! Recall is a precondition: every name of the truth files was found, none false, and every pair
 //! of client and vendor as often as it was sent.
 //!
 //! Beside them in the same run, for a packet of the mix: ndpiReader 8 to 16 times the libpcap
-//! loop, of the handshakes 54 times, in 96 to 799 MiB. A bare walk over the file in reads of 256 KiB
+//! loop, of the handshakes 54 to 62 times, in 96 to 799 MiB. A bare walk over the file in reads of 256 KiB
 //! takes 0.43 to 0.48 of the libpcap loop on the mix and 0.45 on handshakes, over a mapping of it
 //! 0.70 to 0.77 and 0.69. On the Xeon it was the other way round: 0.52 by reads and 0.42 over a
 //! mapping. What a mapping costs depends on the pages that the kernel keeps the file in: 4 MiB of it
