@@ -7,8 +7,9 @@
 //! interface. `vendorwatch config show` prints what is in effect, each value with where it comes
 //! from. There is no file that is read unasked: `--config`, or `VENDORWATCH_CONFIG`, names it.
 //!
-//! Unknown keys are faults. Lists are arrays in the file, separated by commas in a variable, and
-//! repeated or separated by commas as flags.
+//! Unknown keys are faults; of variables that begin with `VENDORWATCH_` and set nothing there is a
+//! warning. Lists are arrays in the file, separated by commas in a variable, and repeated or
+//! separated by commas as flags.
 //!
 //! # The default file
 //!

@@ -1,8 +1,10 @@
 //! What goes wrong is said clearly, on standard error, with the documented exit code.
 
+use std::ffi::OsStr;
 use std::fs;
+use std::os::unix::ffi::OsStrExt;
 
-use super::{Run, small_capture, vendorwatch};
+use super::{Run, small_capture, vendorwatch, vendorwatch_with};
 
 #[test]
 fn a_file_that_is_not_there_or_no_capture_fails_the_job() {
@@ -122,6 +124,29 @@ fn bad_usage_configuration_and_filters_are_exit_code_2() {
         let Run { code, stderr, .. } = vendorwatch(&words);
         assert_eq!(code, 2, "{words:?}: {stderr}");
         assert!(stderr.contains(part), "{words:?}: {stderr}");
+    }
+}
+
+#[test]
+fn a_variable_that_sets_nothing_is_told() {
+    let check = |name: &str, value: &[u8]| {
+        vendorwatch_with(&[(name, OsStr::from_bytes(value))], ["config", "check"])
+    };
+    let sound = "the configuration is sound\n";
+    for (name, value, code, said) in [
+        ("VENDORWATCH_CAPTURE_SNAPLENGTH", &b"96"[..], 0, Some("SNAPLENGTH sets nothing")),
+        ("VENDORWATCH_SIGNATURES_ENABLE", b"zte\xff", 2, Some("ENABLE: the value is not UTF-8")),
+        ("VENDORWATCH_SIGNATURES_ENABLE", b"zte", 0, None),
+        ("VENDORWATCH_LOG_LEVEL", b"info", 0, None),
+        ("VENDORWATCH_SERVICE_HOST", b"192.0.2.1", 0, None),
+        ("VENDORWATCH_PORT", b"tcp://192.0.2.1:10064", 0, None),
+    ] {
+        let run = check(name, value);
+        assert_eq!(run.code, code, "{name}: {}", run.stderr);
+        match said {
+            Some(said) => assert!(run.stderr.contains(said), "{}", run.stderr),
+            None => assert_eq!(run.stderr, sound),
+        }
     }
 }
 

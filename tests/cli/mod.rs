@@ -17,10 +17,19 @@ struct Run {
 
 /// Runs the program to its end, without the caller's configuration.
 fn vendorwatch<S: AsRef<OsStr>>(words: impl IntoIterator<Item = S>) -> Run {
+    vendorwatch_with(&[], words)
+}
+
+/// As [`vendorwatch`], with these variables.
+fn vendorwatch_with<S: AsRef<OsStr>>(
+    variables: &[(&str, &OsStr)],
+    words: impl IntoIterator<Item = S>,
+) -> Run {
     let mut command = Command::new(env!("CARGO_BIN_EXE_vendorwatch"));
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("VENDORWATCH_")) {
         command.env_remove(name);
     }
+    command.envs(variables.iter().copied());
     let output = command.args(words).stdin(Stdio::null()).output().unwrap();
     Run {
         code: output.status.code().expect("no signal"),
