@@ -308,8 +308,14 @@ static __always_inline struct window widened(struct window known, struct window 
 {
 	__u32 rest = known.start + known.length - opened.start;
 
-	if (known.length >= ALL_OCTETS || !opened.length)
+	if (!opened.length)
 		return known;
+	if (known.length >= ALL_OCTETS) {
+		/* From where on does not matter to packets: it tells the sensor's word about an older
+		 * connection from that about this one. */
+		known.start = opened.start;
+		return known;
+	}
 	/* More than there was lies in front of it, as sequence numbers go round. */
 	if (rest > opened.length && rest <= known.length + LATE_OCTETS)
 		opened.length = rest;

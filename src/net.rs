@@ -191,8 +191,9 @@ pub struct FlowKey {
 /// What is known of a flow, for a source that may leave out its packets.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Wish {
-    /// Enough is known: no further octets are needed.
-    Done,
+    /// Enough is known: no further octets are needed. Of the connection in which the path's source
+    /// had come so far, in sequence numbers: another one may have taken its ports meanwhile.
+    Done(u32),
     /// Octets of the path's source are needed beyond a flow's beginning, until it is done.
     More,
 }

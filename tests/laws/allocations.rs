@@ -132,7 +132,7 @@ impl Sink for Told {
     }
 
     fn wish(&mut self, path: &Path, wish: Wish) {
-        if wish == Wish::Done {
+        if matches!(wish, Wish::Done(_)) {
             self.over.push(path.key().0);
         }
     }

@@ -149,7 +149,7 @@ fn without_its_beginning_a_flow_passes_from_the_next_hello_or_request() {
             let passed = delivered(sender, source, &frames);
             // The first round finds a flow that nobody knows.
             assert_eq!(passed[1..], [true; 3]);
-            source.wish(&path(client, SERVER), Wish::Done);
+            source.wish(&path(client, SERVER), Wish::Done(50_000));
         }
         assert_eq!(skipped(source, SkipReason::TcpUnknown), 1);
         assert_eq!(skipped(source, SkipReason::TcpOutside), 2);
@@ -319,19 +319,19 @@ fn the_worker_closes_a_flow_and_opens_it_wider() {
             [true, true],
             "the server's too"
         );
-        source.wish(&path(SERVER, client), Wish::Done);
+        source.wish(&path(SERVER, client), Wish::Done(500_000));
         assert_eq!(delivered(sender, source, &[at(100), at(70_000)]), [false, false]);
         // The same ends in a tenant's tunnel are another flow's.
         let syn = tcp(client, SERVER, Flag::Syn, 999, 0, b"");
         delivered(sender, source, &[syn]);
         let tenants = Path { tenant: TenantId(1), ..path(client, SERVER) };
-        source.wish(&tenants, Wish::Done);
+        source.wish(&tenants, Wish::Done(1_000));
         assert_eq!(delivered(sender, source, &[at(100), at(70_000)]), [true, false]);
         source.wish(&tenants, Wish::More);
         assert_eq!(delivered(sender, source, &[at(100), at(70_000)]), [true, false]);
         // A flow that the filter never saw is not made known by it.
         let stranger = End([192, 0, 2, 77], 1_234);
-        source.wish(&path(stranger, SERVER), Wish::Done);
+        source.wish(&path(stranger, SERVER), Wish::Done(1_000));
         let lone = tcp(stranger, SERVER, Flag::Ack, 1, 1, &bulk);
         let unknown = skipped(source, SkipReason::TcpUnknown);
         assert_eq!(delivered(sender, source, &[lone]), [false]);
@@ -413,7 +413,7 @@ fn nothing_that_looks_like_a_beginning_narrows_what_is_wanted_to_its_end() {
         assert_eq!(passed[..11], [true; 11]);
         assert!(!passed[11]);
         // Until the worker knows enough.
-        source.wish(&path(client, SERVER), Wish::Done);
+        source.wish(&path(client, SERVER), Wish::Done(5_000_000));
         assert_eq!(delivered(sender, source, &[at(6_000_000, &bulk)]), [false]);
     });
 }
@@ -458,9 +458,9 @@ fn a_beginning_in_tiny_pieces_passes_whole_in_a_flow_that_was_closed_or_forgotte
             // Of a flow that was forgotten, or never seen, and of one that was closed.
             let frames = [at(50_000, first), at(behind, rest), answer];
             assert_eq!(delivered(sender, source, &frames), [true; 3], "{first:?}");
-            source.wish(&path(client, SERVER), Wish::Done);
+            source.wish(&path(client, SERVER), Wish::Done(behind));
             assert_eq!(delivered(sender, source, &frames), [true; 3], "{first:?}");
-            source.wish(&path(client, SERVER), Wish::Done);
+            source.wish(&path(client, SERVER), Wish::Done(behind));
             assert_eq!(delivered(sender, source, &[at(behind, &[0x17; 800])]), [false]);
         }
         // What no beginning has in front passes, but opens nothing.

@@ -13,5 +13,6 @@ mod packets;
 mod parity;
 mod pinning;
 mod privileges;
+mod reuse;
 mod ring;
 mod volume;

@@ -106,8 +106,8 @@ fn load(object: &[u8], flows: u32) -> io::Result<Ebpf> {
 /// The maps of a flow filter. Workers that share one filter have each a handle of their own.
 pub struct Maps {
     handles: Arc<[(&'static str, OwnedFd)]>,
-    flows4: HashMap<MapData, [u8; 12], [u8; WINDOWS]>,
-    flows6: HashMap<MapData, [u8; 36], [u8; WINDOWS]>,
+    flows4: HashMap<MapData, [u8; 12], [u8; wire::WINDOWS]>,
+    flows6: HashMap<MapData, [u8; 36], [u8; wire::WINDOWS]>,
     skipped: PerCpuArray<MapData, [u8; 16]>,
     servers: Array<MapData, [u8; wire::BITS]>,
     /// What is in `servers`: all handles on the maps set bits in one place, or one would undo
@@ -128,8 +128,6 @@ impl fmt::Debug for Maps {
 /// The maps that are spoken to after the start.
 const NAMES: [&str; 5] = ["flows4", "flows6", "skipped", "servers", "exchanges"];
 
-/// `struct windows`: a start for each end, then a length for each.
-const WINDOWS: usize = 16;
 /// The update succeeds only where the key is not there (`BPF_NOEXIST`), or only where it is
 /// (`BPF_EXIST`).
 const NEW: u64 = 1;
@@ -204,29 +202,12 @@ impl Control for Maps {
     }
 
     fn wish(&mut self, path: &Path, wish: Wish) {
-        const CLOSED: [u8; WINDOWS] = [0; WINDOWS];
-        /// `ALL_OCTETS` of `bpf/verdict.h`.
-        const ALL: u32 = 1 << 30;
-        let wider = |mut windows: [u8; WINDOWS]| {
-            let lengths = windows[8..].as_chunks_mut::<4>().0;
-            lengths[wire::sender(path)] = ALL.to_ne_bytes();
-            windows
-        };
-        // A flow that is not there, or was forgotten between the read and the write, needs
-        // nothing; the outcome is the filter's default.
-        let _ = match (wire::flow(path), wish) {
-            (Some(FlowKey::V4(key)), Wish::Done) => self.flows4.insert(key, CLOSED, EXISTING),
-            (Some(FlowKey::V6(key)), Wish::Done) => self.flows6.insert(key, CLOSED, EXISTING),
-            (Some(FlowKey::V4(key)), Wish::More) => self
-                .flows4
-                .get(&key, 0)
-                .and_then(|windows| self.flows4.insert(key, wider(windows), EXISTING)),
-            (Some(FlowKey::V6(key)), Wish::More) => self
-                .flows6
-                .get(&key, 0)
-                .and_then(|windows| self.flows6.insert(key, wider(windows), EXISTING)),
-            (None, _) => Ok(()),
-        };
+        let changed = |windows| wire::wished(&windows, wire::sender(path), wish);
+        match wire::flow(path) {
+            Some(FlowKey::V4(key)) => change(&mut self.flows4, &key, changed),
+            Some(FlowKey::V6(key)) => change(&mut self.flows6, &key, changed),
+            None => {}
+        }
     }
 
     fn watch(&mut self, pair: Pair) {
@@ -271,6 +252,18 @@ impl Control for Maps {
             }
         }
         (grown, uncounted)
+    }
+}
+
+/// A flow that is not there, or was forgotten between the read and the write, needs nothing; the
+/// outcome is the filter's default.
+fn change<K: aya::Pod>(
+    flows: &mut HashMap<MapData, K, [u8; wire::WINDOWS]>,
+    key: &K,
+    changed: impl Fn([u8; wire::WINDOWS]) -> Option<[u8; wire::WINDOWS]>,
+) {
+    if let Some(windows) = flows.get(key, 0).ok().and_then(changed) {
+        let _ = flows.insert(key, windows, EXISTING);
     }
 }
 

@@ -3,7 +3,7 @@
 use core::cmp::Ordering;
 
 use super::Volume;
-use crate::net::{Addr, Endpoint, Pair, Path, TenantId};
+use crate::net::{Addr, Endpoint, Pair, Path, TenantId, Wish};
 
 /// The key of a flow: `struct flow4` or `struct flow6`.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -44,6 +44,34 @@ pub(super) fn flow(path: &Path) -> Option<FlowKey> {
 /// Which end of its flow the source of `path` is: 0 the low one, 1 the high one.
 pub(super) fn sender(path: &Path) -> usize {
     usize::from(path.source.cmp(&path.destination) == Ordering::Greater)
+}
+
+/// The size of `struct windows`: a start for each end, then a length for each.
+pub(super) const WINDOWS: usize = 16;
+/// `ALL_OCTETS` of `bpf/verdict.h`.
+const ALL: u32 = 1 << 30;
+
+/// The windows of a flow after a wish of the path whose source is the end `sender`; `None`: as they
+/// are.
+///
+/// A wish is late: it is of frames that waited in the ring. What is done may be a connection whose
+/// ports another has taken by now, whose windows stay.
+pub(super) fn wished(windows: &[u8; WINDOWS], sender: usize, wish: Wish) -> Option<[u8; WINDOWS]> {
+    let word =
+        |at: usize| windows[at * 4..].first_chunk().map_or(0, |word| u32::from_ne_bytes(*word));
+    let (start, length) = (word(sender), word(2 + sender));
+    match wish {
+        Wish::More => {
+            let mut wider = *windows;
+            wider[(2 + sender) * 4..][..4].copy_from_slice(&ALL.to_ne_bytes());
+            Some(wider)
+        }
+        Wish::Done(come) => {
+            // Of what is wanted to its end only what lies before it is told from it.
+            let reach = if length >= ALL { 1 << 31 } else { length };
+            (length == 0 || come.wrapping_sub(start) <= reach).then_some([0; WINDOWS])
+        }
+    }
 }
 
 fn ports(low: Endpoint, high: Endpoint) -> [u8; 4] {
@@ -154,6 +182,33 @@ mod tests {
         let path = Path { tenant: TenantId(1), ..Path::default() };
         assert_eq!(flow(&path), None);
         assert_ne!(flow(&Path { tenant: TenantId::NONE, ..path }), None);
+    }
+
+    #[test]
+    fn a_late_word_closes_nothing_of_the_next_connection_on_the_same_ports() {
+        let windows = |start: u32, length: u32| {
+            let mut windows = [0; WINDOWS];
+            windows[4..8].copy_from_slice(&start.to_ne_bytes());
+            windows[12..].copy_from_slice(&length.to_ne_bytes());
+            windows
+        };
+        let closed = |windows, come| wished(&windows, 1, Wish::Done(come)) == Some([0; WINDOWS]);
+        for start in [1_000_u32, u32::MAX - 500] {
+            let at = |ahead: u32| start.wrapping_add(ahead);
+            for length in [65_536, ALL] {
+                let known = windows(start, length);
+                assert!(closed(known, at(0)) && closed(known, at(1_000)));
+                assert!(!closed(known, start.wrapping_sub(1)), "{length}");
+                assert!(!closed(known, start.wrapping_sub(1_000_000)), "{length}");
+            }
+            assert!(!closed(windows(start, 65_536), at(70_000)), "of one with lower numbers");
+            let wider = wished(&windows(start, 65_536), 1, Wish::More).unwrap();
+            assert_eq!(wider, windows(start, ALL));
+            assert!(closed(wider, at(2_000_000_000)));
+            // Of this end nothing is wanted, but of the other.
+            let others = wished(&windows(start, 65_536), 0, Wish::Done(7));
+            assert_eq!(others, Some([0; WINDOWS]));
+        }
     }
 
     #[test]

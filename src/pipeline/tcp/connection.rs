@@ -375,6 +375,11 @@ impl Connection {
         Path { tenant: key.tenant, protocol: key.protocol, source: client, destination: server }
     }
 
+    /// How far its client has come, in sequence numbers.
+    pub(super) const fn come(&self) -> Option<u32> {
+        self.client.segments.next()
+    }
+
     /// Does nobody want anything more from it?
     pub(super) fn is_done(&self) -> bool {
         matches!(self.client.stage, Stage::Done) && matches!(self.server.stage, Stage::Done)

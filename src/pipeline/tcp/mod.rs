@@ -73,10 +73,13 @@ impl Connections {
         let listed = connection.packet(packet, hash, forward, &mut self.spare, emitter, out);
         let (after, done) = (heap(connection), connection.is_done());
         let path = (done || listed.is_some()).then(|| connection.path(&key));
+        let come = connection.come();
         self.table.charge(before, after);
         if let Some(path) = path.filter(|_| done) {
             self.discard(slot, hash, filter);
-            out.wish(&path, Wish::Done);
+            if let Some(come) = come {
+                out.wish(&path, Wish::Done(come));
+            }
         } else if after > before {
             while let Some(removed) = self.table.overcharged() {
                 self.end(removed, End::Evicted, filter, emitter, out);
