@@ -13,7 +13,7 @@ use rustix::io::Errno;
 
 use crate::capture::counters::Widened;
 use crate::capture::live::{Lacking, Notice, Options};
-use crate::capture::{BATCH, Batch, CaptureError, Counters, Filter, Source};
+use crate::capture::{BATCH, Batch, CaptureError, Counters, Filter, Source, netlink, sys};
 use crate::frame::{Frame, LinkType, SourceId};
 use crate::time::Timestamp;
 
@@ -80,6 +80,25 @@ impl Libpcap {
             dropped_kernel: Widened::default(),
             dropped_interface: Widened::default(),
         })
+    }
+
+    /// Gives up an interface whose name another has now, which was given that name or made with it.
+    fn leave_another(&mut self) {
+        let State::Open { handle, .. } = &self.state else { return };
+        // `any` is bound to none.
+        let Ok(Some(bound)) = sys::bound_interface(handle.as_fd()) else { return };
+        if matches!(netlink::link(&self.interface), Ok(Some(link)) if link.index != bound) {
+            self.lose();
+        }
+    }
+
+    /// The interface went down or away.
+    fn lose(&mut self) {
+        self.count_losses();
+        self.counters.outages += 1;
+        self.dropped_kernel.restart();
+        self.dropped_interface.restart();
+        self.state = State::Gone { next: Instant::now() };
     }
 
     /// Takes over what libpcap counted since it was last asked.
@@ -153,11 +172,7 @@ impl Source for Libpcap {
             Ok(frames) => Ok(Batch::Frames(frames)),
             // Whatever libpcap calls it: the interface went down or away.
             Err(_) => {
-                self.count_losses();
-                self.counters.outages += 1;
-                self.dropped_kernel.restart();
-                self.dropped_interface.restart();
-                self.state = State::Gone { next: Instant::now() };
+                self.lose();
                 Ok(Batch::Idle)
             }
         }
@@ -168,6 +183,7 @@ impl Source for Libpcap {
     }
 
     fn counters(&mut self) -> Counters {
+        self.leave_another();
         self.count_losses();
         self.counters
     }

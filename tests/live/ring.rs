@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use rustix::time::{ClockId, clock_gettime};
 use vendorwatch::capture::Source;
-use vendorwatch::capture::live::Options;
+use vendorwatch::capture::live::{Backend, Options};
 
 use super::lab::{Lab, Sender, ip, open, pass, receive, take};
 use super::packets::{self, End, SERVER, tagged};
@@ -13,7 +13,7 @@ const SMALL: u64 = 4 << 20;
 
 fn options() -> Options {
     Options {
-        backend: vendorwatch::capture::live::Backend::Ring,
+        backend: Backend::Ring,
         ring_bytes: SMALL,
         retire: Duration::from_millis(5),
         ..Options::default()
@@ -192,6 +192,45 @@ fn an_interface_that_flaps_or_is_made_anew_is_captured_again() {
     assert!(reaches(&mut opened), "after it was removed and made anew");
     let outages: Vec<_> = opened.sources.iter_mut().map(|s| s.counters().outages).collect();
     assert_eq!(outages, [2, 2]);
+}
+
+#[test]
+#[ignore = "needs root"]
+fn it_is_the_interface_that_has_the_name_which_is_captured() {
+    for backend in [Backend::Ring, Backend::Auto, Backend::Xdp, Backend::Libpcap] {
+        if cfg!(not(feature = "libpcap")) && backend == Backend::Libpcap {
+            continue;
+        }
+        let _lab = Lab::new();
+        let workers = if backend == Backend::Libpcap { 1 } else { 2 };
+        let mut opened = open(&Options { workers, backend, ..options() });
+        // What a filter in the kernel lets pass.
+        let frame = packets::udp(End([192, 0, 2, 1], 20_000), End(SERVER.0, 53), &[0; 100]);
+        ip(&["link", "set", "span", "down"]);
+        ip(&["link", "set", "span", "name", "other"]);
+        ip(&["link", "set", "other", "up"]);
+        ip(&["link", "add", "wire2", "type", "veth", "peer", "name", "span"]);
+        for end in ["wire2", "span"] {
+            ip(&["link", "set", end, "up"]);
+        }
+        let end = Instant::now() + Duration::from_secs(20);
+        let mut got = 0;
+        while got == 0 {
+            assert!(Instant::now() < end, "{}", backend.label());
+            Sender::on("wire2").send(&frame);
+            for source in &mut opened.sources {
+                got += take(source, Duration::from_millis(50)).len();
+                // As a worker does once a second.
+                let lost = source.counters().dropped_interface;
+                assert!(lost == 0 || backend == Backend::Libpcap);
+            }
+        }
+        Sender::on("wire").send(&frame);
+        for source in &mut opened.sources {
+            assert_eq!(take(source, Duration::from_millis(50)), [], "{}", backend.label());
+            assert!(source.counters().outages > 0);
+        }
+    }
 }
 
 /// Processor time of this thread.

@@ -7,7 +7,8 @@
 //!
 //! Limits: a ring is `ring_bytes` long whatever comes; what does not fit is dropped by the kernel
 //! and counted. An interface that goes down keeps its ring and goes on when it comes back; one
-//! that is removed is looked for by name, with growing pauses, and opened afresh.
+//! that is removed, or whose name another has now, is looked for by name, with growing pauses, and
+//! opened afresh.
 
 mod open;
 
@@ -137,7 +138,8 @@ impl Source for Ring {
                     // The kernel says when an interface goes down, not when it goes away. What its
                     // last block held was handed over long ago.
                     if !matches!(sys::bound_interface(ring.as_fd()), Ok(Some(_))) {
-                        self.count_losses();
+                        let link = netlink::link(&self.setup.interface).ok().flatten();
+                        self.count_losses(link.as_ref());
                         self.packets = None;
                         self.trouble = Trouble::gone();
                     }
@@ -160,7 +162,18 @@ impl Source for Ring {
     }
 
     fn counters(&mut self) -> Counters {
-        self.count_losses();
+        let link = netlink::link(&self.setup.interface).ok().flatten();
+        match link {
+            Some(link) if self.is_of_another(&link) => {
+                self.count_losses(None);
+                self.counters.outages += 1;
+                self.packets = None;
+                self.trouble = Trouble::gone();
+                // What it lost before was not to be seen here.
+                self.interface_dropped = link.receive_dropped;
+            }
+            link => self.count_losses(link.as_ref()),
+        }
         // The driver's filter is one for all rings; the one that owns it reports.
         if self.filter.is_some()
             && let Some(maps) = &self.maps
@@ -229,9 +242,16 @@ impl Ring {
         }
     }
 
+    /// Is this what the interface's name stands for now, and the ring that of another, which was
+    /// given a new one?
+    fn is_of_another(&self, link: &Link) -> bool {
+        let bound = self.packets.as_ref().map(|ring| sys::bound_interface(ring.as_fd()));
+        matches!(bound, Some(Ok(Some(index))) if index != link.index)
+    }
+
     /// Takes over what the kernel counted since the last time: its counters start again at zero,
     /// or belong to a socket that is about to close.
-    fn count_losses(&mut self) {
+    fn count_losses(&mut self, link: Option<&Link>) {
         if let Some(ring) = &self.packets
             && let Ok(losses) = sys::take_statistics(ring.as_fd())
         {
@@ -239,9 +259,7 @@ impl Ring {
             self.counters.freezes += u64::from(losses.freezes);
         }
         // The interface's own losses are nobody's in particular; the first ring reports them.
-        if self.place == 0
-            && let Ok(Some(link)) = netlink::link(&self.setup.interface)
-        {
+        if let Some(link) = link.filter(|_| self.place == 0) {
             // Less than before means that the interface was made anew.
             let new = link.receive_dropped.checked_sub(self.interface_dropped);
             self.counters.dropped_interface += new.unwrap_or(link.receive_dropped);
