@@ -156,20 +156,23 @@ impl Source for Libpcap {
                 });
             })
         };
-        let handed = match dispatch(handle) {
-            Ok(0) => match wait(handle.as_fd(), patience) {
-                Ok(true) => dispatch(handle),
-                Ok(false) => return Ok(Batch::Idle),
-                Err(why) => {
-                    let what = self.interface.clone();
-                    return Err(CaptureError::Down { what, why: why.to_string() });
-                }
-            },
-            handed => handed,
-        };
+        let down =
+            |why: Errno| CaptureError::Down { what: self.interface.clone(), why: why.to_string() };
+        // It says nothing of an interface that goes down, and goes on when that is back.
+        let mut trouble = wait(handle.as_fd(), Duration::ZERO).map_err(down)? == Waited::Trouble;
+        let mut handed = dispatch(handle);
+        if matches!(handed, Ok(0)) && !trouble {
+            let waited = wait(handle.as_fd(), patience).map_err(down)?;
+            trouble = waited == Waited::Trouble;
+            if waited != Waited::Nothing {
+                handed = dispatch(handle);
+            }
+        }
         match handed {
-            Ok(0) => Ok(Batch::Idle),
-            Ok(frames) => Ok(Batch::Frames(frames)),
+            Ok(frames) => {
+                counters.outages += u64::from(trouble);
+                Ok(if frames == 0 { Batch::Idle } else { Batch::Frames(frames) })
+            }
             // Whatever libpcap calls it: the interface went down or away.
             Err(_) => {
                 self.lose();
@@ -248,13 +251,21 @@ fn time(at: libc::timeval) -> Timestamp {
     Timestamp::from_parts(seconds, u32::try_from(at.tv_usec).unwrap_or_default())
 }
 
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Waited {
+    Ready,
+    Nothing,
+    Trouble,
+}
+
 /// Waits until there is something to read.
-fn wait(socket: BorrowedFd<'_>, patience: Duration) -> Result<bool, Errno> {
+fn wait(socket: BorrowedFd<'_>, patience: Duration) -> Result<Waited, Errno> {
     let timeout = Timespec::try_from(patience).ok();
     let mut sockets = [PollFd::new(&socket, PollFlags::IN)];
     match poll(&mut sockets, timeout.as_ref()) {
-        Ok(ready) => Ok(ready > 0),
-        Err(Errno::INTR) => Ok(false),
+        Ok(0) | Err(Errno::INTR) => Ok(Waited::Nothing),
+        Ok(_) if sockets[0].revents().contains(PollFlags::ERR) => Ok(Waited::Trouble),
+        Ok(_) => Ok(Waited::Ready),
         Err(error) => Err(error),
     }
 }

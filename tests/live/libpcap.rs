@@ -87,6 +87,28 @@ fn an_interface_that_comes_back_is_captured_again() {
 
 #[test]
 #[ignore = "needs root"]
+fn each_time_that_an_interface_goes_down_is_an_outage() {
+    let _lab = Lab::new();
+    let mut opened = open(&options());
+    let source = &mut opened.sources[0];
+    let sender = Sender::on("wire");
+    for outages in 1..=3 {
+        ip(&["link", "set", "span", "down"]);
+        take(source, Duration::from_millis(50));
+        ip(&["link", "set", "span", "up"]);
+        let end = Instant::now() + Duration::from_secs(10);
+        let mut got = Vec::new();
+        while got.is_empty() {
+            assert!(Instant::now() < end, "it did not come back");
+            sender.send(&udp(2, 53));
+            got = take(source, Duration::from_millis(50));
+        }
+        assert_eq!(source.counters().outages, outages);
+    }
+}
+
+#[test]
+#[ignore = "needs root"]
 fn an_interface_that_is_down_at_the_start_is_an_outage_until_it_is_up() {
     let _lab = Lab::new();
     ip(&["link", "set", "span", "down"]);
