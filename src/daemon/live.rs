@@ -148,7 +148,8 @@ pub fn run(config: Config, reread: Reread) -> Result<(), DaemonError> {
         let _ = metrics.inventory.set(Arc::clone(writer.stats()));
         writer
     });
-    metrics.refresh(&correlator, Tally::default(), clock());
+    let client_window = config.span(&keys::METRICS_CLIENT_WINDOW);
+    metrics.refresh(&correlator, Tally::default(), clock().minus(client_window));
 
     let (commands, orders) = std::sync::mpsc::channel::<Command>();
     let (senders, lanes): (Vec<_>, Vec<_>) =
@@ -166,7 +167,7 @@ pub fn run(config: Config, reread: Reread) -> Result<(), DaemonError> {
             inventory,
             tally: Tally::default(),
         },
-        client_window: config.span(&keys::METRICS_CLIENT_WINDOW),
+        client_window,
     };
     let (ended, endings) = mpsc::unbounded_channel::<Ended>();
     let stage = spawn("correlate", &ended, move || stage.run())?;

@@ -117,14 +117,8 @@ fn pages_answer_as_exporters_do() {
     assert_eq!(daemon.end(), Some(0));
 }
 
-#[test]
-#[ignore = "needs CAP_NET_RAW"]
-fn the_api_hides_no_vendor_that_is_asked_for_and_knows_no_other() {
-    let daemon = Daemon::start(&["--signatures.disable=zte"]);
-    let body = |query: &str| {
-        let answer = daemon.ask("GET", &format!("/api/v1/findings{query}"), "localhost");
-        answer.split_once("\r\n\r\n").unwrap().1.to_owned()
-    };
+/// Asks DNS, which nobody serves, for a listed name.
+fn ask_for_ztems() {
     let mut question = b"\x5a\x5a\x01\0\0\x01\0\0\0\0\0\0".to_vec();
     for label in ["update", "ztems", "com", ""] {
         question.push(u8::try_from(label.len()).unwrap());
@@ -133,6 +127,43 @@ fn the_api_hides_no_vendor_that_is_asked_for_and_knows_no_other() {
     question.extend([0, 1, 0, 1]);
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
     socket.send_to(&question, "127.0.0.1:53").unwrap();
+}
+
+#[test]
+#[ignore = "needs CAP_NET_RAW"]
+fn clients_of_before_a_restart_count_at_the_first_scrape() {
+    let state = tempfile::tempdir().unwrap();
+    let words = ["--state-dir", state.path().to_str().unwrap()];
+    let clients = |daemon: &Daemon| {
+        let metrics = daemon.ask("GET", "/metrics", "localhost");
+        let family = "vendorwatch_vendor_clients{network=\"other\",strength=\"moderate\",\
+                      vendor=\"zte\"} ";
+        value(&metrics, family).unwrap_or_else(|| panic!("{metrics}"))
+    };
+    let daemon = Daemon::start(&words);
+    ask_for_ztems();
+    let begun = Instant::now();
+    while clients(&daemon) < 1.0 {
+        assert!(begun.elapsed() < PATIENCE);
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    daemon.signal("TERM");
+    assert_eq!(daemon.end(), Some(0));
+    let daemon = Daemon::start(&words);
+    assert!((clients(&daemon) - 1.0).abs() < f64::EPSILON);
+    daemon.signal("TERM");
+    assert_eq!(daemon.end(), Some(0));
+}
+
+#[test]
+#[ignore = "needs CAP_NET_RAW"]
+fn the_api_hides_no_vendor_that_is_asked_for_and_knows_no_other() {
+    let daemon = Daemon::start(&["--signatures.disable=zte"]);
+    let body = |query: &str| {
+        let answer = daemon.ask("GET", &format!("/api/v1/findings{query}"), "localhost");
+        answer.split_once("\r\n\r\n").unwrap().1.to_owned()
+    };
+    ask_for_ztems();
     let begun = Instant::now();
     while body("?client=127.0.0.1") != r#"{"findings":[],"left_out_by_configuration":1}"# {
         assert!(begun.elapsed() < PATIENCE, "{}", body(""));
