@@ -456,6 +456,25 @@ fn data_in_the_syn_is_accepted_with_it() {
     tap.assert_conserved();
 }
 
+/// A mirror of two ports keeps no order between them.
+#[test]
+fn data_in_the_syn_is_read_behind_its_acceptance() {
+    let ends = Ends::v4(40_000, 443);
+    let hello = client_hello(Some(NAME), 3, 0, 1 << 14);
+    for cut in [20, 50, hello.len()] {
+        let mut tap = Tap::new(Settings::default());
+        let next = CLIENT.wrapping_add(1 + u32::try_from(cut).unwrap());
+        tap.frame(&ends.reversed().tcp(SERVER - 1, next, SYN | ACK, b""));
+        tap.frame(&ends.tcp(CLIENT, 0, SYN, &hello[..cut]));
+        tap.frame(&ends.tcp(next, SERVER, ACK, &hello[cut..]));
+        tap.frame(&ends.reversed().tcp(SERVER, next, ACK, &server_hello(3)));
+        tap.finish();
+        assert_eq!(tap.names(), [(Signal::TlsSni, NAME)], "{cut}");
+        assert_eq!((begun(&tap), named(&tap), tap.connections()), (1, 1, 1));
+        tap.assert_conserved();
+    }
+}
+
 #[test]
 fn padding_that_counts_as_payload_hides_nothing() {
     let ends = Ends::v4(40_000, 443);

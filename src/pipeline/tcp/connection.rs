@@ -87,7 +87,12 @@ impl Connection {
         if flags.has(TcpFlags::SYN) {
             sequence = sequence.wrapping_add(1);
             let opens = from_client != self.turned;
+            let fresh = self.syn.is_none() && !packet.payload.is_empty();
             let (own, other) = self.halves(from_client);
+            if opens && fresh && own.is_silent() {
+                // The server that accepts its data with it was seen before (RFC 7413 §4.2.2).
+                own.segments = Segments::default();
+            }
             own.segments.anchor(sequence);
             if opens {
                 self.begins(packet.tcp.sequence);
