@@ -304,9 +304,10 @@ struct window {
 /* What is wanted of a direction from a beginning on: `opened`, and what lies behind that of what was
  * wanted before. What only looks like a beginning narrows nothing so; and of a new connection on
  * the ports of one that is wanted to its end, too much passes until the sensor closes it. */
-static __always_inline struct window widened(struct window known, struct window opened)
+static __always_inline struct window widened(struct window known, struct window opened,
+					     int goes_on)
 {
-	__u32 rest = known.start + known.length - opened.start;
+	__u32 ahead = opened.start - known.start;
 
 	if (!opened.length)
 		return known;
@@ -316,6 +317,12 @@ static __always_inline struct window widened(struct window known, struct window 
 		known.start = opened.start;
 		return known;
 	}
+	/* What the other end answers may be delivered far ahead of what it answers to. */
+	if (goes_on && ahead < known.length && ahead <= UPLOAD_OCTETS) {
+		opened.start = known.start;
+		opened.length += ahead;
+	}
+	__u32 rest = known.start + known.length - opened.start;
 	/* More than there was lies in front of it, as sequence numbers go round. */
 	if (rest > opened.length && rest <= known.length + LATE_OCTETS)
 		opened.length = rest;
@@ -337,6 +344,8 @@ static __always_inline void open_windows(const struct packet *packet, int from,
 	struct windows windows = known ? *known : (struct windows){};
 	struct window sender = { beginning->sequence, beginning->length };
 	struct window other = {};
+	/* A new connection's octets do not follow those of the one before. */
+	int goes_on = !(packet->flags & SYN);
 
 	/* What the other end said just before may be delivered later: a mirror of two ports keeps no
 	 * order between them. */
@@ -345,9 +354,9 @@ static __always_inline void open_windows(const struct packet *packet, int from,
 		other.length = LATE_OCTETS + (beginning->by_client ? SERVER_OCTETS : CLIENT_OCTETS);
 	}
 	struct window low = widened((struct window){ windows.start[0], windows.length[0] },
-				    from ? other : sender);
+				    from ? other : sender, goes_on);
 	struct window high = widened((struct window){ windows.start[1], windows.length[1] },
-				     from ? sender : other);
+				     from ? sender : other, goes_on);
 	windows = (struct windows){ { low.start, high.start }, { low.length, high.length } };
 	if (packet->ipv6) {
 		struct flow6 key = key6(packet, from);

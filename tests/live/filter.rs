@@ -531,6 +531,28 @@ fn what_a_client_hands_over_at_once_passes_before_the_worker_asks() {
 
 #[test]
 #[ignore = "needs root"]
+fn what_a_client_hands_over_passes_behind_the_answer_to_it() {
+    both(|sender, source| {
+        let client = client();
+        let at =
+            |offset: u32, octets: &[u8]| tcp(client, SERVER, Flag::Ack, 1_000 + offset, 1, octets);
+        let bulk = [0x17; 800];
+        let frames = [
+            tcp(client, SERVER, Flag::Syn, 999, 0, b""),
+            at(0, b"POST /x HTTP/1.1\r\n"),
+            tcp(SERVER, client, Flag::Ack, 1, 301_000, b"HTTP/1.1 200 OK\r\n"),
+            at(100_000, &bulk),
+            at(299_000, &bulk),
+            at(310_000, &bulk),
+        ];
+        assert_eq!(delivered(sender, source, &frames), [true; 6]);
+        let frames = [at((64 << 20) + 400_000, &bulk)];
+        assert_eq!(delivered(sender, source, &frames), [false]);
+    });
+}
+
+#[test]
+#[ignore = "needs root"]
 fn sampled_flows_pass_whole_and_are_those_of_the_core() {
     both(|sender, source| {
         let bulk = vec![0x17; 100];
