@@ -172,7 +172,8 @@ pub fn router(web: Arc<Web>) -> Router {
         .route("/-/reload", post(reload))
         .route("/api/v1/findings", get(api_findings))
         .route("/config", get(config))
-        .layer(axum::middleware::from_fn(only_local));
+        // Not a layer: that would answer for every path that is not there, too.
+        .route_layer(axum::middleware::from_fn(only_local));
     Router::new()
         .route("/", get(landing))
         .route("/metrics", get(metrics))
@@ -414,6 +415,29 @@ mod tests {
         assert_eq!(status(), StatusCode::OK);
         cells[1].set_down(true);
         assert_eq!(status(), StatusCode::SERVICE_UNAVAILABLE);
+    }
+
+    #[test]
+    fn a_page_that_is_not_there_is_not_found_wherever_it_is_asked_from() {
+        use hyper::service::Service as _;
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let router = router(Arc::new(samples::web(Vec::new(), &[])));
+        let service = hyper_util::service::TowerToHyperService::new(router);
+        let status = |from: &str, path: &str| {
+            let from = ConnectInfo(from.parse::<SocketAddr>().unwrap());
+            let request = Request::get(path).header(HOST, "localhost").extension(from);
+            let request = request.body(axum::body::Body::empty()).unwrap();
+            runtime.block_on(service.call(request)).unwrap().status()
+        };
+        for (from, local) in
+            [("127.0.0.1:9", StatusCode::OK), ("192.0.2.1:9", StatusCode::FORBIDDEN)]
+        {
+            assert_eq!(status(from, "/config"), local, "{from}");
+            assert_eq!(status(from, "/-/healthy"), StatusCode::OK, "{from}");
+            for path in ["/metrics/", "/metric", "/favicon.ico", "/api/v1"] {
+                assert_eq!(status(from, path), StatusCode::NOT_FOUND, "{from} {path}");
+            }
+        }
     }
 
     #[test]
