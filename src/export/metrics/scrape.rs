@@ -290,11 +290,12 @@ mod tests {
 
     use super::*;
     use crate::capture::Counters;
+    use crate::capture::bpf::Volume;
     use crate::detect::{ConnectionOutcome, EncryptedDns, Event, Exception, Exceptions};
-    use crate::export::metrics::WorkerCells;
+    use crate::export::metrics::{CorrelatorState, WorkerCells};
     use crate::frame::SourceId;
     use crate::net::NetworkId;
-    use crate::signature::Selection;
+    use crate::signature::{Selection, Set, embedded};
     use crate::time::Timestamp;
 
     /// The value of the series with these labels.
@@ -438,5 +439,151 @@ mod tests {
             assert_eq!(value(&before, labels), Some(0.0), "{labels}");
             assert_eq!(value(&after, labels), Some(1.0), "{labels}");
         }
+    }
+
+    #[test]
+    fn what_is_told_of_captures_tables_and_sinks_is_shown_under_its_own_name() {
+        let mut captured = Counters {
+            packets: 1_001,
+            bytes: 2_002,
+            dropped_kernel: 3,
+            dropped_interface: 5,
+            skipped_in_kernel: 7_000,
+            freezes: 11,
+            ..Counters::default()
+        };
+        for (volume, n) in captured.skipped.0.iter_mut().zip(1_u64..) {
+            *volume = Volume { packets: 100 * n, octets: 10_000 * n };
+        }
+        let cells = Arc::new(WorkerCells::new("span0".into()));
+        cells.set_capture(captured);
+        cells.set_last_packet(Timestamp::from_parts(13, 500_000_000));
+        cells.set_ring_fill(25);
+        cells.add_busy(core::time::Duration::from_millis(1_500));
+        cells.sent(40);
+        cells.taken(23);
+        cells.ledger.frames.add(19);
+        cells.ledger.records_lost.add(29);
+        for (table, n) in TableName::ALL.into_iter().zip(1..) {
+            cells.ledger.table(table, n, 1_000 * n, 31 * n as u64);
+        }
+        // Another worker of the same interface.
+        let other = Arc::new(WorkerCells::new("span0".into()));
+        other.set_capture(captured);
+        let metrics = metrics_of(vec![cells, other], &["span0"]);
+        metrics.add_correlator_busy(core::time::Duration::from_millis(250));
+        let tables =
+            vec![crate::detect::TableUse { table: "t", entries: 37, bytes: 41, evicted: 43 }];
+        let counts = crate::detect::Counts { early: 47, late: 53, changes_lost: 59 };
+        metrics.correlator.store(Arc::new(CorrelatorState {
+            tables,
+            counts,
+            ..Default::default()
+        }));
+        metrics.sinks.events.store(61, Relaxed);
+        metrics.sinks.events_queue_full.store(67, Relaxed);
+        metrics.sinks.events_unwritten.store(71, Relaxed);
+        let stats = metrics.inventory.get_or_init(Arc::default);
+        let of_inventory = [
+            (&stats.rows, "findings", 73_u32),
+            (&stats.bytes, "bytes", 79),
+            (&stats.pending, "waiting_changes", 83),
+            (&stats.failed, "failed_writes_total", 89),
+            (&stats.evicted, "removed_findings_total{reason=\"room\"}", 97),
+            (&stats.expired, "removed_findings_total{reason=\"age\"}", 101),
+            (&stats.queue_lost, "lost_changes_total{reason=\"queue_full\"}", 103),
+            (&stats.pending_lost, "lost_changes_total{reason=\"unwritten\"}", 107),
+        ];
+        for (counter, _, count) in &of_inventory {
+            counter.set(u64::from(*count));
+        }
+        let octets = 2 * (2_002 + captured.skipped.total().octets);
+        let mut expected = vec![
+            ("capture_packets_total{interface=\"span0\"}".to_owned(), 16_002.0),
+            (
+                "capture_bytes_total{interface=\"span0\"}".to_owned(),
+                f64::from(u32::try_from(octets).unwrap()),
+            ),
+            ("capture_freezes_total{interface=\"span0\"}".to_owned(), 22.0),
+            ("capture_up{interface=\"span0\"}".to_owned(), 1.0),
+            ("capture_last_packet_timestamp_seconds{interface=\"span0\"}".to_owned(), 13.5),
+            ("worker_busy_seconds_total{worker=\"0\"}".to_owned(), 1.5),
+            ("worker_packets_total{worker=\"0\"}".to_owned(), 19.0),
+            ("worker_ring_fill_ratio{worker=\"0\"}".to_owned(), 0.25),
+            ("worker_records_waiting{worker=\"0\"}".to_owned(), 17.0),
+            ("worker_records_lost_total{worker=\"0\"}".to_owned(), 29.0),
+            ("correlator_busy_seconds_total".to_owned(), 0.25),
+            ("records_disordered_total{reason=\"early\"}".to_owned(), 47.0),
+            ("records_disordered_total{reason=\"late\"}".to_owned(), 53.0),
+            ("inventory_lost_changes_total{reason=\"forgotten\"}".to_owned(), 59.0),
+            ("events_total".to_owned(), 61.0),
+            ("events_dropped_total{reason=\"queue_full\"}".to_owned(), 67.0),
+            ("events_dropped_total{reason=\"unwritten\"}".to_owned(), 71.0),
+        ];
+        for (reason, count) in [("kernel", 6.0), ("interface", 10.0)] {
+            let labels = format!("{{interface=\"span0\",reason=\"{reason}\"}}");
+            expected.push((format!("capture_dropped_packets_total{labels}"), count));
+        }
+        for (reason, n) in SkipReason::ALL.into_iter().zip(1_u32..) {
+            let labels = format!("{{interface=\"span0\",reason=\"{}\"}}", reason.label());
+            expected.push((format!("capture_skipped_packets_total{labels}"), f64::from(200 * n)));
+            expected.push((format!("capture_skipped_bytes_total{labels}"), f64::from(20_000 * n)));
+        }
+        let tables = TableName::ALL.into_iter().zip(1_u32..);
+        let tables = tables.map(|(table, n)| (table.label(), [n, 1_000 * n, 31 * n]));
+        for (table, [entries, bytes, evicted]) in tables.chain([("t", [37, 41, 43])]) {
+            let labels = format!("{{table=\"{table}\"}}");
+            expected.push((format!("table_entries{labels}"), f64::from(entries)));
+            expected.push((format!("table_bytes{labels}"), f64::from(bytes)));
+            expected.push((format!("table_evicted_total{labels}"), f64::from(evicted)));
+        }
+        for (_, name, count) in of_inventory {
+            expected.push((format!("inventory_{name}"), f64::from(count)));
+        }
+        let text = metrics.render().unwrap();
+        for (series, count) in expected {
+            let shown = value(&text, &format!("vendorwatch_{series}"));
+            assert_eq!(shown, Some(count), "{series}");
+        }
+    }
+
+    #[test]
+    fn a_vendor_has_its_indicators_its_earliest_review_and_the_status_of_its_listings() {
+        let set = Arc::new(Set::build(embedded::files().unwrap()).unwrap());
+        let policy = Policy { set: Arc::clone(&set), ..policy(Vec::new()) };
+        let policy = Arc::new(ArcSwap::from_pointee(policy));
+        let metrics = Metrics::new(Arc::clone(&policy), Vec::new(), Vec::new(), "test").unwrap();
+        let text = metrics.render().unwrap();
+        let mut bindings = [0, 0];
+        for vendor in policy.load().vendors() {
+            let own: Vec<_> =
+                set.indicators().iter().filter(|one| one.vendor == vendor.id).collect();
+            let labels = format!("{{vendor=\"{}\"}}", vendor.id);
+            let count = value(&text, &format!("vendorwatch_indicators{labels}"));
+            assert_eq!(count, Some(f64::from(u32::try_from(own.len()).unwrap())), "{}", vendor.id);
+            let due = own.iter().filter_map(|indicator| seconds_of_day(&indicator.review_by));
+            let name = format!("vendorwatch_signatures_review_due_timestamp_seconds{labels}");
+            assert_eq!(value(&text, &name), due.reduce(f64::min), "{}", vendor.id);
+            for listing in &vendor.listings {
+                let series = format!(
+                    "vendorwatch_listing_info{{vendor=\"{}\",listing=\"{}\",jurisdiction=\"{}\",\
+                     binding=\"{}\",status=\"{}\"}}",
+                    vendor.id,
+                    listing.id,
+                    listing.jurisdiction,
+                    listing.binding,
+                    listing.status.label()
+                );
+                assert_eq!(value(&text, &series), Some(1.0), "{series}");
+                bindings[usize::from(listing.binding)] += 1;
+            }
+        }
+        assert!(bindings.iter().all(|kind| *kind > 0), "of both kinds: {bindings:?}");
+        let whole = format!(
+            "vendorwatch_signatures_info{{source=\"all\",version=\"{}\",hash=\"{}\"}}",
+            env!("CARGO_PKG_VERSION"),
+            set.hash()
+        );
+        assert_eq!(value(&text, &whole), Some(1.0), "{whole}");
     }
 }
