@@ -142,6 +142,8 @@ mod tests {
         assert_eq!(judge(&mut seen, Signal::DnsQuery, 7, 0), Verdict::First);
         assert_eq!(judge(&mut seen, Signal::DnsQuery, 7, 10), Verdict::Copy);
         assert_eq!(judge(&mut seen, Signal::DnsAnswer, 7, 20), Verdict::Repeat);
+        assert_eq!(judge(&mut seen, Signal::DnsQuery, 7, SECOND - 1), Verdict::Copy);
+        assert_eq!(judge(&mut seen, Signal::DnsQuery, 7, SECOND), Verdict::Repeat);
         assert_eq!(judge(&mut seen, Signal::DnsQuery, 7, 5 * SECOND - 1), Verdict::Repeat);
         assert_eq!(judge(&mut seen, Signal::DnsAnswer, 7, 10 * SECOND - 1), Verdict::Repeat);
         assert_eq!(judge(&mut seen, Signal::DnsQuery, 7, 5 * SECOND), Verdict::First);

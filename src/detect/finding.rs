@@ -180,7 +180,7 @@ mod tests {
     use crate::detect::samples::{indicator, key};
     use crate::detect::{Client, Origin};
     use crate::name::NameId;
-    use crate::net::Path;
+    use crate::net::{Mac, Path};
     use crate::signature::Indicator;
 
     fn detection(indicator: &Arc<Indicator>, signal: Signal, at: Timestamp) -> Detection {
@@ -200,7 +200,10 @@ mod tests {
     proptest! {
         #[test]
         fn folding_apart_and_merging_is_folding_together(
-            detections in proptest::collection::vec((0_usize..5, 0_usize..4), 1..40),
+            detections in proptest::collection::vec(
+                (0_usize..5, 0_usize..4, any::<Option<u8>>(), any::<bool>()),
+                1..40,
+            ),
             cut in any::<prop::sample::Index>(),
         ) {
             let indicators: Vec<_> = (0..5)
@@ -209,16 +212,18 @@ mod tests {
             let detections: Vec<_> = detections
                 .iter()
                 .enumerate()
-                .map(|(at, (which, signal))| {
+                .map(|(at, (which, signal, mac, relays))| {
                     let at = Timestamp::from_nanos(at as u64);
-                    detection(&indicators[*which], Signal::ALL[*signal], at)
+                    let mut one = detection(&indicators[*which], Signal::ALL[*signal], at);
+                    one.client.mac = mac.map(|last| Mac([2, 0, 0, 0, 0, last]));
+                    (one, relays.then_some(Role::Resolver))
                 })
                 .collect();
-            let fold = |detections: &[Detection]| {
-                let first = detections.first().map_or(Timestamp::ZERO, |first| first.origin.at);
+            let fold = |detections: &[(Detection, Option<Role>)]| {
+                let first = detections.first().map_or(Timestamp::ZERO, |(one, _)| one.origin.at);
                 let mut finding = Finding::new(key(), first);
-                for detection in detections {
-                    finding.fold(detection, None);
+                for (detection, role) in detections {
+                    finding.fold(detection, *role);
                 }
                 finding
             };
@@ -226,9 +231,16 @@ mod tests {
             let (before, after) = detections.split_at(1 + cut.index(detections.len()));
             let mut apart = fold(before);
             if !after.is_empty() {
+                let mut later = fold(after);
+                later.merge(&apart);
                 apart.merge(&fold(after));
+                prop_assert_eq!(&later, &together, "whichever is merged into the other");
             }
             prop_assert_eq!(&apart, &together);
+            let (last, role) = &detections[detections.len() - 1];
+            prop_assert_eq!((together.last_seen, together.role), (last.origin.at, *role));
+            let latest = detections.iter().rev().find_map(|(one, _)| one.client.mac);
+            prop_assert_eq!(together.mac, latest);
             let sum: u64 = together.tallies.values().map(|tally| tally.count).sum();
             prop_assert_eq!(together.count, sum);
             prop_assert_eq!(together.signals().values().sum::<u64>(), sum);

@@ -13,6 +13,8 @@ fn a_connection_is_split_when_its_directions_come_to_different_lanes() {
             split.push(source);
         }
     };
+    let elsewhere = Origin { source: SourceId(1), ..origin(30) };
+    let whole = Record::Accepted(Accepted { origin: elsewhere, identity: 8 });
     // One split, and a mirror's copies of it; one whose answer came a little early to the same
     // lane; one that is seen from one side only; one whose client spoke too late.
     for (lane, record) in [
@@ -20,7 +22,7 @@ fn a_connection_is_split_when_its_directions_come_to_different_lanes() {
         (2, accepted(11, 7)),
         (0, nameless(20, "203.0.113.7", 7)),
         (2, nameless(21, "203.0.113.7", 7)),
-        (0, accepted(30, 8)),
+        (0, whole),
         (0, nameless(31, "203.0.113.8", 8)),
         (1, accepted(40, 9)),
         (1, accepted(50, 10)),
