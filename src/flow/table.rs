@@ -432,4 +432,30 @@ mod tests {
         assert_eq!(table.evicted(), 10_000 - table.len() as u64);
         assert!(table.len() > 200);
     }
+
+    #[test]
+    fn what_an_entry_holds_elsewhere_counts_until_it_is_given_back() {
+        let mut table: Table<u8> = Table::new(64 * 1024);
+        let charged = |table: &mut Table<u8>, n: u8| {
+            table.insert(hash(n), key(n), Timestamp::from_nanos(n.into()), n);
+            table.charge(0, 1_000);
+        };
+        charged(&mut table, 1);
+        let one = table.bytes();
+        table.charge(1_000, 3_000);
+        assert_eq!(table.bytes(), one + 2_000);
+        table.charge(3_000, 0);
+        assert_eq!(table.bytes(), one - 1_000);
+        table.charge(0, 1_000);
+        for n in 2..100 {
+            charged(&mut table, n);
+            while let Some(removed) = table.overcharged() {
+                assert_eq!(usize::from(removed.value), usize::from(n) - table.len(), "the oldest");
+                table.charge(1_000, 0);
+            }
+            assert!(table.bytes() <= 64 * 1024);
+        }
+        assert!(table.len() < 64, "{} entries of a thousand octets each", table.len());
+        assert_eq!(table.evicted(), 99 - table.len() as u64);
+    }
 }

@@ -180,6 +180,33 @@ fn shuffle<T>(items: &mut [T], mut state: u64) {
 
 const DATAGRAM: [u8; 64] = [0x11; 64];
 
+/// The budget is worth as much as the account of what is held.
+#[test]
+fn what_waits_is_counted_and_no_longer_when_it_was_read_or_discarded() {
+    const LONG: [u8; 4_096] = [0x33; 4_096];
+    let mut account = Account::default();
+    let mut table = table();
+    let bytes = |table: &Fragments| table.usage().1;
+    let empty = bytes(&table);
+    for id in 1..=20 {
+        account.push(&mut table, &fragment(true, id, &LONG, 0, 2_048));
+    }
+    let waiting = bytes(&table);
+    assert!(waiting >= empty + 20 * 2_048, "{waiting}");
+    for id in 1..=10 {
+        account.push(&mut table, &fragment(true, id, &LONG, 2_048, 4_096));
+    }
+    assert_eq!(account.whole.len(), 10);
+    let half = bytes(&table);
+    assert!(half <= waiting - 10 * 2_048, "{half} of {waiting}");
+    for id in 11..=20 {
+        account.push(&mut table, &fragment(true, id, &LONG, 1_024, 3_072));
+    }
+    assert_eq!(account.lost, 20);
+    let none = bytes(&table);
+    assert!(none <= half - 10 * 2_048, "{none} of {half}");
+}
+
 #[test]
 fn ids_and_directions_are_kept_apart() {
     let mut table = table();
