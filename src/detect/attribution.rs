@@ -379,3 +379,38 @@ const MAX_TTL: u32 = 86_400;
 /// How long an address stays known as shared after the older of two unrelated names was answered
 /// with it.
 const SHARED_FOR: Duration = Duration::from_secs(24 * 3_600);
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        /// Of an address two relations are remembered: the two heard last, which suffices.
+        #[test]
+        fn an_address_is_shared_while_two_unrelated_names_were_given_within_a_day(
+            heard in proptest::collection::vec((0_u32..4, 0_u64..13 * 3_600), 1..40),
+            later in 0_u64..40 * 3_600,
+        ) {
+            let mut given: Option<Given> = None;
+            let mut last: BTreeMap<u32, Timestamp> = BTreeMap::new();
+            let mut now = Timestamp::from_parts(1_000_000, 0);
+            let shared = |last: &BTreeMap<u32, Timestamp>, now: Timestamp| {
+                last.values().filter(|at| now.since(**at) <= SHARED_FOR).count() > 1
+            };
+            for (relation, passed) in heard {
+                now = now.plus(Duration::from_secs(passed));
+                last.insert(relation, now);
+                let (relation, second) = (Relation(relation), Second::of(now));
+                let given = given.get_or_insert(Given { relations: [(relation, second); 2] });
+                given.hear(relation, second);
+                prop_assert_eq!(given.is_shared(now), shared(&last, now), "{:?}", given);
+            }
+            let end = now.plus(Duration::from_secs(later));
+            prop_assert_eq!(given.unwrap().is_shared(end), shared(&last, end));
+        }
+    }
+}
