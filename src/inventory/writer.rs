@@ -345,11 +345,11 @@ const COMPLAINTS: Duration = Duration::from_secs(60);
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::detect::Tally;
     use crate::detect::samples::key;
+    use crate::detect::{Role, Seen, Tally};
     use crate::inspect::Signal;
     use crate::inventory::{Query, Reader};
-    use crate::net::Addr;
+    use crate::net::{Addr, Mac};
     use crate::signature::{Class, Purpose, Strength};
 
     /// A change of the finding of client `n`, last seen at second `n` of the year 2100.
@@ -430,6 +430,59 @@ mod tests {
         assert_eq!(reader.vendors().unwrap().len(), 2);
         assert_eq!(writer.stats().rows.value(), 22);
         assert_eq!(writer.stats().written.value(), 22);
+    }
+
+    #[test]
+    fn what_the_disk_adds_up_is_what_memory_would_whatever_comes_first() {
+        let dir = tempfile::tempdir().unwrap();
+        let seen = |second: u32, mac: Option<u8>, role, name: &str| {
+            let change = change(second, Strength::Strong);
+            Finding {
+                key: FindingKey { client: Addr::from_v4([192, 0, 2, 1]), ..change.key.clone() },
+                last_name: name.into(),
+                mac: mac.map(|last| Mac([2, 0, 0, 0, 0, last])),
+                role,
+                ..change
+            }
+        };
+        let changes = [
+            seen(2, Some(1), Some(Role::Resolver), "a.acme.example"),
+            seen(5, Some(2), None, "b.acme.example"),
+            seen(9, None, Some(Role::Proxy), "c.acme.example"),
+        ];
+        for (n, order) in
+            [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]].iter().enumerate()
+        {
+            let path = dir.path().join(format!("{n}.sqlite"));
+            let Opened { writer, .. } = open(&path, Limits::default());
+            let [first, second, third] = order.map(|which| changes[which].clone());
+            let mut expected = first.clone();
+            expected.merge(&second);
+            expected.merge(&third);
+            writer.submit(vec![first, second]);
+            writer.flush();
+            writer.submit(vec![third]);
+            writer.flush();
+            let reader = Reader::open(&path).unwrap();
+            assert_eq!(reader.findings(&Query::default()).unwrap(), [expected], "{order:?}");
+            let sights: Vec<_> = reader.vendors().unwrap().into_iter().map(|(_, s)| s).collect();
+            let (first, last) = (changes[0].first_seen, changes[2].last_seen);
+            assert_eq!(sights, [Seen { first, last }], "{order:?}");
+        }
+        // Clients of one vendor in one write, neither the first nor the last of them seen first.
+        let path = dir.path().join("clients.sqlite");
+        let Opened { writer, .. } = open(&path, Limits::default());
+        let clients = [7, 3, 8, 5].map(|n| change(n, Strength::Weak));
+        let (first, last) = (clients[1].first_seen, clients[2].last_seen);
+        let clients = (1..).zip(clients).map(|(n, change)| Finding {
+            key: FindingKey { client: Addr::from_v4([192, 0, 2, n]), ..change.key.clone() },
+            ..change
+        });
+        writer.submit(clients.collect());
+        writer.flush();
+        let sights = Reader::open(&path).unwrap().vendors().unwrap();
+        assert_eq!(sights.len(), 1);
+        assert_eq!(sights[0].1, Seen { first, last });
     }
 
     #[test]
