@@ -36,6 +36,23 @@ fn one_unreadable_file_among_several_is_a_warning() {
     assert_eq!(stdout, "dns-query\tdownloads.kaspersky-labs.com\n");
 }
 
+/// Somebody expected captures there.
+#[test]
+fn an_empty_directory_among_several_is_a_warning() {
+    let scratch = tempfile::tempdir().unwrap();
+    let good = scratch.path().join("monday");
+    let empty = scratch.path().join("tuesday");
+    fs::create_dir(&good).unwrap();
+    fs::create_dir(&empty).unwrap();
+    fs::write(good.join("good.pcap"), small_capture()).unwrap();
+    let Run { code, stderr, stdout } =
+        vendorwatch(["read".as_ref(), good.as_os_str(), empty.as_os_str()]);
+    assert_eq!(code, 0, "{stderr}");
+    assert!(stderr.contains("warning: "), "{stderr}");
+    assert!(stderr.contains("tuesday: not a capture file: it is an empty directory"), "{stderr}");
+    assert!(stdout.contains("captures that could not be read"), "{stdout}");
+}
+
 #[test]
 fn a_broken_tail_yields_what_came_before_and_says_where() {
     let scratch = tempfile::tempdir().unwrap();

@@ -89,7 +89,14 @@ impl Files {
         let mut found = Vec::new();
         for path in paths {
             if path.is_dir() {
+                let before = (found.len(), files.faults.len(), files.skipped.len());
                 files.walk(path, MAX_DEPTH, &mut found);
+                if before == (found.len(), files.faults.len(), files.skipped.len()) {
+                    // Whoever named it expects captures there, whatever else is read.
+                    let what = path.display().to_string();
+                    let why = "it is an empty directory".to_owned();
+                    files.faults.push(CaptureError::NotACapture { what, why, foreign: false });
+                }
             } else {
                 found.push((path.clone(), true));
             }
@@ -282,10 +289,7 @@ impl Files {
             Some(fault) if !self.any => Err(fault),
             None if !self.any => {
                 let what = "what was named".to_owned();
-                let why = match self.skipped.len() {
-                    0 => "it is an empty directory".to_owned(),
-                    count => format!("none of the {count} files below it is one"),
-                };
+                let why = format!("none of the {} files below it is one", self.skipped.len());
                 Err(CaptureError::NotACapture { what, why, foreign: false })
             }
             fault => {
