@@ -291,6 +291,25 @@ mod tests {
         assert!(initial.may_be_first() && !initial.cut);
     }
 
+    /// RFC 9000 §17.2.
+    #[test]
+    fn the_ids_of_either_end_have_up_to_twenty_octets() {
+        for (dcid, scid) in [(0, 0), (8, 20), (20, 8), (20, 20), (8, 21), (21, 8)] {
+            let id = |len: u8| [&[len][..], &[0xaa; 21][..usize::from(len)]].concat();
+            let whole = packet(0xc3, 1, Some(b""), &[7; 40]);
+            let datagram = [&whole[..5], &id(dcid), &id(scid), &whole[17..]].concat();
+            match Packets::new(&datagram, false).next().unwrap() {
+                Ok(LongPacket::Initial(initial)) if dcid <= 20 && scid <= 20 => {
+                    assert_eq!(initial.header.dcid.len(), usize::from(dcid));
+                    assert_eq!(initial.header.scid.len(), usize::from(scid));
+                    assert_eq!(initial.octets[initial.number_at..], [7; 40]);
+                }
+                Err(_) if dcid > 20 || scid > 20 => {}
+                other => panic!("{dcid} and {scid} octets: {other:?}"),
+            }
+        }
+    }
+
     /// The examples of RFC 9000 §A.1.
     #[test]
     fn a_variable_length_integer_has_one_to_eight_octets() {
