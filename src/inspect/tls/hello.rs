@@ -205,6 +205,34 @@ mod tests {
         }
     }
 
+    /// In records of 2^14 octets, the most that a sender fills (RFC 8446 §5.1).
+    #[test]
+    fn the_longest_hello_is_read_and_a_longer_one_is_not() {
+        /// What is before the extensions, with their length, and what is before the padding.
+        const BEFORE: usize = 43;
+        const NAME: usize = 20;
+        for (length, is_read) in [(Hello::LIMIT, true), (Hello::LIMIT + 1, false)] {
+            let extensions = u16::try_from(length - BEFORE).unwrap().to_be_bytes();
+            let padding = length - BEFORE - NAME - 4;
+            let [_, high, middle, low] = u32::try_from(length).unwrap().to_be_bytes();
+            let short = message();
+            let mut message = vec![1, high, middle, low];
+            message.extend(&short[4..4 + BEFORE - 2]);
+            message.extend(extensions);
+            message.extend(&short[4 + BEFORE..]);
+            message.extend([0, 21]);
+            message.extend(u16::try_from(padding).unwrap().to_be_bytes());
+            message.resize(4 + length, 0);
+            match Hello::default().push(&records(&message, 1 << 14)) {
+                HelloStep::Read(read) if is_read => {
+                    assert_eq!(read.server_name, Some(&b"example.com"[..]));
+                }
+                HelloStep::Not(Malformed::Limit { .. }) if !is_read => {}
+                _ => panic!("a hello of {length} octets: read?"),
+            }
+        }
+    }
+
     #[test]
     fn every_prefix_of_a_hello_is_recognised_or_left_open() {
         let stream = records(&message(), 1_000);
