@@ -553,6 +553,30 @@ fn the_limit_of_depth_is_kept() {
     assert!(matches!(decoded, Decoded::Not(NotDecoded::TooDeep)), "{decoded:?}");
 }
 
+/// Each is four octets here (3GPP TS 29.281 §5.2).
+#[test]
+fn a_packet_of_gtp_has_up_to_eight_extension_headers() {
+    let inner = Inner::sample();
+    for (count, is_read) in [(1, true), (8, true), (9, false)] {
+        let mut contents = vec![0, 9, 0, 0xc0];
+        for left in (0..count).rev() {
+            contents.extend([1, 0, 0, if left > 0 { 0xc0 } else { 0 }]);
+        }
+        contents.extend(inner.ip());
+        let len = u16::try_from(contents.len()).unwrap().to_be_bytes();
+        let gtp = [&[0x34, 0xff, len[0], len[1], 0, 0, 1, 7][..], &contents].concat();
+        let data = Wire::Ip(wire::ip(OUTER_V4.0, OUTER_V4.1, 17, &wire::udp(2_152, 2_152, &gtp)));
+        let data = data.ethernet();
+        let decoded = decoded(&data);
+        if is_read {
+            inner.assert_is(&decoded);
+        } else {
+            let Decoded::Packet(packet) = &decoded else { panic!("{decoded:?}") };
+            assert_eq!(packet.path.destination.port, 2_152, "the outer datagram");
+        }
+    }
+}
+
 #[test]
 fn what_icmp_quotes_is_not_a_packet() {
     let inner = Inner::sample();
