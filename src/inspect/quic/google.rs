@@ -259,6 +259,39 @@ pub(crate) mod tests {
         assert!(!Packet::read(&octets).unwrap().is_clear());
     }
 
+    /// What the revisions changed: private flags went with Q034, the hash says who speaks since Q037,
+    /// numbers are big-endian since Q039, the header is shaped like the IETF's since Q044, and its
+    /// packet number as long as it says since Q046.
+    #[test]
+    fn a_clear_packet_is_read_in_the_form_of_each_revision() {
+        let message = chlo(b"www.example.com", 100);
+        let length = u16::try_from(message.len()).unwrap();
+        for (revision, width) in
+            (30..46).map(|revision| (revision, 4)).chain((1..=4).map(|width| (46, width)))
+        {
+            let version = format!("Q{revision:03}").into_bytes();
+            let number = vec![7; usize::from(width)];
+            let header = if revision < 44 {
+                [&[0x29][..], b"12345678", &version, &number].concat()
+            } else {
+                [&[0xbf + width][..], &version, &[0x50], b"12345678", &number].concat()
+            };
+            let mut body = if revision < 34 { vec![0] } else { vec![] };
+            body.extend([0xa4, 1]);
+            for field in [0x0102, length] {
+                body.extend(if revision < 39 { field.to_le_bytes() } else { field.to_be_bytes() });
+            }
+            body.extend(&message);
+            let speaker: &[u8] = if revision < 37 { b"" } else { b"Client" };
+            let hash = fnv1a_128(&[&header, &body, speaker]);
+            let octets = [&header[..], &hash.to_le_bytes()[..12], &body].concat();
+            let packet = Packet::read(&octets).unwrap();
+            assert!(packet.is_clear(), "Q{revision:03}");
+            let pieces: Vec<_> = packet.crypto().collect();
+            assert_eq!(pieces, [Crypto { offset: 0x0102, data: &message }], "Q{revision:03}");
+        }
+    }
+
     #[test]
     fn a_hello_is_read_as_far_as_it_is_there() {
         let message = chlo(b"www.example.com", 100);
