@@ -16,6 +16,7 @@ use crate::support::wire::{self, Wire};
 pub(super) enum Tunnel {
     Ah,
     Arista,
+    Ayiya,
     Backbone,
     Capwap,
     CapwapSwapped,
@@ -62,9 +63,10 @@ pub(super) enum Tunnel {
 
 use Tunnel as T;
 
-pub(super) const ALL: [Tunnel; 44] = [
+pub(super) const ALL: [Tunnel; 45] = [
     T::Ah,
     T::Arista,
+    T::Ayiya,
     T::Backbone,
     T::Capwap,
     T::CapwapSwapped,
@@ -140,6 +142,7 @@ impl Tunnel {
             // What needs IP and has Ethernet carries it as EtherIP, to be IP again.
             (
                 T::Ah
+                | T::Ayiya
                 | T::Capwap
                 | T::CapwapSwapped
                 | T::EspNull
@@ -167,6 +170,15 @@ impl Tunnel {
                 0 => tag(0xd28b, &[0, 1, 0, 0x10, 1, 2, 3, 4, 5, 6, 7, 8], inside),
                 _ => tag(0xd28b, &[0, 1, 0, 0x20, 1, 2, 3, 4, 5, 6], inside),
             },
+            (T::Ayiya, Wire::Ip(ip)) => {
+                // An identity of 1 to 16 octets, and a signature of 20 or none.
+                let next = if ip[0] >> 4 == 4 { 4 } else { 41 };
+                let (identity, signature) = (s % 5, if s & 1 == 0 { 0x52 } else { 0x02 });
+                let mut octets = vec![identity << 4 | 4, signature, 0x11, next, 0, 0, 0, s];
+                octets.extend(vec![0xcc; (1 << identity) + 4 * usize::from(signature >> 4)]);
+                octets.extend(ip);
+                over_udp(5_072, &octets)
+            }
             (T::Backbone, inside) => {
                 let frame = [&[0, 0, 0, s][..], &inside.ethernet()].concat();
                 Wire::Ethernet(wire::ethernet(0x88e7, &frame))
@@ -443,7 +455,7 @@ proptest! {
     #[test]
     fn no_port_hides_a_packet(
         inner in inner(),
-        port in select(vec![1_701, 2_152, 3_544, 4_341, 4_754, 4_789, 4_790, 5_247, 6_081, 6_635, 8_472, 37_008]),
+        port in select(vec![1_701, 2_152, 3_544, 4_341, 4_754, 4_789, 4_790, 5_072, 5_247, 6_081, 6_635, 8_472, 37_008]),
         towards: bool,
     ) {
         let ports = if towards { (inner.ports.0, port) } else { (port, inner.ports.1) };

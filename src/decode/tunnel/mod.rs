@@ -4,6 +4,7 @@
 //! Where only a UDP port or the look of the octets says so, the contents must make sense, or the
 //! packet is read as plain UDP: a name in it must not be lost to a guess.
 
+mod ayiya;
 mod capwap;
 mod esp;
 mod gre;
@@ -33,6 +34,7 @@ mod port {
     pub(super) const GRE: u16 = 4_754;
     pub(super) const VXLAN: u16 = 4_789;
     pub(super) const VXLAN_GPE: u16 = 4_790;
+    pub(super) const AYIYA: u16 = 5_072;
     pub(super) const CAPWAP_DATA: u16 = 5_247;
     pub(super) const GENEVE: u16 = 6_081;
     pub(super) const MPLS: u16 = 6_635;
@@ -42,7 +44,7 @@ mod port {
 }
 
 /// The ports of [`may_be_tunnel`], for filters that must not look past them.
-pub const PORTS: [u16; 12] = [
+pub const PORTS: [u16; 13] = [
     port::L2TP,
     port::GTP_U,
     port::TEREDO,
@@ -50,6 +52,7 @@ pub const PORTS: [u16; 12] = [
     port::GRE,
     port::VXLAN,
     port::VXLAN_GPE,
+    port::AYIYA,
     port::CAPWAP_DATA,
     port::GENEVE,
     port::MPLS,
@@ -72,12 +75,13 @@ pub fn may_be_tunnel(source: u16, destination: u16, payload: &[u8]) -> bool {
             | p::GRE
             | p::VXLAN
             | p::VXLAN_GPE
+            | p::AYIYA
             | p::CAPWAP_DATA
             | p::GENEVE
             | p::MPLS
             | p::VXLAN_LINUX
             | p::TZSP
-    ) || matches!(source, p::L2TP | p::TEREDO | p::CAPWAP_DATA)
+    ) || matches!(source, p::L2TP | p::TEREDO | p::AYIYA | p::CAPWAP_DATA)
         || teredo::looks_like(payload)
 }
 
@@ -108,6 +112,7 @@ impl Peel<'_> {
             (_, p::GRE) => self.gre(ends, octets),
             (_, p::MPLS) => self.mpls_over_udp(octets),
             (p::CAPWAP_DATA, _) | (_, p::CAPWAP_DATA) => self.capwap(ends, octets),
+            (p::AYIYA, _) | (_, p::AYIYA) => self.ayiya(octets),
             (p::L2TP, _) | (_, p::L2TP) => self.l2tp(octets),
             _ => self.teredo(octets),
         };
