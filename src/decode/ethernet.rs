@@ -27,6 +27,8 @@ pub(super) mod ether_type {
     pub(in crate::decode) const FABRIC_PATH: u16 = 0x8903;
     pub(in crate::decode) const CISCO_METADATA: u16 = 0x8909;
     pub(in crate::decode) const VN_TAG: u16 = 0x8926;
+    /// High-availability seamless redundancy (IEC 62439-3 §5).
+    pub(in crate::decode) const HSR: u16 = 0x892f;
     pub(in crate::decode) const E_TAG: u16 = 0x893f;
     pub(in crate::decode) const NSH: u16 = 0x894f;
     /// QinQ before IEEE 802.1ad had a value of its own.
@@ -34,6 +36,8 @@ pub(super) mod ether_type {
     pub(in crate::decode) const ARISTA: u16 = 0xd28b;
     /// Marvell's switches, as Linux programs them.
     pub(in crate::decode) const EDSA: u16 = 0xdada;
+    /// Redundancy (IEEE 802.1CB §7.8).
+    pub(in crate::decode) const R_TAG: u16 = 0xf1c1;
 
     /// Known contents that never carry names of hosts asked for.
     pub(in crate::decode) const NOT_IP: [u16; 43] = [
@@ -91,7 +95,7 @@ impl Peel<'_> {
                 t::IPV6 => return self.ipv6(octets),
                 t::VLAN | t::QINQ => self.tag(&mut octets)?,
                 old if t::QINQ_OLD.contains(&old) => self.tag(&mut octets)?,
-                t::VN_TAG => {
+                t::VN_TAG | t::HSR | t::R_TAG => {
                     octets.skip(4)?;
                     octets.u16()?
                 }
@@ -228,6 +232,8 @@ pub(super) fn plausible(octets: Octets<'_>) -> bool {
                 | t::CISCO_METADATA
                 | t::VN_TAG
                 | t::E_TAG
+                | t::HSR
+                | t::R_TAG
                 | t::EDSA
                 | t::ARISTA
                 | t::BACKBONE

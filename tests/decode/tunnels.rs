@@ -34,6 +34,7 @@ pub(super) enum Tunnel {
     Gre,
     GreOverUdp,
     GtpU,
+    Hsr,
     IpInIp,
     L2tpV2,
     L2tpV3,
@@ -50,6 +51,7 @@ pub(super) enum Tunnel {
     Pppoe,
     Pptp,
     Qinq,
+    RTag,
     Teredo,
     Trill,
     Tzsp,
@@ -63,7 +65,7 @@ pub(super) enum Tunnel {
 
 use Tunnel as T;
 
-pub(super) const ALL: [Tunnel; 45] = [
+pub(super) const ALL: [Tunnel; 47] = [
     T::Ah,
     T::Arista,
     T::Ayiya,
@@ -84,6 +86,7 @@ pub(super) const ALL: [Tunnel; 45] = [
     T::Gre,
     T::GreOverUdp,
     T::GtpU,
+    T::Hsr,
     T::IpInIp,
     T::L2tpV2,
     T::L2tpV3,
@@ -100,6 +103,7 @@ pub(super) const ALL: [Tunnel; 45] = [
     T::Pppoe,
     T::Pptp,
     T::Qinq,
+    T::RTag,
     T::Teredo,
     T::Trill,
     T::Tzsp,
@@ -258,6 +262,7 @@ impl Tunnel {
                 let header = [flags, 0xff, len[0], len[1], 0, 0, 1, s];
                 over_udp(2_152, &[&header[..], extra, &octets].concat())
             }
+            (T::Hsr, inside) => tag(0x892f, &[0x10, 60, 0, s], inside),
             (T::IpInIp, Wire::Ip(ip)) => over_ip(if ip[0] >> 4 == 4 { 4 } else { 41 }, &ip),
             (T::L2tpV2, Wire::Ip(ip)) => {
                 let ppp = [&[0xff, 3][..], &wire::ppp(&ip)].concat();
@@ -327,6 +332,7 @@ impl Tunnel {
                 over_ip(47, &[&header[..], ppp].concat())
             }
             (T::Qinq, inside) => tag(0x88a8, &[0x01, s, 0x81, 0x00, 0x02, s], inside),
+            (T::RTag, inside) => tag(0xf1c1, &[0, 0, 0, s], inside),
             (T::Teredo, Wire::Ip(ip)) => {
                 if ip[0] >> 4 == 4 {
                     return self.wrap(T::IpInIp.wrap(Wire::Ip(ip), seed | 0x80), seed);
