@@ -14,7 +14,10 @@ pub struct LinkType(pub u32);
 impl LinkType {
     pub const NULL: Self = Self(0);
     pub const ETHERNET: Self = Self(1);
+    pub const TOKEN_RING: Self = Self(6);
+    pub const ARCNET: Self = Self(7);
     pub const PPP: Self = Self(9);
+    pub const FDDI: Self = Self(10);
     pub const PPP_HDLC: Self = Self(50);
     pub const PPP_ETHER: Self = Self(51);
     pub const ATM_RFC1483: Self = Self(100);
@@ -27,7 +30,10 @@ impl LinkType {
     pub const LINUX_SLL: Self = Self(113);
     pub const PFLOG: Self = Self(117);
     pub const PRISM: Self = Self(119);
+    pub const IP_OVER_FC: Self = Self(122);
     pub const IEEE802_11_RADIOTAP: Self = Self(127);
+    pub const ARCNET_LINUX: Self = Self(129);
+    pub const IP_OVER_IEEE1394: Self = Self(138);
     pub const IEEE802_11_AVS: Self = Self(163);
     pub const PPI: Self = Self(192);
     pub const PPP_WITH_DIR: Self = Self(204);
@@ -37,6 +43,7 @@ impl LinkType {
     pub const IPV4: Self = Self(228);
     pub const IPV6: Self = Self(229);
     pub const NFLOG: Self = Self(239);
+    pub const IPOIB: Self = Self(242);
     pub const PKTAP: Self = Self(258);
     pub const LINUX_SLL2: Self = Self(276);
     pub const DSA_TAG_BRCM: Self = Self(281);

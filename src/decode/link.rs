@@ -63,6 +63,32 @@ impl Peel<'_> {
                 octets.skip(1)?;
                 self.frame_relay(octets)
             }
+            LinkType::TOKEN_RING => self.token_ring(octets),
+            LinkType::FDDI => self.fddi(octets),
+            LinkType::ARCNET => {
+                octets.skip(2)?;
+                self.arcnet(octets)
+            }
+            LinkType::ARCNET_LINUX => {
+                octets.skip(4)?;
+                self.arcnet(octets)
+            }
+            LinkType::IP_OVER_IEEE1394 => {
+                octets.skip(16)?;
+                let kind = octets.u16()?;
+                self.ether_type(kind, octets)
+            }
+            LinkType::IPOIB => {
+                // The route, then RFC 4391 §6: a type and two reserved octets.
+                octets.skip(40)?;
+                let [high, low, ..] = octets.array::<4>()?;
+                self.ether_type(u16::from_be_bytes([high, low]), octets)
+            }
+            LinkType::IP_OVER_FC => {
+                // RFC 2625 §3.2: the network header.
+                octets.skip(16)?;
+                self.llc(octets)
+            }
             LinkType::ATM_RFC1483 => self.llc(octets),
             LinkType::IEEE802_11 => self.wlan(octets, false),
             LinkType::IEEE802_11_RADIOTAP => self.radiotap(octets),
@@ -120,6 +146,62 @@ impl Peel<'_> {
             AF_INET => self.ipv4(octets),
             family if AF_INET6.contains(&family) => self.ipv6(octets),
             _ => Err(NotDecoded::UnknownEthertype),
+        }
+    }
+
+    /// IEEE 802.5: access and frame control, addresses, and a route where the source says so.
+    fn token_ring(mut self, mut octets: Octets<'_>) -> Peeled<'_> {
+        const LLC: u8 = 0x40;
+        let [_access, control] = octets.array()?;
+        let _destination: [u8; 6] = octets.array()?;
+        let [first, rest @ ..]: [u8; 6] = octets.array()?;
+        let [b, c, d, e, f] = rest;
+        self.mac([first & 0x7f, b, c, d, e, f]);
+        if control & 0xc0 != LLC {
+            return Err(NotDecoded::NotIp);
+        }
+        if first & 0x80 != 0 {
+            let len = usize::from(octets.u8()? & 0x1f);
+            octets.skip(len.saturating_sub(1))?;
+        }
+        self.llc(octets)
+    }
+
+    /// FDDI: frame control and addresses.
+    fn fddi(mut self, mut octets: Octets<'_>) -> Peeled<'_> {
+        let control = octets.u8()?;
+        let _destination: [u8; 6] = octets.array()?;
+        self.mac(octets.array()?);
+        match control & 0x70 {
+            0x50 => self.llc(octets),
+            _ => Err(NotDecoded::NotIp),
+        }
+    }
+
+    /// ARCNET, from its protocol on: RFC 1201 with its fragmentation, RFC 1051 without.
+    fn arcnet(self, mut octets: Octets<'_>) -> Peeled<'_> {
+        const OLD_IPV4: u8 = 240;
+        const OLD_ARP: u8 = 241;
+        const IPV4: u8 = 212;
+        const IPV6: u8 = 196;
+        /// Padding, and the header once more: the packet has a length that no frame can have.
+        const EXCEPTION: u8 = 0xff;
+        let protocol = octets.u8()?;
+        match protocol {
+            OLD_IPV4 => return self.ipv4(octets),
+            OLD_ARP => return Err(NotDecoded::NotIp),
+            _ => {}
+        }
+        let [mut split, _, _] = octets.array()?;
+        if split == EXCEPTION {
+            [_, split, _, _] = octets.array()?;
+        }
+        match protocol {
+            // The rest of a packet in several frames; its first one is read like a cut one.
+            IPV4 | IPV6 if split != 0 && split & 1 == 0 => Err(NotDecoded::Truncated),
+            IPV4 => self.ipv4(octets),
+            IPV6 => self.ipv6(octets),
+            _ => Err(NotDecoded::NotIp),
         }
     }
 

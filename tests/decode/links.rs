@@ -51,6 +51,22 @@ pub(super) fn frames(ip: &[u8]) -> Vec<(LinkType, Vec<u8>)> {
         (LinkType::FRELAY, [&[0x18, 0x41, kind[0], kind[1]][..], ip].concat()),
         (LinkType::FRELAY_WITH_DIR, [&[1, 0x18, 0x40, 0x41, kind[0], kind[1]][..], ip].concat()),
         (LinkType::ATM_RFC1483, snap.clone()),
+        (LinkType::TOKEN_RING, [&[0x10, 0x40][..], &[2; 12], &snap].concat()),
+        (
+            // With a route of two hops.
+            LinkType::TOKEN_RING,
+            [&[0x10, 0x40][..], &[2; 6], &[0x82; 6], &[6, 0x30, 0, 1, 0, 2], &snap].concat(),
+        ),
+        (LinkType::FDDI, [&[0x57][..], &[2; 12], &snap].concat()),
+        (LinkType::ARCNET, before(&[1, 2, if v4 { 212 } else { 196 }, 0, 0, 9])),
+        (
+            LinkType::ARCNET,
+            before(&[1, 2, if v4 { 212 } else { 196 }, 255, 255, 255, 212, 0, 0, 9]),
+        ),
+        (LinkType::ARCNET_LINUX, before(&[1, 2, 0, 0, if v4 { 212 } else { 196 }, 0, 0, 9])),
+        (LinkType::IP_OVER_FC, [&[0x10; 16][..], &snap].concat()),
+        (LinkType::IP_OVER_IEEE1394, [&[7; 16][..], &kind, ip].concat()),
+        (LinkType::IPOIB, [&[7; 40][..], &kind, &[0, 0], ip].concat()),
         (LinkType::IEEE802_11, wlan.clone()),
         (
             LinkType::IEEE802_11_RADIOTAP,
@@ -79,6 +95,10 @@ pub(super) fn frames(ip: &[u8]) -> Vec<(LinkType, Vec<u8>)> {
             [&ethernet[..12], &[0xda, 0xda, 0, 0, 0xc0, 8, 0, 0], &ethernet[12..]].concat(),
         ),
     ];
+    if v4 {
+        // Without fragmentation, as RFC 1051 has it.
+        all.push((LinkType::ARCNET, before(&[1, 2, 240])));
+    }
     for family in if v4 { &[2_u32][..] } else { &[10, 23, 24, 28, 30] } {
         all.push((LinkType::NULL, before(&family.to_le_bytes())));
         all.push((LinkType::NULL, before(&family.to_be_bytes())));
@@ -146,6 +166,10 @@ fn what_carries_no_ip_is_told_from_what_is_unknown() {
         (LinkType::ETHERNET, stp, NotDecoded::NotIp),
         (LinkType::ETHERNET, wire::ethernet(0x4242, &[0; 46]), NotDecoded::UnknownEthertype),
         (LinkType::IEEE802_11, vec![0x80; 60], NotDecoded::NotIp),
+        (LinkType::TOKEN_RING, vec![0; 60], NotDecoded::NotIp),
+        (LinkType::FDDI, vec![0x41; 60], NotDecoded::NotIp),
+        (LinkType::ARCNET, [&[1, 2, 213][..], &[0; 30]].concat(), NotDecoded::NotIp),
+        (LinkType::ARCNET, [&[1, 2, 212, 2][..], &[0; 30]].concat(), NotDecoded::Truncated),
         (LinkType(220), vec![0; 60], NotDecoded::UnknownLinkType),
         (LinkType::UNKNOWN, vec![0; 60], NotDecoded::UnknownLinkType),
         (LinkType::RAW, vec![0x55; 60], NotDecoded::Malformed),
