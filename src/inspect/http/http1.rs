@@ -308,10 +308,12 @@ const fn is_text(octet: u8) -> bool {
     octet >= 0x20 && octet != 0x7f || octet == b'\r' || octet == b'\t'
 }
 
-/// Does a request line end with a version of HTTP/1?
+/// Does a request line end with a version (RFC 9112 §2.3)? Clients that mean HTTP/1 claim others,
+/// and servers take the name in either case.
 fn is_version(line: &[u8]) -> bool {
-    matches!(line, [.., b' ', b'H', b'T', b'T', b'P', b'/', b'1', b'.', b'0'..=b'9'])
-        || line == b"PRI * HTTP/2.0"
+    let Some([b' ', version @ ..]) = line.last_chunk::<9>() else { return false };
+    version[..5].eq_ignore_ascii_case(b"HTTP/")
+        && matches!(version[5..], [b'0'..=b'9', b'.', b'0'..=b'9'])
 }
 
 /// The longest registered method has 17 octets (UPDATEREDIRECTREF).
@@ -418,6 +420,21 @@ pub(crate) mod tests {
             assert_eq!(Http1::probe(stream), Probe::Unsure, "{len}");
         }
         assert_eq!(Http1::probe(b"M-SEARCH * HTTP/1.1\r\n"), Probe::Certain);
+    }
+
+    #[test]
+    fn a_request_may_claim_any_version() {
+        for version in ["HTTP/0.9", "HTTP/1.0", "HTTP/1.9", "HTTP/2.0", "http/1.1", "Http/3.0"] {
+            let request = format!("GET / {version}\r\nHost: a.example\r\n\r\n");
+            assert_eq!(Http1::probe(request.as_bytes()), Probe::Certain, "{version}");
+            assert!(Http1::may_begin(request.as_bytes()));
+            assert_eq!(names(request.repeat(2).as_bytes()), ["a.example"; 2], "{version}");
+        }
+        for version in ["HTTP", "HTTP/", "HTTP/1", "HTTP/d.1", "HTTP/1.1x", "RTSP/1.0", "ICAP/1.0"]
+        {
+            let request = format!("GET / {version}\r\nHost: a.example\r\n\r\n");
+            assert_eq!(Http1::probe(request.as_bytes()), Probe::NotOurs, "{version}");
+        }
     }
 
     #[test]
