@@ -54,7 +54,8 @@ impl Http1 {
     #[must_use]
     pub fn probe(octets: &[u8]) -> Probe {
         let octets = octets.strip_prefix(b"\r\n").unwrap_or(octets);
-        let method = octets.iter().position(|octet| !is_method(*octet)).unwrap_or(octets.len());
+        let head = &octets[..octets.len().min(MAX_METHOD + 1)];
+        let method = head.iter().position(|octet| !is_method(*octet)).unwrap_or(head.len());
         if method > MAX_METHOD {
             return Probe::NotOurs;
         }
@@ -75,12 +76,16 @@ impl Http1 {
         }
     }
 
-    /// Is a payload that begins like this worth a look in the middle of a connection? Methods in
-    /// use, by their first octets.
+    /// Is a payload that begins like this worth a look in the middle of a connection? Of the usual
+    /// methods, by their first octets, a part of a request line is, of others a whole one.
     #[inline]
     #[must_use]
     pub fn may_begin(octets: &[u8]) -> bool {
-        matches!(
+        // Most payloads that begin with a capital are no text.
+        if !octets.iter().take(3).all(|octet| is_method(*octet)) {
+            return false;
+        }
+        let usual = matches!(
             octets.first_chunk(),
             Some(
                 b"GET "
@@ -94,7 +99,12 @@ impl Http1 {
                     | b"PROP"
                     | b"PRI "
             )
-        ) && Self::probe(octets) != Probe::NotOurs
+        );
+        match Self::probe(octets) {
+            Probe::Certain => true,
+            Probe::Unsure => usual,
+            Probe::NotOurs => false,
+        }
     }
 
     /// Looks at the stream from its first unconsumed octet on.

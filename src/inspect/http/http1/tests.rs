@@ -111,6 +111,18 @@ fn a_request_may_claim_any_version() {
 }
 
 #[test]
+fn any_method_may_begin_a_request_in_the_middle_of_a_connection() {
+    for method in ["GET", "POST", "NOTIFY", "SUBSCRIBE", "LOCK", "QUERY", "RPC_IN_DATA"] {
+        let request = format!("{method} / HTTP/1.1\r\nHost: a.example\r\n\r\n");
+        assert!(Http1::may_begin(request.as_bytes()), "{method}");
+    }
+    assert!(Http1::may_begin(b"GET / HT"));
+    for other in [&b"NOTIFY / HT"[..], b"NOTIFY sip:a.example SIP/2.0\r\n", &[b'A'; 1_400]] {
+        assert!(!Http1::may_begin(other));
+    }
+}
+
+#[test]
 fn a_head_that_breaks_off_gives_what_was_there() {
     assert_eq!(names(b"GET / HTTP/1.1\r\nHost: a.example\r\n"), ["a.example"]);
     assert_eq!(names(b"GET / HTTP/1.1\r\nHost: a.exam"), [""; 0]);
