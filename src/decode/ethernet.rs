@@ -251,3 +251,17 @@ pub(super) fn plausible(octets: Octets<'_>) -> bool {
     }
     false
 }
+
+/// Do these octets look like an Ethernet frame with IP in it, directly or behind VLAN tags?
+pub(super) fn holds_ip(octets: Octets<'_>) -> bool {
+    use ether_type as t;
+    let Some(mut inside) = octets.after(12) else { return false };
+    for _ in 0..MAX_TAGS {
+        match inside.u16() {
+            Ok(t::IPV4 | t::IPV6) => return tunnel::plausible_ip(inside),
+            Ok(t::VLAN | t::QINQ) if inside.skip(2).is_ok() => {}
+            _ => return false,
+        }
+    }
+    false
+}

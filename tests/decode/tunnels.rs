@@ -561,6 +561,29 @@ fn the_vlan_of_a_mirrored_frame_is_its_own() {
     assert_eq!(packet.seen.tenant, TenantId(6));
 }
 
+/// A hardware address may begin like a control word, and four octets on an inner type, or a flow
+/// label, may stand where the frame's own would.
+#[test]
+fn a_frame_behind_labels_is_read_from_its_beginning() {
+    let v6 = |last: u128| (0x2001_0db8_u128 << 96 | last).to_be_bytes().into();
+    for inner in [Inner::sample(), Inner { ends: (v6(1), v6(2)), ..Inner::sample() }] {
+        let mut ip = inner.ip();
+        if ip[0] >> 4 == 6 {
+            ip[2..4].copy_from_slice(&[0x88, 0xcc]);
+        }
+        let plain = Wire::Ip(ip).ethernet();
+        assert_eq!(plain[0] >> 4, 0);
+        let tagged = [&plain[..12], &[0x81, 0, 0, 100], &plain[12..]].concat();
+        for (octets, vlan) in [(plain, None), (tagged, Some(100))] {
+            let octets = wire::ethernet(0x8847, &[&[0, 2, 1, 0x40][..], &octets].concat());
+            let decoded = decoded(&octets);
+            inner.assert_is(&decoded);
+            let Decoded::Packet(packet) = decoded else { unreachable!() };
+            assert_eq!(packet.seen.vlan, vlan);
+        }
+    }
+}
+
 #[test]
 fn the_limit_of_depth_is_kept() {
     let inner = Inner::sample();

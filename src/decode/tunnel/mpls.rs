@@ -39,6 +39,8 @@ impl Peel<'_> {
         match first {
             4 if plausible_ipv4(octets) || !ethernet::plausible(octets) => self.ipv4(octets),
             6 if plausible_ipv6(octets) || !ethernet::plausible(octets) => self.ipv6(octets),
+            // Its own type says more than what may stand in one's place.
+            0 if ethernet::holds_ip(octets) => self.ethernet(octets),
             0 if octets.after(CONTROL_WORD).is_some_and(ethernet::plausible) => {
                 octets.skip(CONTROL_WORD)?;
                 self.ethernet(octets)
