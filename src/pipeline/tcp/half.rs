@@ -1,6 +1,7 @@
 //! One direction of a connection: from segments to observations.
 
 mod elsewhere;
+mod state;
 mod step;
 
 use core::time::Duration;
@@ -13,7 +14,6 @@ use crate::inspect::stream::{Choice, Probe, Progress, Stream, sequence_space};
 use crate::inspect::tls::{Hello, content_type};
 use crate::pipeline::Sink;
 use crate::pipeline::emitter::{Emitter, Scene};
-use crate::pipeline::tls::Opening;
 use crate::time::Timestamp;
 use crate::visibility::HandshakeOutcome;
 
@@ -444,51 +444,6 @@ impl Half {
             *told = next;
         }
         goes_on
-    }
-
-    /// Would octets with this sequence number be the stream's first?
-    pub(super) fn begins_at(&self, sequence: u32) -> bool {
-        matches!(self.stage, Stage::Beginning)
-            && self.segments.ready().is_empty()
-            && self.segments.next().is_none_or(|next| next == sequence)
-    }
-
-    /// Is it behind a wrapper, and nothing came since?
-    pub(super) fn goes_on_anew(&self) -> bool {
-        let first = self.opened.syn.map(|syn| syn.wrapping_add(1));
-        let next = self.segments.next();
-        self.is_silent() && !self.astray && first.is_some() && next.is_some() && next != first
-    }
-
-    /// Does nothing of it wait for the octets that tell what it is?
-    pub(super) fn is_silent(&self) -> bool {
-        matches!(self.stage, Stage::Beginning) && !self.spoke()
-    }
-
-    /// Were there octets of it, be they read or not? DNS does not count: see `found`.
-    pub(super) fn spoke(&self) -> bool {
-        match &self.stage {
-            Stage::Reading(stream) => !matches!(stream, Stream::Dns(_)),
-            Stage::Beginning => self.segments.heap() > 0 || self.elsewhere.is_some(),
-            Stage::Ignored | Stage::Done => false,
-        }
-    }
-
-    /// Hellos and DNS messages that have begun and have no outcome yet.
-    pub(super) fn pending(&self) -> (usize, usize) {
-        let hello = self.opened.hello == Opening::Begun;
-        let there = self.elsewhere.as_ref().map_or((0, 0), |there| there.pending());
-        (usize::from(hello) + there.0, usize::from(self.opened.dns_message) + there.1)
-    }
-
-    /// Octets on the heap.
-    pub(super) fn heap(&self) -> usize {
-        let stream = match &self.stage {
-            Stage::Reading(stream) => stream.heap(),
-            _ => 0,
-        };
-        let there = self.elsewhere.as_ref().map_or(0, |there| size_of::<Self>() + there.heap());
-        self.segments.heap() + stream + there
     }
 }
 
