@@ -60,7 +60,8 @@ impl Duplicates {
         let window = match (kind, signal) {
             (Kind::Dns, Signal::DnsAnswer) if first != signal => ANSWER_WINDOW,
             (Kind::Dns, _) => QUESTION_WINDOW,
-            (Kind::Name | Kind::Connection, _) => COPY_WINDOW,
+            (Kind::Name, _) => COPY_WINDOW,
+            (Kind::Connection, _) => CONNECTION_WINDOW,
         };
         if entered.new || gap >= window {
             *entered.value = Counted { at, signal, kind };
@@ -113,7 +114,14 @@ const QUESTION_WINDOW: Duration = Duration::from_secs(5);
 /// An answer belongs to its question, and counts with it, for this long.
 const ANSWER_WINDOW: Duration = Duration::from_secs(10);
 
-/// Nothing older than this matters.
+/// A connection is told from others by its client's initial sequence number, and no other one
+/// between its ends begins with the same for minutes (RFC 9293 §3.4.1). Where a mirror
+/// lost octets of a copy, that is given up after half a minute, and speaks of the connection only
+/// then.
+const CONNECTION_WINDOW: Duration = Duration::from_secs(45);
+
+/// Nothing older than this matters, but that a connection is remembered for as long as nobody else
+/// needs the room.
 const LONGEST: Duration = ANSWER_WINDOW;
 
 #[cfg(test)]

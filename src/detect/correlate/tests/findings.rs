@@ -219,3 +219,18 @@ fn an_exception_elsewhere_hides_nothing_of_what_was_seen_of_removed_findings() {
     said(&mut correlator, [record]);
     assert_eq!(unexcepted(&mut correlator, prefix(), 100), Some((Some(10), 70)));
 }
+
+#[test]
+fn a_connection_that_is_given_up_half_a_minute_late_is_the_one_that_was_counted() {
+    let again = |seconds| nameless(SECOND * seconds, SERVER, 7);
+    assert_eq!(
+        said_alone([
+            nameless(0, SERVER, 7),
+            again(10),
+            again(31),
+            nameless(SECOND * 32, SERVER, 8)
+        ]),
+        ["nameless never resolved", "copy 0", "copy 0", "nameless never resolved"]
+    );
+    assert_eq!(said_alone([nameless(0, SERVER, 7), again(60)]), ["nameless never resolved"; 2]);
+}
