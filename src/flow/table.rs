@@ -52,6 +52,8 @@ struct Bucket {
 pub struct Removed<V, K = FlowKey> {
     pub key: K,
     pub hash: u64,
+    /// When it was last heard of.
+    pub touched: Timestamp,
     pub value: V,
 }
 
@@ -167,9 +169,9 @@ impl<V, K: Copy + PartialEq> Table<V, K> {
     pub fn remove(&mut self, slot: Slot) -> Option<Removed<V, K>> {
         let entry = self.slab.get_mut(slot.0 as usize)?;
         let value = entry.value.take()?;
-        let (hash, key) = (entry.hash, entry.key);
+        let (hash, key, touched) = (entry.hash, entry.key, entry.touched);
         self.release(slot, hash);
-        Some(Removed { key, hash, value })
+        Some(Removed { key, hash, touched, value })
     }
 
     /// Takes a flow out whose value nobody wants: it is dropped where it is.

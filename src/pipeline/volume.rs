@@ -151,7 +151,7 @@ impl Volumes {
         while let Some(removed) = self.table.expired(now.minus(Self::IDLE)) {
             if removed.value.published {
                 // It is not published again as long as the correlator knows it.
-                let Removed { key, hash, value } = removed;
+                let Removed { key, hash, value, .. } = removed;
                 self.table.insert(hash, key, now, value);
             } else {
                 self.end(removed, out);
@@ -209,7 +209,7 @@ impl Volumes {
     }
 
     fn end(&mut self, removed: Removed<Pair>, out: &mut impl Sink) {
-        let Removed { key, hash, value: mut pair } = removed;
+        let Removed { key, hash, value: mut pair, .. } = removed;
         self.filter.remove(hash);
         if let Some(watched) = watched(key.tenant, pair.client.addr, pair.server(&key)) {
             out.unwatch(watched);

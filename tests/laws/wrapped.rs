@@ -313,3 +313,40 @@ fn the_same_question_twice_on_a_connection_is_one_and_its_message_is_accounted_f
     assert_eq!(tcp[DnsOutcome::Repeated as usize].value(), 1);
     tap.assert_conserved();
 }
+
+/// A mirror that delivers twice and loses something of the copies: what is left of them is given up
+/// long after the original was counted, or longer where nothing else is heard of.
+#[test]
+fn a_copy_with_a_hole_is_given_up_without_a_count() {
+    let connect =
+        format!("CONNECT {LISTED}:443 HTTP/1.1\r\nHost: {LISTED}:443\r\n\r\n").into_bytes();
+    let hello = client_hello(Some("inside.example"), 7, 0, 1 << 14);
+    let wrapped = [&connect[..], &hello].concat();
+    let mut request = requests(&[40]).0;
+    request.truncate(request.len() - 10);
+    for (stream, kept) in
+        [(&wrapped, connect.len()..wrapped.len()), (&request, 0..request.len() - 20)]
+    {
+        for silence in [31_000, 400_000] {
+            let (ends, mut tap) = (Ends::v4(40_000, 3_128), Tap::new(Settings::default()));
+            let whole = ends.tcp(CLIENT + 1, SERVER, ACK, stream);
+            let end = sequence(stream.len());
+            for (from, octets) in [(0, &[][..]), (kept.start, &stream[kept.clone()])] {
+                tap.frame(&ends.tcp(CLIENT, 0, SYN, &[]));
+                if from == 0 && octets.is_empty() {
+                    tap.frame(&whole);
+                    tap.frame(&ends.reversed().tcp(SERVER, end, ACK, &server_hello(3)));
+                    tap.frame(&ends.reversed().tcp(SERVER + 500, end, RST, &[]));
+                } else {
+                    tap.frame(&ends.tcp(sequence(from), SERVER, ACK, octets));
+                }
+            }
+            let (names, begun) = (tap.names().len(), tls(&tap));
+            tap.wait(silence);
+            tap.frame(&Ends::v4(40_001, 80).tcp(CLIENT, 0, SYN, &[]));
+            tap.finish();
+            assert_eq!((tap.names().len(), tls(&tap)), (names, begun), "{:?}", tap.names());
+            tap.assert_conserved();
+        }
+    }
+}

@@ -95,10 +95,14 @@ impl Connections {
         emitter: &mut Emitter,
         out: &mut impl Sink,
     ) {
-        let deadline = emitter.now.minus(Self::IDLE);
-        while let Some(removed) = self.table.expired(deadline) {
+        let now = emitter.now;
+        while let Some(removed) = self.table.expired(now.minus(Self::IDLE)) {
+            // It ended then, however long after nothing else was heard of: what it is told from
+            // copies by is as old as it was.
+            emitter.now = removed.touched.plus(Self::IDLE);
             self.end(removed, End::Timeout, filter, emitter, out);
         }
+        emitter.now = now;
     }
 
     /// The input ends.
@@ -215,7 +219,7 @@ impl Connections {
         emitter: &mut Emitter,
         out: &mut impl Sink,
     ) {
-        let Removed { key, hash, value: mut connection } = removed;
+        let Removed { key, hash, value: mut connection, .. } = removed;
         filter.remove(hash);
         self.table.charge(connection.heap(), 0);
         let mut seen = connection.seen;

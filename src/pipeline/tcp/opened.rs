@@ -1,11 +1,12 @@
 //! What an inspector observes in one direction of a connection, and the accounts it is part of.
 
+use core::time::Duration;
+
 use super::half::Found;
 use crate::inspect::stream::{Observation, Stream};
 use crate::pipeline::Sink;
 use crate::pipeline::dns;
 use crate::pipeline::emitter::{Emitter, Said, Scene};
-use crate::pipeline::recent::Recent;
 use crate::pipeline::tls::{self, Opening};
 use crate::visibility::{DnsOutcome, DnsTransport, HandshakeOutcome};
 
@@ -61,7 +62,7 @@ pub(super) fn observed(
             let sequence = opened.sequence.wrapping_add(opened.shift).wrapping_add(offset);
             let identity = emitter.hasher.word(scene.identity, u64::from(sequence));
             let identity = emitter.hasher.octets(identity, host);
-            if emitter.recent.note(identity, emitter.now, Recent::WINDOW).is_some() {
+            if emitter.recent.note(identity, emitter.now, REPEATED).is_some() {
                 emitter.ledger.copies.add(1);
                 found.copy = true;
                 return;
@@ -140,3 +141,7 @@ impl Opened {
         dns::message(emitter, scene.seen, &path, DnsTransport::Tcp, message, cut, out);
     }
 }
+
+/// For how long a request is known by where it begins. A copy with a hole is given up, and read as
+/// far as it goes, only when nothing came for [`Connections::IDLE`](super::Connections::IDLE).
+const REPEATED: Duration = Duration::from_secs(45);
