@@ -7,7 +7,7 @@ use vendorwatch::inspect::Signal;
 use vendorwatch::pipeline::Settings;
 use vendorwatch::visibility::{HandshakeOutcome, HandshakeProtocol, PacketOutcome, TableName};
 
-use crate::support::talk::{ACK, Ends, FIN, SYN, Tap, client_hello, server_hello};
+use crate::support::talk::{ACK, Ends, FIN, RST, SYN, Tap, client_hello, server_hello};
 
 const CLIENT: u32 = 0xffff_0000;
 const SERVER: u32 = 5_000;
@@ -277,4 +277,32 @@ fn a_capture_of_headers_says_that_it_saw_nothing_behind_them() {
     let outcome = |outcome: PacketOutcome| tap.ledger.packets[outcome as usize].value();
     assert_eq!((outcome(PacketOutcome::Decoded), outcome(PacketOutcome::Truncated)), (2, 2));
     tap.assert_conserved();
+}
+
+/// Behind a SYN the end of a client's octets tells that there were some, though none is here.
+#[test]
+fn a_connection_whose_client_was_missed_is_one_without_a_name() {
+    let request = b"GET / HTTP/1.1\r\nHost: late.example\r\n\r\n";
+    let end = CLIENT + u32::try_from(request.len()).unwrap();
+    let talk = |port: u16, ended: u32, flags: u8, late: bool| {
+        let (ends, mut tap) = (Ends::v4(40_000, port), Tap::new(Settings::default()));
+        tap.frame(&ends.tcp(CLIENT - 1, 0, SYN, b""));
+        tap.frame(&ends.reversed().tcp(SERVER - 1, CLIENT, SYN | ACK, b""));
+        tap.frame(&ends.tcp(ended, SERVER, flags, b""));
+        if late {
+            tap.frame(&ends.tcp(CLIENT, SERVER, ACK, request));
+        }
+        tap.wait(31_000);
+        tap.frame(&Ends::v4(40_001, 80).tcp(CLIENT, 0, SYN, &[]));
+        tap.finish();
+        tap.assert_conserved();
+        (tap.connections(), tap.names().len())
+    };
+    for flags in [FIN | ACK, RST | ACK] {
+        assert_eq!(talk(80, end, flags, false), (1, 0));
+        assert_eq!(talk(80, end, flags, true), (1, 1), "it comes behind the end");
+        assert_eq!(talk(53, end, flags, false), (0, 0), "a client of DNS");
+        assert_eq!(talk(80, CLIENT, flags, false), (0, 0), "it said nothing");
+        assert_eq!(talk(80, CLIENT - 9_999, flags, false), (0, 0), "of another connection");
+    }
 }

@@ -137,7 +137,7 @@ impl Connection {
             listed = listed.or(late);
         }
         let half = if from_client { &mut self.client } else { &mut self.server };
-        if flags.has(TcpFlags::FIN) {
+        if flags.has(TcpFlags::FIN) || flags.has(TcpFlags::RST) && half.is_before(sequence) {
             half.fin = Some(sequence.wrapping_add(packet.payload_wire_len));
         }
         let finished = half.fin.is_some() && half.fin == half.segments.next();
@@ -148,7 +148,8 @@ impl Connection {
             && !self.client.segments.has_hole()
             && !self.server.segments.has_hole()
             && !matches!(self.client.stage, Stage::Reading(Stream::Tls(_)))
-            && !self.client.goes_on_anew();
+            && !self.client.goes_on_anew()
+            && !self.client.was_missed();
         if reset || finished && from_client {
             self.end_client(&packet.seen, path(), HandshakeOutcome::Gap, emitter, out);
         }
@@ -348,7 +349,9 @@ impl Connection {
         out: &mut impl Sink,
     ) {
         let scene = Scene { seen, path, from_client: true, identity: emitter.identity(&path) };
-        let spoke = self.client.spoke();
+        // All that a client of DNS said may be lost, and it is still none without a name.
+        let missed = self.client.was_missed() && path.destination.port != DNS_PORT;
+        let spoke = missed || self.client.spoke();
         let found = self.client.end(&scene, lost, emitter, out);
         self.answered &= !found.hello;
         let why = if spoke { lost } else { HandshakeOutcome::OneWay };

@@ -1,6 +1,7 @@
 //! What is known of a direction, for those who ask.
 
 use super::{Half, Stage};
+use crate::flow::Segments;
 use crate::inspect::stream::Stream;
 use crate::pipeline::tls::Opening;
 
@@ -17,6 +18,22 @@ impl Half {
         let first = self.opened.syn.map(|syn| syn.wrapping_add(1));
         let next = self.segments.next();
         self.is_silent() && !self.astray && first.is_some() && next.is_some() && next != first
+    }
+
+    /// Did its end come, and nothing that it said before?
+    pub(in crate::pipeline::tcp) fn was_missed(&self) -> bool {
+        self.is_silent() && self.fin.is_some_and(|fin| self.is_behind(fin))
+    }
+
+    /// Is it silent before octets that come before this sequence number?
+    pub(in crate::pipeline::tcp) fn is_before(&self, sequence: u32) -> bool {
+        self.is_silent() && self.is_behind(sequence)
+    }
+
+    /// Are there octets before this sequence number that did not come?
+    pub(in crate::pipeline::tcp) fn is_behind(&self, sequence: u32) -> bool {
+        let next = self.segments.next();
+        next.is_some_and(|next| sequence.wrapping_sub(next).wrapping_sub(1) < Segments::WINDOW)
     }
 
     /// Does nothing of it wait for the octets that tell what it is?
