@@ -430,6 +430,31 @@ fn a_certificate_in_the_clear_is_seen_in_any_order() {
     assert!(tap.names().is_empty());
 }
 
+/// The client does not like the certificate, and its direction is delivered first.
+#[test]
+fn a_certificate_that_its_client_reset_the_connection_for_is_seen() {
+    let hello = client_hello(Some(NAME), 3, 0, 1 << 14);
+    let flight = server_flight("cert.example");
+    let (begun, half) = (CLIENT + 1, flight.len() / 2);
+    let next = begun.wrapping_add(u32::try_from(hello.len()).unwrap());
+    let told = SERVER + u32::try_from(flight.len()).unwrap();
+    for come in [0, half] {
+        let (ends, mut tap) = (Ends::v4(40_000, 443), Tap::new(Settings::default()));
+        tap.frame(&ends.tcp(CLIENT, 0, SYN, b""));
+        tap.frame(&ends.reversed().tcp(SERVER - 1, begun, SYN | ACK, b""));
+        tap.frame(&ends.tcp(begun, SERVER, ACK, &hello));
+        let late = SERVER + u32::try_from(come).unwrap();
+        if come > 0 {
+            tap.frame(&ends.reversed().tcp(SERVER, next, ACK, &flight[..come]));
+        }
+        tap.frame(&ends.tcp(next, told, RST | ACK, b""));
+        tap.frame(&ends.reversed().tcp(late, next, ACK, &flight[come..]));
+        tap.finish();
+        assert_eq!(tap.names(), [(Signal::TlsSni, NAME), (Signal::TlsCert, "cert.example")]);
+        tap.assert_conserved();
+    }
+}
+
 #[test]
 fn data_in_the_syn_is_the_beginning() {
     let ends = Ends::v4(40_000, 443);

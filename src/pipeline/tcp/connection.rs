@@ -149,7 +149,8 @@ impl Connection {
             && !self.server.segments.has_hole()
             && !matches!(self.client.stage, Stage::Reading(Stream::Tls(_)))
             && !self.client.goes_on_anew()
-            && !self.client.was_missed();
+            && !self.client.was_missed()
+            && !(from_client && self.is_told_more(packet));
         if reset || finished && from_client {
             self.end_client(&packet.seen, path(), HandshakeOutcome::Gap, emitter, out);
         }
@@ -188,6 +189,14 @@ impl Connection {
             && self.client.is_silent()
             && Stream::may_begin(packet.payload, source, destination)
             && !is_server_hello(packet.payload)
+    }
+
+    /// Does the client acknowledge more of the server's flight than is here? A mirror may deliver
+    /// the two directions apart.
+    fn is_told_more(&self, packet: &Packet<'_>) -> bool {
+        packet.tcp.flags.has(TcpFlags::ACK)
+            && matches!(self.server.stage, Stage::Reading(Stream::TlsServer(_)))
+            && self.server.is_behind(packet.tcp.acknowledgment)
     }
 
     /// What was taken for the client is the server.
