@@ -5,9 +5,11 @@ use proptest::prelude::*;
 use vendorwatch::flow::Segments;
 use vendorwatch::inspect::Signal;
 use vendorwatch::pipeline::Settings;
-use vendorwatch::visibility::{HandshakeOutcome, HandshakeProtocol, PacketOutcome, TableName};
+use vendorwatch::visibility::{
+    DnsOutcome, DnsTransport, HandshakeOutcome, HandshakeProtocol, PacketOutcome, TableName,
+};
 
-use crate::support::talk::{ACK, Ends, FIN, RST, SYN, Tap, client_hello, server_hello};
+use crate::support::talk::{ACK, Ends, FIN, RST, SYN, Tap, client_hello, dns, server_hello};
 
 const CLIENT: u32 = 0xffff_0000;
 const SERVER: u32 = 5_000;
@@ -304,5 +306,27 @@ fn a_connection_whose_client_was_missed_is_one_without_a_name() {
         assert_eq!(talk(53, end, flags, false), (0, 0), "a client of DNS");
         assert_eq!(talk(80, CLIENT, flags, false), (0, 0), "it said nothing");
         assert_eq!(talk(80, CLIENT - 9_999, flags, false), (0, 0), "of another connection");
+    }
+}
+
+/// Ten octets behind the headers of TCP, as 64 leave, are too few to tell DNS by.
+#[test]
+fn a_snap_length_that_leaves_little_of_a_question_leaves_its_message() {
+    let ends = Ends::v4(40_000, 53);
+    let message = dns(7, false, "cut.example", &[]);
+    let framed = [&u16::try_from(message.len()).unwrap().to_be_bytes()[..], &message].concat();
+    for kept in 1..20 {
+        let mut tap = Tap::new(Settings::default());
+        tap.frame(&ends.tcp(CLIENT - 1, 0, SYN, b""));
+        tap.cut(&ends.tcp(CLIENT, SERVER, ACK, &framed), 54 + kept);
+        let next = CLIENT + u32::try_from(framed.len()).unwrap();
+        tap.cut(&ends.tcp(next, SERVER, ACK, &framed), 54 + kept);
+        tap.finish();
+        let tcp = DnsTransport::Tcp as usize;
+        let truncated = tap.ledger.dns[tcp][DnsOutcome::Truncated as usize].value();
+        assert!(truncated > 0, "{kept} octets");
+        assert_eq!(tap.ledger.dns_begun[tcp].value(), truncated, "{kept} octets");
+        assert_eq!(tap.connections(), 0);
+        tap.assert_conserved();
     }
 }

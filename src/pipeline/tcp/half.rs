@@ -31,6 +31,8 @@ pub(super) struct Half {
     told: Option<u32>,
     /// Since when octets are missing before others.
     waits: Option<Timestamp>,
+    /// A segment of it was cut by a snap length.
+    cut: bool,
     /// Octets were given up, and nothing known began since.
     astray: bool,
     /// What began where a segment lay too far ahead to be of this stream.
@@ -144,8 +146,12 @@ impl Half {
             // The rest of the segment is gone: what is here is all there will be. Not so of a copy,
             // whose original may be whole.
             if let Some(lost) = lost.filter(|_| fresh) {
+                self.cut = true;
                 if self.begins_like_tls() {
                     self.stage = Stage::Reading(Stream::Tls(Hello::default()));
+                } else if self.begins_like_dns(scene) {
+                    self.stage = Stage::Reading(Stream::Dns(Framing));
+                    found.dns = true;
                 }
                 if matches!(self.stage, Stage::Reading(Stream::Tls(_))) {
                     *found = self.end(scene, lost, emitter, out);
@@ -163,6 +169,15 @@ impl Half {
             && self.opened.syn.is_some()
             && matches!(octets, [content_type::HANDSHAKE, 3, ..])
             && Hello::probe(octets) != Probe::NotOurs
+    }
+
+    /// Are its first octets, be they too few to tell what begins, those of a question?
+    fn begins_like_dns(&self, scene: &Scene<'_>) -> bool {
+        matches!(self.stage, Stage::Beginning)
+            && !self.astray
+            && scene.from_client
+            && scene.path.destination.port == DNS_PORT
+            && Framing::probe(self.segments.ready()) != Probe::NotOurs
     }
 
     /// After a step: a direction that is done keeps nothing. One that lost its way among messages
@@ -309,7 +324,8 @@ impl Half {
         emitter: &mut Emitter,
         out: &mut impl Sink,
     ) -> bool {
-        let (opened, lost) = (&mut self.opened, Some(HandshakeOutcome::Gap));
+        let why = if self.cut { HandshakeOutcome::Truncated } else { HandshakeOutcome::Gap };
+        let (opened, lost) = (&mut self.opened, Some(why));
         let again = match &mut self.stage {
             Stage::Beginning => true,
             Stage::Reading(stream) => stream.break_off(self.segments.ready(), &mut |observation| {
