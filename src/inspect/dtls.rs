@@ -38,6 +38,12 @@ impl Fragment<'_> {
     pub const fn is_whole(&self) -> bool {
         self.offset == 0 && self.data.len() == self.length
     }
+
+    /// Was it cut before it says which piece of which message it is?
+    #[must_use]
+    pub const fn is_anonymous(&self) -> bool {
+        self.length == UNKNOWN
+    }
 }
 
 /// Does this UDP payload begin with a record that may hold a hello?
@@ -104,6 +110,28 @@ impl<'a> Record<'a> {
     #[expect(clippy::option_option, reason = "no more, nothing here, something here")]
     fn fragment(&mut self) -> Option<Option<Fragment<'a>>> {
         let kind = self.rest.u8("msg_type").ok()?;
+        let sender = match kind {
+            handshake_type::CLIENT_HELLO => Some(Sender::Client),
+            handshake_type::SERVER_HELLO | handshake_type::HELLO_VERIFY_REQUEST => {
+                Some(Sender::Server)
+            }
+            _ => None,
+        };
+        let record = self.number;
+        if self.cut && self.rest.left() < HANDSHAKE_HEADER - 1 {
+            // Whose it is can be told, and no more.
+            self.rest = Reader::new(&[]);
+            let (message_seq, length, offset) = (0, UNKNOWN, 0);
+            return Some(sender.map(|sender| Fragment {
+                sender,
+                message_seq,
+                record,
+                length,
+                offset,
+                data: &[],
+                cut: true,
+            }));
+        }
         let length = self.rest.u24("length").ok()? as usize;
         let message_seq = self.rest.u16("message_seq").ok()?;
         let offset = self.rest.u24("fragment_offset").ok()? as usize;
@@ -116,14 +144,16 @@ impl<'a> Record<'a> {
             return None;
         }
         let data = self.rest.take(here, "body").ok()?;
-        let sender = match kind {
-            handshake_type::CLIENT_HELLO => Sender::Client,
-            handshake_type::SERVER_HELLO | handshake_type::HELLO_VERIFY_REQUEST => Sender::Server,
-            _ => return Some(None),
-        };
         let cut = here < fragment_length;
-        let record = self.number;
-        Some(Some(Fragment { sender, message_seq, record, length, offset, data, cut }))
+        Some(sender.map(|sender| Fragment {
+            sender,
+            message_seq,
+            record,
+            length,
+            offset,
+            data,
+            cut,
+        }))
     }
 }
 
@@ -135,6 +165,12 @@ const fn is_version(major: u8, minor: u8) -> bool {
 
 /// `DTLSPlaintext` without its fragment (RFC 6347 §4.1).
 const RECORD_HEADER: usize = 13;
+
+/// In place of a length that is not there; one on the wire has three octets.
+const UNKNOWN: usize = usize::MAX;
+
+/// `Handshake` without its body (RFC 6347 §4.2.2).
+const HANDSHAKE_HEADER: usize = 12;
 
 #[cfg(test)]
 pub(crate) mod tests {
@@ -183,8 +219,8 @@ pub(crate) mod tests {
         for len in 0..datagram.len() {
             assert_eq!(fragments(&datagram[..len], false).count(), 0);
             let cut = fragments(&datagram[..len], true).next();
-            assert_eq!(cut.is_some(), len >= 25);
-            assert!(cut.is_none_or(|cut| cut.cut && cut.data.len() == len - 25));
+            assert_eq!(cut.is_some(), len > RECORD_HEADER);
+            assert!(cut.is_none_or(|cut| cut.cut && cut.data.len() == len.saturating_sub(25)));
         }
     }
 

@@ -134,13 +134,15 @@ impl Hellos {
             length: fragment.length,
             stream: Reassembly::default(),
         };
-        let slot = match self.find(packet, to) {
+        let found = self.find(packet, to);
+        let slot = match found {
             Some(slot) => slot,
             None if late == Late::Yes => return,
             None => self.begin(fresh(late == Late::No), to),
         };
         let Some(hello) = self.unfinished.get_mut(slot) else { return };
-        if hello.path != packet.path {
+        let adds = found.is_none() || hello.answer_only || !fragment.is_anonymous();
+        if hello.path != packet.path || !adds {
             return;
         }
         let before = hello.stream.footprint();

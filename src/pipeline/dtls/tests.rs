@@ -325,3 +325,31 @@ proptest! {
         prop_assert_eq!(bench.seen(), (vec!["example.com"], vec![(HandshakeOutcome::Named, 1)]));
     }
 }
+
+/// The headers of IP and UDP and a snap length of 64 leave 22 octets of a datagram.
+#[test]
+fn a_snap_length_that_leaves_little_of_a_hello_leaves_its_handshake() {
+    let (first, second) = (hello(b"", 10), hello(b"cookie", 10));
+    let whole = record(1, 0, 0, &first, 0, first.len());
+    let again = record(1, 1, 1, &second, 0, second.len());
+    let verify = record(3, 0, 0, b"\xfe\xff\x06cookie", 0, 9);
+    for kept in 14..40 {
+        let mut bench = Bench::new();
+        bench.send(false, &whole[..kept], whole.len());
+        bench.send(true, &verify[..kept.min(verify.len())], verify.len());
+        bench.send(false, &again[..kept], again.len());
+        bench.later(60);
+        assert_eq!(bench.seen(), (vec![], vec![(HandshakeOutcome::Truncated, 1)]), "{kept}");
+
+        // It ends nothing of what goes on.
+        let mut bench = Bench::new();
+        bench.client(&record(1, 0, 0, &first, 0, 50));
+        bench.send(false, &record(1, 1, 0, &first, 50, first.len() - 50)[..kept.min(24)], 90);
+        bench.client(&record(1, 2, 0, &first, 50, first.len() - 50));
+        assert_eq!(bench.seen(), (vec!["example.com"], vec![(HandshakeOutcome::Named, 1)]));
+    }
+    let mut bench = Bench::new();
+    bench.send(false, &whole[..13], whole.len());
+    bench.later(60);
+    assert_eq!(bench.seen(), (vec![], vec![]), "any handshake message");
+}
