@@ -1,6 +1,6 @@
 //! HTTP/1 (RFC 9112): request after request, each line when it is whole.
 
-use memchr::{memchr, memmem, memrchr};
+use memchr::{memchr, memrchr};
 
 use super::{Names, authority};
 use crate::inspect::Signal;
@@ -291,7 +291,9 @@ impl Http1 {
             let digits = str::from_utf8(value).ok().and_then(|value| value.parse().ok());
             self.length = self.length.or(digits);
         } else if name.eq_ignore_ascii_case(b"transfer-encoding") {
-            self.chunked = memmem::find(&value.to_ascii_lowercase(), b"chunked").is_some();
+            // The coding applied last says where the body ends (RFC 9112 §6.1).
+            let last = value.rsplit(|octet| *octet == b',').next().unwrap_or_default();
+            self.chunked = last.trim_ascii().eq_ignore_ascii_case(b"chunked");
         }
     }
 

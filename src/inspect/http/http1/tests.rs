@@ -1,3 +1,4 @@
+use memchr::memmem;
 use proptest::prelude::*;
 use proptest::sample::Index;
 
@@ -65,6 +66,25 @@ fn expected() -> Seen {
             ],
         ),
     ]
+}
+
+#[test]
+fn a_body_is_chunked_where_that_is_its_last_coding() {
+    let session = |codings: &str, body: &str| {
+        let rest = "GET / HTTP/1.1\r\nHost: b.example\r\n\r\n";
+        format!(
+            "POST / HTTP/1.1\r\nHost: a.example\r\nContent-Length: 5\r\n\
+             Transfer-Encoding: {codings}\r\n\r\n{body}{rest}"
+        )
+    };
+    for codings in ["chunked", "Chunked", "gzip, chunked", "gzip,CHUNKED "] {
+        let stream = session(codings, "3\r\nGET\r\n0\r\n\r\n");
+        assert_eq!(names(stream.as_bytes()), ["a.example", "b.example"], "{codings}");
+    }
+    for codings in ["xchunked", "identity", "chunkedfoo"] {
+        let stream = session(codings, "hello");
+        assert_eq!(names(stream.as_bytes()), ["a.example", "b.example"], "{codings}");
+    }
 }
 
 #[test]
