@@ -59,12 +59,12 @@ impl Decompressed {
             let input = BufReader::with_capacity(BLOCK, input);
             let end = match compression {
                 Compression::Gzip => fill(MultiGzDecoder::new(input), &spares, &filled),
-                Compression::Zstd => {
-                    zstd::stream::read::Decoder::with_buffer(input).and_then(|mut decoder| {
+                Compression::Zstd => zstd::stream::read::Decoder::with_buffer(input)
+                    .and_then(|mut decoder| {
                         decoder.window_log_max(MAX_ZSTD_WINDOW_LOG)?;
                         fill(decoder, &spares, &filled)
                     })
-                }
+                    .map_err(explained),
             };
             if let Err(error) = end {
                 let _ = filled.send(Err(error));
@@ -89,6 +89,18 @@ impl Read for Decompressed {
     }
 }
 
+/// Says what to do about a window that is too large; the library says only what it will not do.
+fn explained(error: io::Error) -> io::Error {
+    if error.to_string().contains("too much memory") {
+        let most = 1 << (MAX_ZSTD_WINDOW_LOG - 20);
+        let what =
+            format!("its zstd window is over {most} MiB; pipe `zstd -dc --long=31` into `-`");
+        io::Error::new(error.kind(), what)
+    } else {
+        error
+    }
+}
+
 /// Fills spare blocks from `decoder` until it ends, fails, or nobody wants more. What was
 /// decompressed before a failure is sent before the failure is returned.
 fn fill(
@@ -110,4 +122,30 @@ fn fill(
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Cursor, Write};
+
+    use super::*;
+
+    #[test]
+    fn of_a_window_that_is_too_large_it_is_said_what_to_do() {
+        for (log, sound) in [(MAX_ZSTD_WINDOW_LOG, true), (MAX_ZSTD_WINDOW_LOG + 1, false)] {
+            let mut encoder = zstd::Encoder::new(Vec::new(), 1).unwrap();
+            encoder.window_log(log).unwrap();
+            encoder.write_all(&[7; 4_096]).unwrap();
+            let packed = encoder.finish().unwrap();
+            let mut inside = Vec::new();
+            let mut outside = Decompressed::start(Compression::Zstd, Cursor::new(packed)).unwrap();
+            match outside.read_to_end(&mut inside) {
+                Ok(_) => assert!(sound && inside == [7; 4_096], "{log}"),
+                Err(error) => {
+                    let said = error.to_string();
+                    assert!(!sound && said.contains("over 32 MiB; pipe `zstd -dc"), "{said}");
+                }
+            }
+        }
+    }
 }
