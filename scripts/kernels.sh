@@ -9,7 +9,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 work=target/kernels
-tests=(${TESTS:-live::fanout live::filter live::parity live::ring live::volume})
+tests=(${TESTS:-live::fanout live::filter live::parity live::reuse live::ring live::volume})
 modules=(virtio_pci 9pnet_virtio 9p overlay veth bridge)
 mkdir -p "$work"
 
