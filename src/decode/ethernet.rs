@@ -212,56 +212,53 @@ impl Peel<'_> {
 /// For places where nothing says what the contents are.
 pub(super) fn plausible(octets: Octets<'_>) -> bool {
     use ether_type as t;
-    let Some(mut inside) = octets.after(12) else { return false };
-    for _ in 0..MAX_TAGS {
-        match inside.u16() {
-            Ok(t::IPV4 | t::IPV6) => return tunnel::plausible_ip(inside),
-            Ok(t::VLAN | t::QINQ) => {
-                if inside.skip(2).is_err() {
-                    return false;
-                }
-            }
-            // RFC 826: hardware type Ethernet.
-            Ok(t::ARP) => return inside.peek() == Some([0, 1]),
-            Ok(t::PPPOE_SESSION) => return inside.peek() == Some([0x11, 0]),
-            Ok(
-                t::MPLS
-                | t::MPLS_UPSTREAM
-                | t::NSH
-                | t::MACSEC
-                | t::CISCO_METADATA
-                | t::VN_TAG
-                | t::E_TAG
-                | t::HSR
-                | t::R_TAG
-                | t::EDSA
-                | t::ARISTA
-                | t::BACKBONE
-                | t::FABRIC_PATH
-                | t::TRILL
-                | t::LLDP,
-            ) => return true,
-            Ok(t::JUMBO_LLC) => return inside.peek() == Some([0xaa, 0xaa, 3]),
-            Ok(length @ 4..=t::MAX_LENGTH) => {
-                let fits = usize::from(length) <= inside.wire();
-                return fits && matches!(inside.peek(), Some([0xaa, 0xaa, 3] | [0x42, 0x42, 3]));
-            }
-            _ => return false,
+    let Some((kind, inside)) = behind_tags(octets) else { return false };
+    match kind {
+        t::IPV4 | t::IPV6 => tunnel::plausible_ip(inside),
+        // RFC 826: hardware type Ethernet.
+        t::ARP => inside.peek() == Some([0, 1]),
+        t::PPPOE_SESSION => inside.peek() == Some([0x11, 0]),
+        t::MPLS
+        | t::MPLS_UPSTREAM
+        | t::NSH
+        | t::MACSEC
+        | t::CISCO_METADATA
+        | t::VN_TAG
+        | t::E_TAG
+        | t::HSR
+        | t::R_TAG
+        | t::EDSA
+        | t::ARISTA
+        | t::BACKBONE
+        | t::FABRIC_PATH
+        | t::TRILL
+        | t::LLDP => true,
+        t::JUMBO_LLC => inside.peek() == Some([0xaa, 0xaa, 3]),
+        4..=t::MAX_LENGTH => {
+            let fits = usize::from(kind) <= inside.wire();
+            fits && matches!(inside.peek(), Some([0xaa, 0xaa, 3] | [0x42, 0x42, 3]))
         }
+        _ => false,
     }
-    false
 }
 
 /// Do these octets look like an Ethernet frame with IP in it, directly or behind VLAN tags?
 pub(super) fn holds_ip(octets: Octets<'_>) -> bool {
-    use ether_type as t;
-    let Some(mut inside) = octets.after(12) else { return false };
+    matches!(
+        behind_tags(octets),
+        Some((ether_type::IPV4 | ether_type::IPV6, inside)) if tunnel::plausible_ip(inside)
+    )
+}
+
+/// The type or length of an Ethernet frame behind its VLAN tags, and what follows that.
+fn behind_tags(octets: Octets<'_>) -> Option<(u16, Octets<'_>)> {
+    let mut inside = octets.after(12)?;
     for _ in 0..MAX_TAGS {
-        match inside.u16() {
-            Ok(t::IPV4 | t::IPV6) => return tunnel::plausible_ip(inside),
-            Ok(t::VLAN | t::QINQ) if inside.skip(2).is_ok() => {}
-            _ => return false,
+        let kind = inside.u16().ok()?;
+        if !matches!(kind, ether_type::VLAN | ether_type::QINQ) {
+            return Some((kind, inside));
         }
+        inside.skip(2).ok()?;
     }
-    false
+    None
 }
