@@ -66,14 +66,17 @@ impl Peel<'_> {
             LinkType::TOKEN_RING => self.token_ring(octets),
             LinkType::FDDI => self.fddi(octets),
             LinkType::ARCNET => {
+                // Source and destination, an octet each.
                 octets.skip(2)?;
                 self.arcnet(octets)
             }
             LinkType::ARCNET_LINUX => {
+                // And an offset of two octets.
                 octets.skip(4)?;
                 self.arcnet(octets)
             }
             LinkType::IP_OVER_IEEE1394 => {
+                // Destination and source: unique ids of eight octets (RFC 2734 §4).
                 octets.skip(16)?;
                 let kind = octets.u16()?;
                 self.ether_type(kind, octets)
@@ -161,6 +164,7 @@ impl Peel<'_> {
             return Err(NotDecoded::NotIp);
         }
         if first & 0x80 != 0 {
+            // Its length counts its own two octets, of which this is the first.
             let len = usize::from(octets.u8()? & 0x1f);
             octets.skip(len.saturating_sub(1))?;
         }
