@@ -9,7 +9,7 @@ use anyhow::Context;
 
 /// A file under way. It takes its place when it is finished; given up, it leaves nothing.
 pub(super) struct Whole {
-    out: Option<BufWriter<File>>,
+    out: BufWriter<File>,
     /// Where it is written, if not in its place.
     beside: Option<PathBuf>,
     path: PathBuf,
@@ -33,13 +33,12 @@ impl Whole {
             Ok(BufWriter::new(file))
         };
         let out = begin().with_context(|| cannot(path))?;
-        Ok(Self { out: Some(out), beside, path: path.to_owned() })
+        Ok(Self { out, beside, path: path.to_owned() })
     }
 
     /// Puts it in its place.
     pub(super) fn finish(mut self) -> anyhow::Result<()> {
-        let Some(mut out) = self.out.take() else { return Ok(()) };
-        let placed = out.flush().and_then(|()| match &self.beside {
+        let placed = self.out.flush().and_then(|()| match &self.beside {
             Some(beside) => fs::rename(beside, &self.path),
             None => Ok(()),
         });
@@ -52,11 +51,11 @@ impl Whole {
 
 impl Write for Whole {
     fn write(&mut self, octets: &[u8]) -> io::Result<usize> {
-        self.out.as_mut().map_or(Ok(0), |out| out.write(octets))
+        self.out.write(octets)
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.out.as_mut().map_or(Ok(()), Write::flush)
+        self.out.flush()
     }
 }
 
