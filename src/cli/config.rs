@@ -1,5 +1,6 @@
 //! `vendorwatch config`: find mistakes in a configuration, or show what is in effect and why.
 
+use core::cell::LazyCell;
 use std::ffi::OsStr;
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -56,7 +57,8 @@ impl FileArg {
 /// Refuses a setting in the environment that is no text, and warns of what is none: unlike an
 /// unknown key of the file it may be somebody else's.
 fn check_variables() -> Result<(), Failure> {
-    let program = super::command();
+    // Made for names that are no keys; mostly there are none.
+    let program = LazyCell::new(super::command);
     for (name, value) in std::env::vars_os() {
         let Some(name) = name.to_str().filter(|name| name.starts_with("VENDORWATCH_")) else {
             continue;
