@@ -108,11 +108,10 @@ impl Router {
     #[cold]
     fn fragment(&mut self, fragment: &Fragment<'_>, now: Timestamp) -> u64 {
         let outer = self.hasher.pair(fragment.source, fragment.destination);
-        let protocol = if fragment.source.is_v4() { fragment.protocol.0 } else { 0 };
         let from_low = u64::from(fragment.path().is_from_low());
-        let id = u64::from(fragment.id) | u64::from(protocol) << 32 | from_low << 40;
+        let datagram = self.hasher.word(Fragments::identity(&self.hasher, fragment), from_low);
         let inner = if fragment.offset == 0 { self.inner(fragment) } else { None };
-        let gone = self.datagrams.enter(self.hasher.word(outer, id), now, |_| true);
+        let gone = self.datagrams.enter(datagram, now, |_| true);
         if gone.new || gone.value.worth(now) == 0 {
             *gone.value = Gone { pair: inner.unwrap_or(outer), at: now };
         }

@@ -118,7 +118,7 @@ impl Fragments {
             return Taken::Malformed;
         }
         let key = Key::of(fragment);
-        let hash = self.hash(&key);
+        let hash = key.hash(&self.hasher);
         let mut found = self.table.find(hash, &key);
         if let Some(slot) = found
             && self.table.get_mut(slot).is_some_and(|pending| pending.is_long_whole(now))
@@ -228,14 +228,20 @@ impl Fragments {
         GivenUp { waited, head: Some(head) }
     }
 
-    fn hash(&self, key: &Key) -> u64 {
-        let pair = self.hasher.pair(key.source, key.destination);
-        let low = u64::from(key.id) | u64::from(key.protocol.0) << 32;
-        self.hasher.word(pair, low | u64::from(key.tenant.0) << 40)
+    /// Equal for the fragments of one datagram, and for those of another one between the same ends
+    /// the other way.
+    pub fn identity(hasher: &FlowHasher, fragment: &Fragment<'_>) -> u64 {
+        Key::of(fragment).hash(hasher)
     }
 }
 
 impl Key {
+    fn hash(&self, hasher: &FlowHasher) -> u64 {
+        let pair = hasher.pair(self.source, self.destination);
+        let low = u64::from(self.id) | u64::from(self.protocol.0) << 32;
+        hasher.word(pair, low | u64::from(self.tenant.0) << 40)
+    }
+
     fn of(fragment: &Fragment<'_>) -> Self {
         let v4 = fragment.source.is_v4();
         Self {
