@@ -13,7 +13,7 @@ use rustix::io::Errno;
 
 use crate::capture::counters::Widened;
 use crate::capture::live::{Lacking, Notice, Options};
-use crate::capture::{BATCH, Batch, CaptureError, Counters, Filter, Source, netlink, sys};
+use crate::capture::{BATCH, Batch, CaptureError, Counters, Filter, Source, netlink};
 use crate::frame::{Frame, LinkType, SourceId};
 use crate::time::Timestamp;
 
@@ -85,9 +85,10 @@ impl Libpcap {
     /// Gives up an interface whose name another has now, which was given that name or made with it.
     fn leave_another(&mut self) {
         let State::Open { handle, .. } = &self.state else { return };
-        // `any` is bound to none.
-        let Ok(Some(bound)) = sys::bound_interface(handle.as_fd()) else { return };
-        if matches!(netlink::link(&self.interface), Ok(Some(link)) if link.index != bound) {
+        // `any` is no interface, and its socket bound to none.
+        if let Ok(Some(link)) = netlink::link(&self.interface)
+            && link.is_not_of(handle.as_fd())
+        {
             self.lose();
         }
     }

@@ -5,9 +5,11 @@
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::io;
+use std::os::fd::BorrowedFd;
 
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
 
+use super::sys;
 use crate::net::Mac;
 
 /// An interface as the kernel describes it.
@@ -54,6 +56,12 @@ impl Link {
     #[must_use]
     pub const fn is_running(&self) -> bool {
         self.flags & Self::RUNNING != 0
+    }
+
+    /// Is this socket bound, and to another interface? One keeps its socket when it loses its name.
+    #[must_use]
+    pub fn is_not_of(&self, socket: BorrowedFd<'_>) -> bool {
+        matches!(sys::bound_interface(socket), Ok(Some(bound)) if bound != self.index)
     }
 }
 

@@ -139,9 +139,7 @@ impl Source for Ring {
                     // last block held was handed over long ago.
                     if !matches!(sys::bound_interface(ring.as_fd()), Ok(Some(_))) {
                         let link = netlink::link(&self.setup.interface).ok().flatten();
-                        self.count_losses(link.as_ref());
-                        self.packets = None;
-                        self.trouble = Trouble::gone();
+                        self.leave(link.as_ref());
                     }
                     break;
                 }
@@ -165,10 +163,8 @@ impl Source for Ring {
         let link = netlink::link(&self.setup.interface).ok().flatten();
         match link {
             Some(link) if self.is_of_another(&link) => {
-                self.count_losses(None);
+                self.leave(None);
                 self.counters.outages += 1;
-                self.packets = None;
-                self.trouble = Trouble::gone();
                 // What it lost before was not to be seen here.
                 self.interface_dropped = link.receive_dropped;
             }
@@ -245,8 +241,14 @@ impl Ring {
     /// Is this what the interface's name stands for now, and the ring that of another, which was
     /// given a new one?
     fn is_of_another(&self, link: &Link) -> bool {
-        let bound = self.packets.as_ref().map(|ring| sys::bound_interface(ring.as_fd()));
-        matches!(bound, Some(Ok(Some(index))) if index != link.index)
+        self.packets.as_ref().is_some_and(|ring| link.is_not_of(ring.as_fd()))
+    }
+
+    /// Gives the ring up; `link` is what its losses are asked of.
+    fn leave(&mut self, link: Option<&Link>) {
+        self.count_losses(link);
+        self.packets = None;
+        self.trouble = Trouble::gone();
     }
 
     /// Takes over what the kernel counted since the last time: its counters start again at zero,
