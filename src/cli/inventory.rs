@@ -144,7 +144,7 @@ impl Args {
         }
         for network in &self.network {
             let was_seen = || sights.iter().any(|(key, _)| **network == *key.2);
-            if !policy.networks.names().iter().any(|name| **name == **network) && !was_seen() {
+            if !policy.knows_network(network) && !was_seen() {
                 return Err(unknown("--network", network, "configured networks"));
             }
         }

@@ -120,6 +120,12 @@ impl Policy {
     pub fn takes(&self, vendor: &str, strength: Strength) -> bool {
         self.set.vendor(vendor).is_some_and(|vendor| self.selection.takes(vendor, strength))
     }
+
+    /// Is a network of this name configured?
+    #[must_use]
+    pub fn knows_network(&self, name: &str) -> bool {
+        self.networks.names().iter().any(|known| **known == *name)
+    }
 }
 
 fn selection(config: &Config) -> Result<Selection, PolicyError> {

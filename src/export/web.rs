@@ -314,7 +314,7 @@ impl Wanted {
             ));
         }
         if let Some(network) = &self.network
-            && !policy.networks.names().iter().any(|name| **name == **network)
+            && !policy.knows_network(network)
             && !all.iter().any(|finding| *finding.key.network == **network)
         {
             return Some(format!(
