@@ -118,7 +118,7 @@ const ANSWER_WINDOW: Duration = Duration::from_secs(10);
 /// between its ends begins with the same for minutes (RFC 9293 §3.4.1). Where a mirror
 /// lost octets of a copy, that is given up after half a minute, and speaks of the connection only
 /// then.
-const CONNECTION_WINDOW: Duration = Duration::from_secs(45);
+pub const CONNECTION_WINDOW: Duration = Duration::from_secs(45);
 
 /// Nothing older than this matters, but that a connection is remembered for as long as nobody else
 /// needs the room.

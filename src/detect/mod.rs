@@ -31,6 +31,7 @@ pub mod summary;
 pub use attributed::{Attributed, AttributedPair};
 pub use attribution::{Attribution, Relation, Resolved};
 pub use correlate::{Correlator, Counts, Limits, TableUse};
+pub use duplicate::CONNECTION_WINDOW;
 pub use ech::{Ech, EchRule};
 pub use event::{ConnectionOutcome, Detected, Event, Notice};
 pub use exception::{Exception, Exceptions};

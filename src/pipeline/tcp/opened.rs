@@ -2,7 +2,9 @@
 
 use core::time::Duration;
 
+use super::Connections;
 use super::half::Found;
+use crate::detect::CONNECTION_WINDOW;
 use crate::inspect::stream::{Observation, Stream};
 use crate::pipeline::Sink;
 use crate::pipeline::dns;
@@ -142,6 +144,8 @@ impl Opened {
     }
 }
 
-/// For how long a request is known by where it begins. A copy with a hole is given up, and read as
-/// far as it goes, only when nothing came for [`Connections::IDLE`](super::Connections::IDLE).
-const REPEATED: Duration = Duration::from_secs(45);
+/// For how long a request is known by where it begins: as long as its connection is. A copy with a
+/// hole is given up, and read as far as it goes, only when nothing came for [`Connections::IDLE`].
+const REPEATED: Duration = CONNECTION_WINDOW;
+
+const _: () = assert!(Connections::IDLE.as_secs() < REPEATED.as_secs());
