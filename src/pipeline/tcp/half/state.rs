@@ -22,7 +22,7 @@ impl Half {
 
     /// Did its end come, and nothing that it said before?
     pub(in crate::pipeline::tcp) fn was_missed(&self) -> bool {
-        self.is_silent() && self.fin.is_some_and(|fin| self.is_behind(fin))
+        self.fin.is_some_and(|fin| self.is_before(fin))
     }
 
     /// Is it silent before octets that come before this sequence number?
