@@ -9,10 +9,10 @@ use vendorwatch::visibility::{
     DnsOutcome, DnsTransport, HandshakeOutcome, HandshakeProtocol, PacketOutcome, TableName,
 };
 
+use super::SERVER;
 use crate::support::talk::{ACK, Ends, FIN, RST, SYN, Tap, client_hello, dns, server_hello};
 
 const CLIENT: u32 = 0xffff_0000;
-const SERVER: u32 = 5_000;
 const SEGMENT: usize = 1_400;
 
 fn host(number: usize) -> String {

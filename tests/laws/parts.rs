@@ -5,7 +5,8 @@ use vendorwatch::inspect::Signal;
 use vendorwatch::pipeline::Settings;
 use vendorwatch::visibility::HandshakeOutcome;
 
-use super::tls::{CLIENT, NAME, SERVER, begun, named, outcome, syn};
+use super::SERVER;
+use super::tls::{CLIENT, NAME, begun, named, outcome, syn};
 use crate::support::talk::{ACK, Ends, PSH, RST, SYN, Tap, client_hello, server_hello};
 
 /// As a client of FTP does, whose data connections its server opens, and whoever wins where both

@@ -7,13 +7,12 @@ use vendorwatch::inspect::Signal;
 use vendorwatch::pipeline::Settings;
 use vendorwatch::visibility::{HandshakeOutcome, HandshakeProtocol};
 
-use super::deliveries;
+use super::{SERVER, deliveries, open_on_both_sides};
 use crate::support::handshake::{message, records, vector16};
 use crate::support::talk::{ACK, Ends, FIN, PSH, RST, SYN, Tap, client_hello, server_hello};
 
 pub(super) const NAME: &str = "update.example.com";
 pub(super) const CLIENT: u32 = 0xffff_fe00;
-pub(super) const SERVER: u32 = 5_000;
 
 pub(super) fn named(tap: &Tap) -> u64 {
     tap.ledger.handshakes[HandshakeProtocol::Tls as usize][HandshakeOutcome::Named as usize].value()
@@ -128,12 +127,7 @@ proptest! {
         let hello = client_hello(Some(NAME), 7, filler, 1 << 14);
         let sides = [first, first.wrapping_add(apart)];
         let mut tap = Tap::new(Settings::default());
-        for side in sides {
-            tap.frame(&ends.tcp(side, 0, SYN, &[]));
-        }
-        for side in [sides[usize::from(!accepted_last)], sides[usize::from(accepted_last)]] {
-            tap.frame(&ends.reversed().tcp(SERVER, side.wrapping_add(1), SYN | ACK, &[]));
-        }
+        open_on_both_sides(&mut tap, ends, sides, accepted_last);
         let mut at = [0, 0];
         let all = order.into_iter().map(usize::from).chain([0, 0, 0, 0, 1, 1, 1, 1]);
         for side in all {

@@ -11,13 +11,12 @@ use vendorwatch::pipeline::Settings;
 use vendorwatch::signature::{Set, embedded};
 use vendorwatch::visibility::{DnsOutcome, DnsTransport, HandshakeOutcome, HandshakeProtocol};
 
-use super::deliveries;
+use super::{SERVER, deliveries, open_on_both_sides};
 use crate::support::talk::{ACK, Ends, PSH, RST, SYN, Tap, client_hello, dns, server_hello};
 
 const INSIDE: &str = "inside.example";
 const PROXIED: &str = "proxied.example";
 const CLIENT: u32 = 0xffff_ff00;
-const SERVER: u32 = 5_000;
 
 /// What goes before TLS, and the names in it.
 type Wrapper = (&'static str, Vec<u8>, Vec<Signal>);
@@ -224,12 +223,7 @@ proptest! {
         let bounds: Vec<_> = starts.iter().copied().chain([stream.len()]).collect();
         let sides = [first, first.wrapping_add(apart)];
         let mut tap = Tap::new(Settings::default());
-        for side in sides {
-            tap.frame(&ends.tcp(side, 0, SYN, &[]));
-        }
-        for side in [sides[usize::from(!accepted_last)], sides[usize::from(accepted_last)]] {
-            tap.frame(&ends.reversed().tcp(SERVER, side.wrapping_add(1), SYN | ACK, &[]));
-        }
+        open_on_both_sides(&mut tap, ends, sides, accepted_last);
         let mut at = [0, 0];
         for side in order.into_iter().map(usize::from).chain([0; 6]).chain([1; 6]) {
             let Some(&[from, to]) = bounds.windows(2).nth(at[side]).map(|part| {

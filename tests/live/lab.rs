@@ -14,7 +14,8 @@ use rustix::thread::{
 use vendorwatch::capture::live::{Live, Opened, Options, open_live};
 use vendorwatch::capture::ring::pin;
 use vendorwatch::capture::{Batch, Source, netlink, sys};
-use vendorwatch::frame::SourceId;
+use vendorwatch::frame::{Frame, LinkType, SourceId};
+use vendorwatch::time::Timestamp;
 
 /// A namespace that holds `wire` and `span`, the two ends of a cable. The thread that made it is
 /// inside.
@@ -95,6 +96,21 @@ pub(super) struct Kept {
     pub(super) at: u64,
     pub(super) number: u64,
     pub(super) vlan: Option<u16>,
+}
+
+impl Kept {
+    /// As the worker of the only interface gets it.
+    pub(super) fn frame(&self) -> Frame<'_> {
+        Frame {
+            data: &self.data,
+            wire_len: self.wire_len,
+            at: Timestamp::from_nanos(self.at),
+            link: LinkType::ETHERNET,
+            source: SourceId::default(),
+            number: self.number,
+            vlan: self.vlan,
+        }
+    }
 }
 
 pub(super) fn open(options: &Options) -> Opened {

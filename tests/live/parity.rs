@@ -173,15 +173,7 @@ impl Tap {
             // The time of the capture, so that what depends on time does not differ.
             let ahead = sent[self.place..].iter().position(|frame| frame.arrived_as(&kept));
             self.place += ahead.unwrap_or_else(|| panic!("nobody sent this: {kept:02x?}"));
-            self.worker.frame(&Frame {
-                data: &kept.data,
-                wire_len: kept.wire_len,
-                at: sent[self.place].at,
-                link: LinkType::ETHERNET,
-                source: SourceId::default(),
-                number: kept.number,
-                vlan: kept.vlan,
-            });
+            self.worker.frame(&Frame { at: sent[self.place].at, ..kept.frame() });
             self.place += 1;
         }
         for (path, wish) in self.worker.wishes() {

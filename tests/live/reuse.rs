@@ -5,9 +5,7 @@ use std::time::Duration;
 
 use vendorwatch::capture::Source;
 use vendorwatch::capture::live::{Backend, Live, Options};
-use vendorwatch::frame::{Frame, LinkType, SourceId};
 use vendorwatch::signature::Set;
-use vendorwatch::time::Timestamp;
 
 use super::judged::{Worker, judge};
 use super::lab::{Lab, Sender, open, take};
@@ -20,15 +18,7 @@ fn pass(sender: &Sender, source: &mut Live, worker: &mut Worker, frames: &[Vec<u
     }
     let delivered = take(source, Duration::from_millis(50));
     for kept in &delivered {
-        worker.frame(&Frame {
-            data: &kept.data,
-            wire_len: kept.wire_len,
-            at: Timestamp::from_nanos(kept.at),
-            link: LinkType::ETHERNET,
-            source: SourceId::default(),
-            number: kept.number,
-            vlan: kept.vlan,
-        });
+        worker.frame(&kept.frame());
     }
     for (path, wish) in worker.wishes() {
         source.wish(&path, wish);

@@ -6,11 +6,10 @@ use std::time::{Duration, Instant};
 use vendorwatch::capture::Source;
 use vendorwatch::capture::live::{Backend, Options};
 use vendorwatch::detect::Record;
-use vendorwatch::frame::{Frame, LinkType, SourceId};
+use vendorwatch::frame::SourceId;
 use vendorwatch::net::{Pair, Path, Wish};
 use vendorwatch::pipeline::{Pipeline, Settings, Sink, sample_mark};
 use vendorwatch::signature::{Set, embedded};
-use vendorwatch::time::Timestamp;
 use vendorwatch::visibility::{Estimate, Ledger};
 
 use super::lab::{Lab, Sender, open, take, wait_for_free_driver};
@@ -100,16 +99,7 @@ fn through(backend: Backend, clients: &[End]) -> (u64, u64, Option<f64>) {
         let end = Instant::now() + Duration::from_secs(30);
         loop {
             for kept in take(source, Duration::from_millis(5)) {
-                let frame = Frame {
-                    data: &kept.data,
-                    wire_len: kept.wire_len,
-                    at: Timestamp::from_nanos(kept.at),
-                    link: LinkType::ETHERNET,
-                    source: SourceId::default(),
-                    number: kept.number,
-                    vlan: kept.vlan,
-                };
-                pipeline.frame(&frame, found);
+                pipeline.frame(&kept.frame(), found);
             }
             // As a worker does.
             for (pair, counts) in found.pairs.drain(..) {
