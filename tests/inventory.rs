@@ -118,7 +118,7 @@ fn what_was_flushed_survives_a_kill_in_the_middle_of_the_next_write() {
         drop(writer);
     }
     let first = Query { client: Some(change(0).key.client.to_ip()), ..Query::default() };
-    let found = Reader::open(&path).unwrap().findings(&first).unwrap();
+    let found = Reader::open(&path).unwrap().findings(&first).unwrap().findings;
     assert_eq!(found[0].count, 3, "each run added to what the one before left");
 }
 
@@ -146,7 +146,7 @@ fn child_on_a_small_disk() {
     assert_eq!(stats.evicted.value(), 0, "removing findings frees no full disk");
     let written = stats.written.value();
     let reader = Reader::open(&path).unwrap();
-    let found = reader.findings(&Query::default()).unwrap().len() as u64;
+    let found = reader.findings(&Query::default()).unwrap().findings.len() as u64;
     assert_eq!(found, written, "what was written can be read while the disk is full");
 
     std::fs::remove_file(&ballast).unwrap();
@@ -160,7 +160,8 @@ fn child_on_a_small_disk() {
     while ballast.write_all(&[1; 512]).is_ok() {}
     let refused = Writer::open(&path, Limits::default(), 0).unwrap_err();
     assert!(refused.to_string().contains("is the disk full?"), "{refused}");
-    let found = Reader::open(&path).unwrap().findings(&Query::default()).unwrap().len() as u64;
+    let found =
+        Reader::open(&path).unwrap().findings(&Query::default()).unwrap().findings.len() as u64;
     assert_eq!(found, written + waiting, "what is kept can be read without a writer, too");
     println!("waited {waiting}");
 }
@@ -308,6 +309,29 @@ fn what_was_removed_is_said_and_an_empty_answer_says_nothing_of_absence() {
     let said = asked(&path, &["--all", "--network", "lab"]);
     assert!(said.contains("acme (weak, network lab) was seen from 2100-01-01 00:00:07Z"), "{said}");
     assert!(said.contains("says nothing of absence") && !said.contains("0.0.0.7"), "{said}");
+}
+
+#[test]
+fn what_a_later_program_wrote_and_this_one_cannot_name_is_said() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("inventory.sqlite");
+    let Opened { writer, .. } = open(&path);
+    writer.submit(vec![change(7), change(8), change(9)]);
+    writer.flush();
+    drop(writer);
+    let said = asked(&path, &["--all"]);
+    assert!(!said.contains("Not shown"), "{said}");
+    let database = rusqlite::Connection::open(&path).unwrap();
+    database
+        .execute_batch(
+            "UPDATE finding SET strength = 9 WHERE client = '0.0.0.7';
+             UPDATE tally SET signal = 'smoke' WHERE finding IN
+                (SELECT id FROM finding WHERE client != '0.0.0.9');",
+        )
+        .unwrap();
+    let said = asked(&path, &["--all"]);
+    assert!(said.contains("Not shown, or not whole: 2 findings"), "{said}");
+    assert!(!said.contains("0.0.0.7") && said.contains("0.0.0.8"), "{said}");
 }
 
 #[test]

@@ -68,7 +68,8 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     args.check(&policy, &sights)?;
     // How a client may be spoken of rests on all of its findings, not only on those asked for.
     let whole = Query { vendors: args.vendor.clone(), client: args.client, ..Query::default() };
-    let all = reader.findings(&whole).map_err(blame)?;
+    let answer = reader.findings(&whole).map_err(blame)?;
+    let all = &answer.findings;
     // Who is asked for by name is shown, whatever is reported otherwise.
     let is_reported = |vendor: &str, strength| {
         args.all || !args.vendor.is_empty() || policy.takes(vendor, strength)
@@ -97,6 +98,9 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
             "{} --all shows what is left out.",
             left_out_by_configuration(left_out, "finding")
         )?;
+    }
+    if let Some(remark) = answer.remark() {
+        writeln!(remarks, "{remark}")?;
     }
     // First sights outlive findings, and say nothing of clients.
     let kept: BTreeSet<VendorKey> = all.iter().map(|found| vendor_key(&found.key)).collect();

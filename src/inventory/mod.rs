@@ -17,7 +17,7 @@ mod store;
 mod writer;
 
 pub use location::Location;
-pub use query::{Query, Reader};
+pub use query::{Answer, Query, Reader};
 pub use store::{Limits, Restored};
 pub use writer::{Opened, Stats, Writer};
 

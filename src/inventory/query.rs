@@ -1,6 +1,7 @@
 //! Reading the inventory back.
 
 use core::net::IpAddr;
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -32,6 +33,29 @@ pub struct Query {
     pub newest: Option<usize>,
 }
 
+/// What an inventory answers.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Answer {
+    pub findings: Vec<Finding>,
+    /// What was asked for as well, and this program cannot name, as a later one wrote it: findings
+    /// that are not among these, or lack a signal.
+    pub unnamed: u64,
+}
+
+impl Answer {
+    /// Says that this is not all, where it is not.
+    pub fn remark(&self) -> Option<String> {
+        let Self { unnamed, .. } = self;
+        let plural = if *unnamed == 1 { "" } else { "s" };
+        (*unnamed > 0).then(|| {
+            format!(
+                "Not shown, or not whole: {unnamed} finding{plural} with what this program has no \
+                 name for, as a newer vendorwatch writes it; use that one."
+            )
+        })
+    }
+}
+
 /// An inventory opened for reading, also while a daemon writes to it.
 #[derive(Debug)]
 pub struct Reader {
@@ -46,7 +70,7 @@ impl Reader {
     }
 
     /// The findings that `query` asks for.
-    pub fn findings(&self, query: &Query) -> Result<Vec<Finding>, InventoryError> {
+    pub fn findings(&self, query: &Query) -> Result<Answer, InventoryError> {
         findings(&self.connection, query).map_err(|error| schema::blame(&self.path, error))
     }
 
@@ -56,7 +80,7 @@ impl Reader {
     }
 }
 
-pub(super) fn findings(connection: &Connection, query: &Query) -> rusqlite::Result<Vec<Finding>> {
+pub(super) fn findings(connection: &Connection, query: &Query) -> rusqlite::Result<Answer> {
     let (condition, values) = condition(query);
     let sql = format!(
         "SELECT id, tenant, network, client, vendor, product, strength, finding.first_seen,
@@ -70,20 +94,29 @@ pub(super) fn findings(connection: &Connection, query: &Query) -> rusqlite::Resu
     let mut statement = connection.prepare(&sql)?;
     let mut rows = statement.query(params_from_iter(values))?;
     let mut findings: Vec<Finding> = Vec::new();
+    let mut unnamed = BTreeSet::new();
     let mut last_id = None;
     while let Some(row) = rows.next()? {
         let id: i64 = row.get("id")?;
         if last_id != Some(id) {
-            // What a later program wrote and this one cannot name is passed over.
-            let Some(finding) = finding(row)? else { continue };
+            let Some(finding) = finding(row)? else {
+                unnamed.insert(id);
+                continue;
+            };
             last_id = Some(id);
             findings.push(finding);
         }
-        if let (Some(finding), Some((key, tally))) = (findings.last_mut(), tally(row)?) {
-            finding.tallies.insert(key, tally);
+        let Some(signal) = row.get::<_, Option<String>>("signal")? else { continue };
+        match (findings.last_mut(), tally(row, &signal)?) {
+            (Some(finding), Some((key, tally))) => {
+                finding.tallies.insert(key, tally);
+            }
+            _ => {
+                unnamed.insert(id);
+            }
         }
     }
-    Ok(findings)
+    Ok(Answer { findings, unnamed: unnamed.len() as u64 })
 }
 
 pub(super) fn vendors(connection: &Connection) -> rusqlite::Result<Vec<(VendorKey, Seen)>> {
@@ -155,12 +188,10 @@ fn finding(row: &Row<'_>) -> rusqlite::Result<Option<Finding>> {
     }))
 }
 
-fn tally(row: &Row<'_>) -> rusqlite::Result<Option<(TallyKey, Tally)>> {
-    let Some(signal) = row.get::<_, Option<String>>(14)? else { return Ok(None) };
+fn tally(row: &Row<'_>, signal: &str) -> rusqlite::Result<Option<(TallyKey, Tally)>> {
     let purpose: String = row.get(15)?;
     let class: Option<String> = row.get(16)?;
-    let (Some(signal), Some(purpose)) =
-        (Signal::from_label(&signal), Purpose::from_label(&purpose))
+    let (Some(signal), Some(purpose)) = (Signal::from_label(signal), Purpose::from_label(&purpose))
     else {
         return Ok(None);
     };

@@ -75,7 +75,7 @@ impl Store {
     pub(super) fn restore(&self, most: usize) -> rusqlite::Result<Restored> {
         let newest = Query { newest: Some(most), ..Query::default() };
         Ok(Restored {
-            findings: query::findings(&self.connection, &newest)?,
+            findings: query::findings(&self.connection, &newest)?.findings,
             vendors: query::vendors(&self.connection)?,
         })
     }

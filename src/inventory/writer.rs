@@ -412,7 +412,7 @@ mod tests {
         writer.submit(vec![change(3, Strength::Strong)]);
         writer.flush();
         let reader = Reader::open(&path).unwrap();
-        assert_eq!(reader.findings(&Query::default()).unwrap().len(), 21);
+        assert_eq!(reader.findings(&Query::default()).unwrap().findings.len(), 21);
         let one = Query {
             vendors: vec!["acme".into(), "other".into()],
             networks: vec!["other".into()],
@@ -421,12 +421,12 @@ mod tests {
             since: Some(change(3, Strength::Strong).last_seen),
             newest: Some(10),
         };
-        assert_eq!(reader.findings(&one).unwrap(), [change(3, Strength::Strong)]);
+        assert_eq!(reader.findings(&one).unwrap().findings, [change(3, Strength::Strong)]);
         let later = Query { since: Some(change(4, Strength::Strong).last_seen), ..one };
-        assert!(reader.findings(&later).unwrap().is_empty());
+        assert!(reader.findings(&later).unwrap().findings.is_empty());
         writer.submit(vec![change(99, Strength::Strong)]);
         writer.flush();
-        assert_eq!(reader.findings(&Query::default()).unwrap().len(), 22);
+        assert_eq!(reader.findings(&Query::default()).unwrap().findings.len(), 22);
         assert_eq!(reader.vendors().unwrap().len(), 2);
         assert_eq!(writer.stats().rows.value(), 22);
         assert_eq!(writer.stats().written.value(), 22);
@@ -464,7 +464,11 @@ mod tests {
             writer.submit(vec![third]);
             writer.flush();
             let reader = Reader::open(&path).unwrap();
-            assert_eq!(reader.findings(&Query::default()).unwrap(), [expected], "{order:?}");
+            assert_eq!(
+                reader.findings(&Query::default()).unwrap().findings,
+                [expected],
+                "{order:?}"
+            );
             let sights: Vec<_> = reader.vendors().unwrap().into_iter().map(|(_, s)| s).collect();
             let (first, last) = (changes[0].first_seen, changes[2].last_seen);
             assert_eq!(sights, [Seen { first, last }], "{order:?}");
@@ -494,7 +498,7 @@ mod tests {
         writer.submit((100..120).map(|n| change(n, Strength::Weak)).collect());
         writer.flush();
         let reader = Reader::open(&path).unwrap();
-        let left = reader.findings(&Query::default()).unwrap();
+        let left = reader.findings(&Query::default()).unwrap().findings;
         let clients: Vec<Addr> = left.iter().map(|finding| finding.key.client).collect();
         let expected: Vec<Addr> = [119, 118, 117, 116, 115, 4, 3, 2, 1, 0]
             .map(|n: u32| Addr::from_v4(n.to_be_bytes()))
@@ -522,7 +526,7 @@ mod tests {
         assert_eq!((stats.pending.value(), stats.pending_lost.value()), (0, 0));
         assert_eq!(stats.written.value(), 20_000);
         let newest = Query { newest: Some(1), ..Query::default() };
-        let found = Reader::open(&path).unwrap().findings(&newest).unwrap();
+        let found = Reader::open(&path).unwrap().findings(&newest).unwrap().findings;
         assert_eq!(found, [change(19_999, Strength::Strong)], "the newest is kept");
     }
 
@@ -591,7 +595,7 @@ mod tests {
         writer.flush();
         assert_eq!((stats.pending.value(), stats.rows.value()), (0, 100));
         let first = Query { client: Some(Addr::from_v4([0; 4]).to_ip()), ..Query::default() };
-        let found = Reader::open(&path).unwrap().findings(&first).unwrap();
+        let found = Reader::open(&path).unwrap().findings(&first).unwrap().findings;
         assert_eq!(found[0].count, 4, "what waited and what came later were added");
     }
 }

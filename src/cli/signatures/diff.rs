@@ -97,7 +97,8 @@ fn is_inventory(path: &Path) -> anyhow::Result<bool> {
 fn against_inventory(path: &Path, new: &Set, out: &mut impl Write) -> Result<(), Failure> {
     let reader = Reader::open(path)?;
     let (mut kept, mut others) = (0_u64, 0_u64);
-    for finding in reader.findings(&Query::default())? {
+    let answer = reader.findings(&Query::default())?;
+    for finding in &answer.findings {
         let after = new.lookup(&finding.last_name).map(|hit| hit.indicator);
         match after {
             Some(indicator)
@@ -111,13 +112,13 @@ fn against_inventory(path: &Path, new: &Set, out: &mut impl Write) -> Result<(),
                 others += 1;
                 let (product, strength) = (&indicator.product, indicator.strength.label());
                 let becomes = format!("{} {product} ({strength})", indicator.vendor);
-                writeln!(out, "~ {} becomes {becomes}", line(&finding))?;
+                writeln!(out, "~ {} becomes {becomes}", line(finding))?;
             }
             // Found by address: the name says nothing then.
             None if finding.tallies.keys().any(|(id, _)| new.indicator(id).is_some()) => kept += 1,
             None => {
                 others += 1;
-                writeln!(out, "- {}", line(&finding))?;
+                writeln!(out, "- {}", line(finding))?;
             }
         }
     }
@@ -126,6 +127,9 @@ fn against_inventory(path: &Path, new: &Set, out: &mut impl Write) -> Result<(),
         "{kept} findings stay, {others} vanish or change; what would appear is not in an inventory: \
          ask a capture"
     )?;
+    if let Some(remark) = answer.remark() {
+        writeln!(out, "{remark}")?;
+    }
     Ok(())
 }
 
