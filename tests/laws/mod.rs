@@ -3,6 +3,7 @@
 
 mod allocations;
 mod captures;
+mod certificates;
 mod dns;
 mod gaps;
 mod ledger;

@@ -1,14 +1,12 @@
 //! TLS over TCP.
 
 use proptest::prelude::*;
-use rcgen::{CertificateParams, KeyPair, SanType};
 use vendorwatch::detect::Record;
 use vendorwatch::inspect::Signal;
 use vendorwatch::pipeline::Settings;
 use vendorwatch::visibility::{HandshakeOutcome, HandshakeProtocol};
 
 use super::{SERVER, deliveries, open_on_both_sides};
-use crate::support::handshake::{message, records, vector16};
 use crate::support::talk::{ACK, Ends, FIN, PSH, RST, SYN, Tap, client_hello, server_hello};
 
 pub(super) const NAME: &str = "update.example.com";
@@ -361,92 +359,6 @@ fn a_beginning_that_no_server_accepted_hides_nothing() {
     assert_eq!(tap.names(), [(Signal::TlsSni, NAME)]);
     assert_eq!((named(&tap), tap.connections()), (1, 1));
     tap.assert_conserved();
-}
-
-/// A ServerHello of TLS 1.2, and a certificate in the clear for this host.
-fn server_flight(host: &str) -> Vec<u8> {
-    let mut params = CertificateParams::default();
-    params.subject_alt_names = vec![SanType::DnsName(host.try_into().unwrap())];
-    let certificate = params.self_signed(&KeyPair::generate().unwrap()).unwrap();
-    let chain = [&[0][..], &vector16(certificate.der())].concat();
-    let hello = [&[3, 3][..], &[9; 32], &[0, 0xc0, 0x2f, 0]].concat();
-    let messages = [message(2, &hello), message(11, &[&[0][..], &vector16(&chain)].concat())];
-    records(&messages.concat(), 1 << 14)
-}
-
-/// Whichever of the two directions a mirror delivers first, and on whichever port; and what a
-/// server says in clear is nothing that its client asked for.
-#[test]
-fn a_certificate_in_the_clear_is_seen_in_any_order() {
-    let hello = client_hello(None, 3, 0, 1 << 14);
-    let flight = server_flight("cert.example");
-    let begun = CLIENT + 1;
-    let next = begun + u32::try_from(hello.len()).unwrap();
-    for port in [443, 53] {
-        for client_first in [true, false] {
-            let (ends, mut tap) = (Ends::v4(40_000, port), Tap::new(Settings::default()));
-            tap.frame(&ends.tcp(CLIENT, 0, SYN, b""));
-            tap.frame(&ends.reversed().tcp(SERVER - 1, begun, SYN | ACK, b""));
-            let mut frames = [
-                ends.tcp(begun, SERVER, ACK, &hello),
-                ends.reversed().tcp(SERVER, next, ACK, &flight),
-            ];
-            if !client_first {
-                frames.reverse();
-            }
-            for frame in &frames {
-                tap.frame(frame);
-            }
-            tap.finish();
-            // On the port of DNS a server's octets are only read for what its client began.
-            let read = client_first || port != 53;
-            let names = if read { vec![(Signal::TlsCert, "cert.example")] } else { vec![] };
-            assert_eq!(tap.names(), names, "port {port}, client first: {client_first}");
-            assert_eq!(outcome(&tap, HandshakeOutcome::OneWay), 0);
-            tap.assert_conserved();
-        }
-    }
-    // Behind words in clear, as of a mail server or a proxy, which nobody follows.
-    let (ends, mut tap) = (Ends::v4(40_000, 25), Tap::new(Settings::default()));
-    tap.frame(&ends.tcp(CLIENT, 0, SYN, b""));
-    tap.frame(&ends.reversed().tcp(SERVER - 1, begun, SYN | ACK, b""));
-    tap.frame(&ends.reversed().tcp(SERVER, begun, ACK, b"220 ready\r\n"));
-    tap.frame(&ends.reversed().tcp(SERVER + 11, begun, ACK, &flight));
-    tap.finish();
-    assert_eq!(tap.names(), [(Signal::TlsCert, "cert.example")]);
-    tap.assert_conserved();
-
-    let (ends, mut tap) = (Ends::v4(40_000, 53), Tap::new(Settings::default()));
-    tap.frame(&ends.tcp(CLIENT, 0, SYN, b""));
-    let request = b"GET / HTTP/1.1\r\nHost: a.example\r\n\r\n";
-    tap.frame(&ends.reversed().tcp(SERVER, begun, ACK, request));
-    tap.finish();
-    assert!(tap.names().is_empty());
-}
-
-/// The client does not like the certificate, and its direction is delivered first.
-#[test]
-fn a_certificate_that_its_client_reset_the_connection_for_is_seen() {
-    let hello = client_hello(Some(NAME), 3, 0, 1 << 14);
-    let flight = server_flight("cert.example");
-    let (begun, half) = (CLIENT + 1, flight.len() / 2);
-    let next = begun.wrapping_add(u32::try_from(hello.len()).unwrap());
-    let told = SERVER + u32::try_from(flight.len()).unwrap();
-    for come in [0, half] {
-        let (ends, mut tap) = (Ends::v4(40_000, 443), Tap::new(Settings::default()));
-        tap.frame(&ends.tcp(CLIENT, 0, SYN, b""));
-        tap.frame(&ends.reversed().tcp(SERVER - 1, begun, SYN | ACK, b""));
-        tap.frame(&ends.tcp(begun, SERVER, ACK, &hello));
-        let late = SERVER + u32::try_from(come).unwrap();
-        if come > 0 {
-            tap.frame(&ends.reversed().tcp(SERVER, next, ACK, &flight[..come]));
-        }
-        tap.frame(&ends.tcp(next, told, RST | ACK, b""));
-        tap.frame(&ends.reversed().tcp(late, next, ACK, &flight[come..]));
-        tap.finish();
-        assert_eq!(tap.names(), [(Signal::TlsSni, NAME), (Signal::TlsCert, "cert.example")]);
-        tap.assert_conserved();
-    }
 }
 
 #[test]
