@@ -488,6 +488,7 @@ impl Judge {
             path: connection.path(),
             identity: *identity,
             ech: connection.ech.clone(),
+            shared: false,
         };
         self.count(&detection, inference, out);
     }
@@ -503,7 +504,7 @@ impl Judge {
         let network = self.networks.classify(client, origin.source);
         let role = self.networks.role(client, origin.source);
         let ech = ech.as_deref().map(|hello| self.ech(hello, &detection.path, *origin));
-        let strength = inference.bound(detection.signal).min(indicator.strength);
+        let strength = inference.bound(detection).min(indicator.strength);
         let key = FindingKey {
             tenant: Arc::clone(self.networks.tenant(client.tenant)),
             network: Arc::clone(self.networks.name(network)),
@@ -615,8 +616,9 @@ struct Inference {
 impl Inference {
     /// The most that a signal can bear: an address alone says less than a name, so does a name
     /// that a resolver asked for, and a server that unrelated names share says little.
-    fn bound(self, signal: Signal) -> Strength {
-        match (signal, self.attribution) {
+    const fn bound(self, detection: &Detection) -> Strength {
+        match (detection.signal, self.attribution) {
+            _ if detection.shared => Strength::Weak,
             (Signal::IpPrefix, _) => Strength::Moderate,
             (_, Some(Attribution { shared: true, .. })) => Strength::Weak,
             (_, Some(Attribution { relayed: true, .. })) => Strength::Moderate,

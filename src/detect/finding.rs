@@ -194,6 +194,7 @@ mod tests {
             path: Path::default(),
             identity: 0,
             ech: None,
+            shared: false,
         }
     }
 

@@ -87,6 +87,8 @@ pub struct Detection {
     pub identity: u64,
     /// Set when the name is the outer name of a hello with an ECH extension.
     pub ech: Option<Box<EchHello>>,
+    /// Unrelated names stand beside it in the same certificate: any of them may be meant.
+    pub shared: bool,
 }
 
 /// An address of an answer: `client` learned that a name is at `address`.

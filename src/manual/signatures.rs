@@ -90,6 +90,9 @@
 //! An address alone is never more than moderate, and its record must be looked at again within a
 //! hundred days: addresses change hands.
 //!
+//! A certificate says by which names a server may be called, not by which it was: it is detected
+//! once, as the weakest of its names, and as weak where one of them is on no list.
+//!
 //! # Evidence
 //!
 //! | class | source | cited as |

@@ -115,20 +115,6 @@ impl Emitter {
         found
     }
 
-    /// Reports hosts as seen, without asking whose they are.
-    pub(super) fn sightings(
-        &mut self,
-        scene: &Scene<'_>,
-        names: &[(Signal, &[u8])],
-        out: &mut impl Sink,
-    ) {
-        for &(signal, host) in names {
-            normalise_host(&mut self.text, host);
-            let (name, id) = (&*self.text, NameId::default());
-            scene.sighting(&Named { signal, name, id, identity: 0, ech: None }, out);
-        }
-    }
-
     /// Reports a host as it is on the wire.
     pub(super) fn host(
         &mut self,
@@ -197,6 +183,17 @@ impl Scene<'_> {
         indicator: &Arc<Indicator>,
         out: &mut impl Sink,
     ) {
+        self.detection_among(named, indicator, false, out);
+    }
+
+    /// The same of a name that stands beside others, which are `shared` with somebody else or not.
+    pub(super) fn detection_among(
+        &self,
+        named: &Named<'_>,
+        indicator: &Arc<Indicator>,
+        shared: bool,
+        out: &mut impl Sink,
+    ) {
         out.record(Record::Detection(Box::new(Detection {
             origin: self.origin(),
             signal: named.signal,
@@ -207,6 +204,7 @@ impl Scene<'_> {
             path: self.path,
             identity: named.identity,
             ech: named.ech.cloned().map(Box::new),
+            shared,
         })));
     }
 

@@ -1,14 +1,17 @@
 //! What a ClientHello over TCP means: one handshake, one sighting.
 
 use core::time::Duration;
+use std::sync::Arc;
 
 use super::Sink;
 use super::dns::COPY;
-use super::emitter::{Emitter, Said, Scene};
+use super::emitter::{Emitter, Named, Said, Scene};
 use super::handshake::outcome;
 use super::recent::Recent;
 use crate::inspect::Signal;
 use crate::inspect::tls::{ClientHello, certificate};
+use crate::name::{Name, NameId, normalise_host};
+use crate::signature::Indicator;
 use crate::visibility::{HandshakeOutcome, HandshakeProtocol};
 
 /// An answer without its ClientHello is told from a late one by what was seen this long ago.
@@ -100,29 +103,49 @@ pub(super) fn client_hello(
     Some(emitter.hello(scene, Signal::TlsSni, hello, identity, out))
 }
 
-/// A server's certificate in the clear: each name is seen, and the first that is listed is
-/// detected.
+/// A server's certificate in the clear: each name is seen, and one that is listed is detected. They
+/// say by what a server may be called, not by what it was: so it is the name that most others ask
+/// for, and weak where one of them is on no list, or on another vendor's.
+///
+/// Returns the vendor, where the server is nobody else's too.
 pub(super) fn certificate(
     emitter: &mut Emitter,
     scene: &Scene<'_>,
     der: &[u8],
     out: &mut impl Sink,
-) -> Option<std::sync::Arc<str>> {
+) -> Option<Arc<str>> {
     let identity = emitter.hasher.octets(scene.identity, der);
     if emitter.recent.renew(identity, emitter.now, Recent::WINDOW).is_some() {
         emitter.ledger.copies.add(1);
         return None;
     }
-    let mut listed = None;
+    let signal = Signal::TlsCert;
+    let mut text = core::mem::take(&mut emitter.text);
+    let mut weakest: Option<(Name, NameId, Arc<Indicator>)> = None;
+    let mut shared = false;
     certificate::names(der, |name| {
-        let names = &[(Signal::TlsCert, name)];
-        if listed.is_none() {
-            listed = emitter.names(scene, names, identity, out);
-        } else {
-            emitter.sightings(scene, names, out);
+        normalise_host(&mut text, name);
+        let id = emitter.hasher.name(&text);
+        scene.sighting(&Named { signal, name: &text, id, identity, ech: None }, out);
+        let Some(indicator) = &emitter.verdicts.of(id, &text).indicator else {
+            shared = true;
+            return;
+        };
+        if let Some((_, _, known)) = &weakest {
+            shared |= known.vendor != indicator.vendor;
+            if known.strength <= indicator.strength {
+                return;
+            }
+        }
+        if indicator.applies_to(signal) {
+            weakest = Some((Name::new(&text), id, Arc::clone(indicator)));
         }
     });
-    listed.map(|indicator| indicator.vendor.clone())
+    emitter.text = text;
+    let (name, id, indicator) = weakest?;
+    let named = Named { signal, name: &name, id, identity, ech: None };
+    scene.detection_among(&named, &indicator, shared, out);
+    (!shared).then(|| Arc::clone(&indicator.vendor))
 }
 
 /// Was a hello of this conversation just dealt with?

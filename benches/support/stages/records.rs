@@ -142,6 +142,7 @@ impl World {
             client,
             identity: self.at,
             ech: None,
+            shared: false,
         }))
     }
 }

@@ -466,6 +466,7 @@ mod tests {
             path,
             identity: 7,
             ech: None,
+            shared: false,
         };
         let mut finding = Finding::new(
             FindingKey {

@@ -94,6 +94,7 @@ fn detection(set: &Set, nanos: u64, signal: Signal, name: &str, identity: u64) -
         },
         identity,
         ech: None,
+        shared: false,
     }))
 }
 
