@@ -42,6 +42,11 @@ impl Tally {
 /// What is said where the account names nothing unseen.
 pub const NOTHING_UNREAD: &str = "Nothing that was captured stayed unread.";
 
+/// What no account can count, so that it is said with each: without a table of all connections they
+/// are not told from those whose beginning was read.
+pub const OPEN_BEFORE: &str = "Not counted: connections that were open before the capture began, \
+     for they said their names then.";
+
 /// A line of the account: how many, and of what.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Line {
@@ -146,13 +151,14 @@ impl Account {
         }
         if self.unseen.is_empty() {
             let line = if self.is_of_nothing() { "Nothing." } else { NOTHING_UNREAD };
-            return writeln!(out, "{line}");
+            writeln!(out, "{line}")?;
+        } else {
+            writeln!(out, "Not seen, so that names may be missing:")?;
         }
-        writeln!(out, "Not seen, so that names may be missing:")?;
         for Line { count, what } in &self.unseen {
             writeln!(out, "{:>14}  {what}", grouped(*count))?;
         }
-        Ok(())
+        if self.is_of_nothing() { Ok(()) } else { writeln!(out, "{OPEN_BEFORE}") }
     }
 
     fn tally(&mut self, tally: &Tally) {

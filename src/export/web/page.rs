@@ -5,7 +5,9 @@ use core::fmt::Write;
 use std::sync::atomic::Ordering::Relaxed;
 
 use super::Web;
-use crate::export::account::{Account, Line, NOTHING_UNREAD, left_out_by_configuration};
+use crate::export::account::{
+    Account, Line, NOTHING_UNREAD, OPEN_BEFORE, left_out_by_configuration,
+};
 use crate::export::findings::moment;
 use crate::time::Timestamp;
 
@@ -79,6 +81,9 @@ pub(super) fn render(web: &Web) -> String {
         let _ = writeln!(out, "<p>{NOTHING_UNREAD}</p>");
     } else if !account.unseen.is_empty() {
         table(&mut out, "Not seen, so that names may be missing", &account.unseen);
+    }
+    if !account.is_of_nothing() {
+        let _ = writeln!(out, "<p>{OPEN_BEFORE}</p>");
     }
 
     out.push_str(
