@@ -53,6 +53,16 @@ pub fn part<'a>(frame: &Frame<'a>, tenants: &Tenants, part: u8) -> (Decoded<'a>,
 /// What a datagram holds that was put together from its fragments.
 #[must_use]
 pub fn datagram<'a>(datagram: &Datagram<'a>, tenants: &Tenants) -> Decoded<'a> {
+    datagram_part(datagram, tenants, 0).0
+}
+
+/// As [`part`], of a datagram that was put together.
+#[must_use]
+pub fn datagram_part<'a>(
+    datagram: &Datagram<'a>,
+    tenants: &Tenants,
+    part: u8,
+) -> (Decoded<'a>, bool) {
     let header_len = if datagram.source.is_v4() { 20 } else { 40 };
     let ends = Ends {
         source: datagram.source,
@@ -61,12 +71,12 @@ pub fn datagram<'a>(datagram: &Datagram<'a>, tenants: &Tenants) -> Decoded<'a> {
     };
     let octets = Octets::new(datagram.payload, datagram.payload_wire_len as usize);
     let more = Cell::new(false);
-    let peel = Peel::new(datagram.seen, tenants, 0, &more);
-    match datagram.carrier {
+    let peel = Peel::new(datagram.seen, tenants, part, &more);
+    let decoded = match datagram.carrier {
         Carrier::Ip => peel.ip_payload(ends, datagram.protocol, octets),
         Carrier::Capwap { native } => peel.capwap_payload(native, octets),
-    }
-    .unwrap_or_else(Decoded::Not)
+    };
+    (decoded.unwrap_or_else(Decoded::Not), more.get())
 }
 
 /// What a frame turned out to be.

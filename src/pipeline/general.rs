@@ -14,48 +14,54 @@ impl Pipeline {
     pub(super) fn general(&mut self, frame: &Frame<'_>, out: &mut impl Sink) {
         let (decoded, more) = decode::part(frame, &self.tenants, 0);
         if more {
-            self.parts(frame, &decoded, out);
+            let tenants = Arc::clone(&self.tenants);
+            self.parts(&|number| decode::part(frame, &tenants, number), 1, out);
         } else {
-            self.decoded(&decoded, out);
+            self.decoded(&decoded, 1, out);
         }
     }
 
-    /// A frame of several packets. Its outcome is the best of them: one that is read, or else that
-    /// of the first.
+    /// A frame of several packets, or a datagram with one in it. Its outcome is that of the packet
+    /// of which least is read; where all are read that can be, the first fragment among them
+    /// answers for it.
     #[cold]
-    fn parts(&mut self, frame: &Frame<'_>, first: &Decoded<'_>, out: &mut impl Sink) {
-        let tenants = Arc::clone(&self.tenants);
-        let mut read = None;
-        for number in 0..MAX_PARTS {
-            let (part, more) = decode::part(frame, &tenants, number);
-            if let Decoded::Packet(packet) = &part {
-                self.packet(packet, out);
-                // `Decoded` is the least of them.
-                let outcome = read_outcome(packet);
-                read = Some(read.map_or(outcome, |best: PacketOutcome| best.min(outcome)));
-            }
-            if !more {
-                break;
-            }
+    fn parts<'a>(
+        &mut self,
+        part: &dyn Fn(u8) -> (Decoded<'a>, bool),
+        frames: u64,
+        out: &mut impl Sink,
+    ) {
+        // `Decoded` is the least of them, and what hides more is greater.
+        let (mut worst, mut has_fragments) = (PacketOutcome::Decoded, false);
+        each_part(part, |part| match part {
+            Decoded::Packet(packet) => worst = worst.max(read_outcome(packet)),
+            Decoded::Fragment(_) => has_fragments = true,
+            Decoded::Not(not) => worst = worst.max(outcome(*not)),
+        });
+        let mut waits = frames;
+        if worst > PacketOutcome::Decoded || !has_fragments {
+            self.emitter.ledger.packets(worst, mem::take(&mut waits));
         }
-        match read {
-            Some(outcome) => self.emitter.ledger.packet(outcome),
-            None => self.decoded(first, out),
-        }
+        each_part(part, |part| match part {
+            Decoded::Packet(packet) => self.packet(packet, out),
+            Decoded::Fragment(fragment) => self.fragment(fragment, mem::take(&mut waits), out),
+            Decoded::Not(_) => {}
+        });
     }
 
-    /// Counts what a frame, or the fragment that made a datagram whole, turned out to be.
-    fn decoded(&mut self, decoded: &Decoded<'_>, out: &mut impl Sink) {
+    /// Counts what a frame, or the fragment that made a datagram whole, turned out to be. `frames`:
+    /// one, or none where the frame is counted as something else that is in it.
+    fn decoded(&mut self, decoded: &Decoded<'_>, frames: u64, out: &mut impl Sink) {
         let outcome = match decoded {
             Decoded::Packet(packet) => {
                 self.packet(packet, out);
                 read_outcome(packet)
             }
             // Its outcome may be known only when others have come.
-            Decoded::Fragment(fragment) => return self.fragment(fragment, out),
+            Decoded::Fragment(fragment) => return self.fragment(fragment, frames, out),
             Decoded::Not(not) => outcome(*not),
         };
-        self.emitter.ledger.packet(outcome);
+        self.emitter.ledger.packets(outcome, frames);
     }
 
     fn packet(&mut self, packet: &Packet<'_>, out: &mut impl Sink) {
@@ -76,7 +82,7 @@ impl Pipeline {
     }
 
     #[cold]
-    fn fragment(&mut self, fragment: &Fragment<'_>, out: &mut impl Sink) {
+    fn fragment(&mut self, fragment: &Fragment<'_>, frames: u64, out: &mut impl Sink) {
         self.settle_fragments(out);
         // A datagram may hold another one's fragment, if it is a tunnel's: then that one is put
         // together elsewhere.
@@ -85,19 +91,27 @@ impl Pipeline {
             self.give_up(&gone, out);
         }
         let ledger = &self.ledger;
-        match self.fragments.push(fragment, self.emitter.now, &mut scratch) {
+        match self.fragments.push(fragment, frames, self.emitter.now, &mut scratch) {
             Taken::Waits => {}
             Taken::Whole { datagram, waited } => {
                 ledger.packets(PacketOutcome::Fragment, waited);
                 let tenants = Arc::clone(&self.tenants);
-                self.decoded(&decode::datagram(&datagram, &tenants), out);
+                let (decoded, more) = decode::datagram_part(&datagram, &tenants, 0);
+                if more {
+                    let part = |number| decode::datagram_part(&datagram, &tenants, number);
+                    self.parts(&part, frames, out);
+                } else {
+                    self.decoded(&decoded, frames, out);
+                }
             }
             Taken::Copy => {
-                ledger.packet(PacketOutcome::Fragment);
+                ledger.packets(PacketOutcome::Fragment, frames);
                 ledger.copies.add(1);
             }
-            Taken::Refused { waited } => ledger.packets(PacketOutcome::FragmentLost, waited + 1),
-            Taken::Malformed => ledger.packet(PacketOutcome::Malformed),
+            Taken::Refused { waited } => {
+                ledger.packets(PacketOutcome::FragmentLost, waited + frames);
+            }
+            Taken::Malformed => ledger.packets(PacketOutcome::Malformed, frames),
         }
         self.scratch = scratch;
     }
@@ -132,8 +146,21 @@ impl Pipeline {
 
     fn head_of_datagram(&mut self, head: &Datagram<'_>, out: &mut impl Sink) {
         let tenants = Arc::clone(&self.tenants);
-        if let Decoded::Packet(packet) = decode::datagram(head, &tenants) {
-            self.packet(&packet, out);
+        each_part(&|number| decode::datagram_part(head, &tenants, number), |part| {
+            if let Decoded::Packet(packet) = part {
+                self.packet(packet, out);
+            }
+        });
+    }
+}
+
+/// Hands over what a frame, or a datagram, holds: mostly one packet.
+fn each_part<'a>(part: &dyn Fn(u8) -> (Decoded<'a>, bool), mut each: impl FnMut(&Decoded<'a>)) {
+    for number in 0..MAX_PARTS {
+        let (part, more) = part(number);
+        each(&part);
+        if !more {
+            break;
         }
     }
 }

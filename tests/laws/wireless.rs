@@ -96,6 +96,78 @@ fn every_packet_of_an_aggregate_is_read_and_its_frame_counted_once() {
     }
 }
 
+/// A query in three fragments.
+fn fragments(name: &str) -> Vec<Vec<u8>> {
+    let query = ip(&Ends::v4(50_000, 53).udp(&dns(7, false, name, &[]))).to_vec();
+    let pieces: Vec<_> = query[20..].chunks(24).collect();
+    let piece = |(number, contents): (u8, &&[u8])| {
+        let mut packet = [&query[..20], contents].concat();
+        let more = usize::from(number) + 1 < pieces.len();
+        packet[3] = u8::try_from(packet.len()).unwrap();
+        (packet[6], packet[7]) = (u8::from(more) << 5, 3 * number);
+        packet
+    };
+    (0..).zip(&pieces).map(piece).collect()
+}
+
+#[test]
+fn a_fragment_in_an_aggregate_is_not_lost_beside_packets() {
+    let other = ip(&Ends::v4(40_000, 443).tcp(1, 0, SYN, &[])).to_vec();
+    let name = "fragmented.a-long-name.example";
+    let pieces = fragments(name);
+    assert_eq!(pieces.len(), 3);
+    let beside = |piece: &Vec<u8>| amsdu(&[other.clone(), piece.clone(), other.clone()]);
+    let together = amsdu(&[&[other.clone()], &pieces[..]].concat());
+    for (frames, lost) in [
+        (vec![together], 0),
+        (pieces.iter().map(beside).collect::<Vec<_>>(), 0),
+        (pieces[..2].iter().map(beside).collect(), 2),
+        (pieces[1..].iter().map(beside).collect(), 2),
+    ] {
+        let mut tap = Tap::new(Settings::default());
+        for frame in &frames {
+            let whole = wire::captured(frame, tap.now, 1);
+            let radio = Frame { link: LinkType::IEEE802_11, ..whole };
+            tap.pipeline.frame(&radio, &mut tap.heard);
+            tap.assert_conserved();
+        }
+        tap.finish();
+        tap.assert_conserved();
+        assert_eq!(outcome(&tap, PacketOutcome::FragmentLost), lost);
+        assert_eq!(tap.names().len(), usize::from(lost == 0));
+    }
+    // And where the aggregate is itself in fragments.
+    let frame =
+        amsdu(&[other.clone(), ip(&Ends::v4(50_000, 53).udp(&dns(7, false, name, &[]))).to_vec()]);
+    let mut tap = Tap::new(Settings::default());
+    for piece in capwap(9, &frame, &[9]) {
+        tap.frame(&piece);
+    }
+    assert_eq!(tap.names(), [(Signal::DnsQuery, name)]);
+    tap.assert_conserved();
+}
+
+#[test]
+fn what_cannot_be_read_of_an_aggregate_is_said() {
+    let query = ip(&Ends::v4(50_000, 53).udp(&dns(7, false, "a.example", &[]))).to_vec();
+    let mut encrypted = query.clone();
+    encrypted[9] = 50;
+    let frame = amsdu(&[query.clone(), encrypted]);
+    let cut = amsdu(&[query.clone(), query]);
+    for (frame, captured, why) in [
+        (&frame, frame.len(), PacketOutcome::Encrypted),
+        (&cut, cut.len() * 5 / 8, PacketOutcome::Truncated),
+    ] {
+        let mut tap = Tap::new(Settings::default());
+        let whole = wire::captured(frame, tap.now, 1);
+        let radio = Frame { data: &frame[..captured], link: LinkType::IEEE802_11, ..whole };
+        tap.pipeline.frame(&radio, &mut tap.heard);
+        assert_eq!(tap.names(), [(Signal::DnsQuery, "a.example")]);
+        assert_eq!((outcome(&tap, why), outcome(&tap, PacketOutcome::Decoded)), (1, 0));
+        tap.assert_conserved();
+    }
+}
+
 /// What one of its packets carries, be it another aggregate, takes nothing from its other ones.
 #[test]
 fn a_tunnel_in_an_aggregate_hides_none_of_its_packets() {

@@ -107,10 +107,12 @@ impl Fragments {
         Self { hasher, table: Table::new(table), waiting: 0 }
     }
 
-    /// Takes a fragment. `now` is the tables' time: that of its source may be another.
+    /// Takes a fragment. `frames`: how many wait with it; none, where its frame is counted as
+    /// something else. `now` is the tables' time: that of its source may be another.
     pub fn push<'s>(
         &mut self,
         fragment: &Fragment<'_>,
+        frames: u64,
         now: Timestamp,
         scratch: &'s mut Vec<u8>,
     ) -> Taken<'s> {
@@ -147,8 +149,8 @@ impl Fragments {
         }
         let Some(total) = pending.pieces.complete() else {
             let after = pending.pieces.heap();
-            pending.frames += 1;
-            self.waiting += 1;
+            pending.frames += frames;
+            self.waiting += frames;
             self.table.charge(before, after);
             return Taken::Waits;
         };

@@ -64,7 +64,7 @@ impl Account {
         while let Some(gone) = table.overfull(&mut scratch) {
             self.given_up(&gone);
         }
-        match table.push(fragment, fragment.seen.at, &mut scratch) {
+        match table.push(fragment, 1, fragment.seen.at, &mut scratch) {
             Taken::Waits => {}
             Taken::Whole { datagram, waited } => {
                 self.whole.push(datagram.payload.to_vec());
@@ -230,9 +230,9 @@ fn of_ipv6_only_the_first_fragment_names_the_protocol() {
     let mut table = table();
     let last = Fragment { protocol: IpProtocol(60), ..fragment(true, 1, &DATAGRAM, 32, 64) };
     let mut scratch = Vec::new();
-    assert!(matches!(table.push(&last, last.seen.at, &mut scratch), Taken::Waits));
+    assert!(matches!(table.push(&last, 1, last.seen.at, &mut scratch), Taken::Waits));
     let first = fragment(true, 1, &DATAGRAM, 0, 32);
-    let Taken::Whole { datagram, .. } = table.push(&first, first.seen.at, &mut scratch) else {
+    let Taken::Whole { datagram, .. } = table.push(&first, 1, first.seen.at, &mut scratch) else {
         panic!()
     };
     assert_eq!(datagram.protocol, IpProtocol::UDP);
@@ -275,10 +275,10 @@ fn what_its_source_takes_for_the_time_does_not_matter() {
     let (mut table, mut scratch) = (table(), Vec::new());
     let now = Timestamp::from_parts(5_000, 0);
     let first = at(fragment(false, 1, &DATAGRAM, 0, 32), 100);
-    assert!(matches!(table.push(&first, now, &mut scratch), Taken::Waits));
+    assert!(matches!(table.push(&first, 1, now, &mut scratch), Taken::Waits));
     assert!(table.overdue(now, &mut scratch).is_none());
     let last = at(fragment(false, 1, &DATAGRAM, 32, 64), 100);
-    assert!(matches!(table.push(&last, now, &mut scratch), Taken::Whole { .. }));
+    assert!(matches!(table.push(&last, 1, now, &mut scratch), Taken::Whole { .. }));
 }
 
 #[test]
@@ -299,9 +299,9 @@ fn a_cut_fragment_gives_what_is_before_the_cut() {
     let first = fragment(false, 1, &DATAGRAM, 0, 32);
     let cut = Fragment { payload: &first.payload[..20], ..first };
     let mut scratch = Vec::new();
-    assert!(matches!(table.push(&cut, cut.seen.at, &mut scratch), Taken::Waits));
+    assert!(matches!(table.push(&cut, 1, cut.seen.at, &mut scratch), Taken::Waits));
     let last = fragment(false, 1, &DATAGRAM, 32, 64);
-    let Taken::Whole { datagram, waited } = table.push(&last, last.seen.at, &mut scratch) else {
+    let Taken::Whole { datagram, waited } = table.push(&last, 1, last.seen.at, &mut scratch) else {
         panic!()
     };
     assert_eq!((datagram.payload.len(), datagram.payload_wire_len, waited), (20, 64, 1));
@@ -317,7 +317,7 @@ fn what_cannot_be_a_fragment_is_malformed() {
         Fragment { offset: 65_528, ..good },
     ] {
         assert!(
-            matches!(table.push(&bad, bad.seen.at, &mut Vec::new()), Taken::Malformed),
+            matches!(table.push(&bad, 1, bad.seen.at, &mut Vec::new()), Taken::Malformed),
             "{bad:?}"
         );
     }
