@@ -70,7 +70,8 @@ impl Pieces {
                 if overlap == Overlap::Discard {
                     return Added::Conflict;
                 }
-                end = total;
+                // The first end stays; up to there the octets are what they are.
+                end = end.min(total);
             }
             None if !more => {
                 if self.kept.last().is_some_and(|last| last.end > end) {
@@ -210,6 +211,19 @@ mod tests {
         assert_eq!(pieces.add(Overlap::Discard, 8, 8, &[9; 8], false), Added::Known);
         assert_eq!(pieces.add(Overlap::Discard, 16, 8, &[2; 8], true), Added::Conflict);
         assert_eq!(pieces.add(Overlap::Discard, 4, 8, &[2; 8], true), Added::Conflict);
+    }
+
+    #[test]
+    fn an_end_within_the_datagram_brings_no_more_than_its_octets() {
+        let mut pieces = Pieces::default();
+        assert_eq!(pieces.add(Overlap::FirstWins, 16, 8, &[1; 8], false), Added::Kept);
+        assert_eq!(pieces.add(Overlap::FirstWins, 0, 8, &[2; 8], false), Added::Kept);
+        assert_eq!(pieces.complete(), None);
+        assert_eq!(pieces.add(Overlap::FirstWins, 8, 8, &[3; 8], true), Added::Kept);
+        assert_eq!(pieces.complete(), Some(24));
+        let mut read = Vec::new();
+        pieces.read(&mut read);
+        assert_eq!(read, [[2; 8], [3; 8], [1; 8]].concat());
     }
 
     #[test]
