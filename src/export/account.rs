@@ -266,7 +266,7 @@ const fn handshake(outcome: HandshakeOutcome) -> Outcome {
     Outcome::Unseen(match outcome {
         HandshakeOutcome::Named => return Outcome::Seen("with a name"),
         HandshakeOutcome::NoSni => "without a server name",
-        HandshakeOutcome::Ech => "whose name may be a cover (ECH)",
+        HandshakeOutcome::Ech => "whose name is encrypted (ECH), with none in the clear",
         HandshakeOutcome::Truncated => "cut short by the capture",
         HandshakeOutcome::Gap => "with octets missing before the name",
         HandshakeOutcome::OneWay => "of which only the server's side was there",

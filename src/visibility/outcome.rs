@@ -58,9 +58,10 @@ outcomes! {
 outcomes! {
     /// What became of a handshake. Exactly one each.
     HandshakeOutcome {
+        /// The name in the clear was reported, whether or not ECH hides another behind it.
         Named = "named",
         NoSni = "no_sni",
-        /// The inner name is encrypted; the outer one was reported.
+        /// The name is encrypted, by ECH or its forerunner, and there is none in the clear.
         Ech = "ech",
         /// Cut by a snaplen or a truncating mirror before the name.
         Truncated = "truncated",

@@ -1,6 +1,7 @@
 //! Accounts and budgets, whatever comes.
 
 use proptest::prelude::*;
+use vendorwatch::export::account::Account;
 use vendorwatch::pipeline::{Budgets, Settings, quic};
 use vendorwatch::visibility::TableName;
 
@@ -233,6 +234,33 @@ fn a_connection_that_names_nothing_is_counted_as_well() {
             tap.finish();
             assert_eq!(tap.connections(), 1, "{number}, closed: {closed}");
             assert_eq!(tap.names().len(), usize::from(number == 1), "{number}, closed: {closed}");
+        }
+    }
+}
+
+/// A hello with an encrypted name counts as named where it has a name in the clear too, and what
+/// the account says of one without is true of it.
+#[test]
+fn a_hello_whose_name_is_encrypted_is_unnamed_only_without_one_in_the_clear() {
+    for (name, named) in [(Some("cover.example"), true), (None, false)] {
+        // The filler becomes an `encrypted_server_name`, the forerunner of ECH.
+        let mut hello = client_hello(name, 7, 90, 1 << 14);
+        let filler = hello.windows(2).position(|pair| pair == [0x77, 0x77]).unwrap();
+        hello[filler..filler + 2].copy_from_slice(&[0xff, 0xce]);
+        let mut tap = Tap::new(Settings::default());
+        let ends = Ends::v4(40_000, 443);
+        tap.frame(&ends.tcp(99, 0, SYN, b""));
+        tap.frame(&ends.tcp(100, 5_000, ACK, &hello));
+        tap.finish();
+        let account = Account::of([&*tap.ledger], 0, None);
+        let (line, others) =
+            if named { (&account.seen, &account.unseen) } else { (&account.unseen, &account.seen) };
+        let of_tls: Vec<_> = line.iter().filter(|line| line.what.starts_with("TLS")).collect();
+        assert_eq!(of_tls.iter().map(|line| line.count).sum::<u64>(), 1, "{account:?}");
+        assert!(!others.iter().any(|line| line.what.starts_with("TLS")), "{account:?}");
+        if !named {
+            let words = "TLS handshakes whose name is encrypted (ECH), with none in the clear";
+            assert_eq!(of_tls[0].what, words);
         }
     }
 }
