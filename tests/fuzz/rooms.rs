@@ -66,6 +66,9 @@ fn captures() -> Vec<(&'static str, Vec<u8>)> {
     .concat();
     let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
     gzip.write_all(&classic).unwrap();
+    // More octets within than without, behind a skippable frame (RFC 8878 §3.1.2).
+    let skippable = fields(&[0x184d_2a50, 4, 0]);
+    let long = [classic.clone(), record.repeat(20)].concat();
     vec![
         ("pcap", classic.clone()),
         ("pcap-nanoseconds", nanos),
@@ -73,6 +76,7 @@ fn captures() -> Vec<(&'static str, Vec<u8>)> {
         ("pcapng", pcapng.clone()),
         ("gzip", gzip.finish().unwrap()),
         ("zstd", zstd::encode_all(&pcapng[..], 1).unwrap()),
+        ("zstd-skippable", [skippable, zstd::encode_all(&long[..], 1).unwrap()].concat()),
     ]
 }
 
