@@ -30,7 +30,12 @@ pub mod name;
 pub mod net;
 pub mod pipeline;
 mod prefetch;
-pub mod report;
 pub mod signature;
 pub mod time;
 pub mod visibility;
+
+/// What this was built from, as `VENDORWATCH_REVISION` said it at build time.
+const REVISION: &str = match option_env!("VENDORWATCH_REVISION") {
+    Some(revision) => revision,
+    None => "unknown",
+};

@@ -20,6 +20,8 @@ use std::sync::LazyLock;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
+use crate::REVISION;
+
 pub use self::bench::processor_time;
 
 /// Finds endpoints of listed vendors in mirrored traffic and exports them to Prometheus.
@@ -152,7 +154,7 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
     })
 }
 
-/// Version, revision and what was built in. `VENDORWATCH_REVISION` is read at build time.
+/// Version, revision and what was built in.
 static LONG_VERSION: LazyLock<String> = LazyLock::new(|| {
     let features = [("libpcap", cfg!(feature = "libpcap")), ("xdp", cfg!(feature = "xdp"))];
     let built_in = features.iter().filter(|(_, on)| *on).map(|(name, _)| *name);
@@ -164,12 +166,6 @@ static LONG_VERSION: LazyLock<String> = LazyLock::new(|| {
         std::env::consts::ARCH,
     )
 });
-
-/// The revision that this binary was built from.
-pub const REVISION: &str = match option_env!("VENDORWATCH_REVISION") {
-    Some(revision) => revision,
-    None => "unknown",
-};
 
 #[cfg(test)]
 mod tests {

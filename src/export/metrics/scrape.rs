@@ -81,7 +81,7 @@ impl Scrape<'_> {
         let mut when = f::RELOAD_TIMESTAMP.samples();
         when.add(&[], self.policy.loaded.as_secs_f64());
         let mut build = f::BUILD_INFO.samples();
-        build.add(&[env!("CARGO_PKG_VERSION"), crate::cli::REVISION, self.metrics.backend], 1.0);
+        build.add(&[env!("CARGO_PKG_VERSION"), crate::REVISION, self.metrics.backend], 1.0);
         out.extend([
             vendors, listings, indicators, due, exceptions, signatures, successful, when, build,
         ]);
