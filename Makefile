@@ -16,6 +16,9 @@ help: ## what there is to make
 deps: ## install the packages that build, demo and test need
 	scripts/deps.sh test
 
+# What `--version` and vendorwatch_build_info say that a binary was built from.
+build release: export VENDORWATCH_REVISION ?= $(or $(shell git describe --always --dirty --exclude '*' --abbrev=12 2>/dev/null),unknown)
+
 build: ## the release binary, compiled once
 	@scripts/deps.sh build
 	$(CARGO) build --release --locked

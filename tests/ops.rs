@@ -144,6 +144,33 @@ fn the_unit_that_is_installed_starts_the_binary_that_is_installed() {
     assert!(unit.contains("\nExecStart=/opt/vendorwatch/bin/vendorwatch run "), "{unit}");
 }
 
+/// A binary that does not know what it was built from is of no help to those who ask.
+#[test]
+fn the_binary_that_is_built_says_what_it_was_built_from() {
+    let asked = ["-s", "build", "CARGO=printenv VENDORWATCH_REVISION #"];
+    let told = |variable: Option<&str>| {
+        let mut make = Command::new("make");
+        make.args(asked).current_dir(repository("."));
+        match variable {
+            Some(revision) => make.env("VENDORWATCH_REVISION", revision),
+            None => make.env_remove("VENDORWATCH_REVISION"),
+        };
+        let output = make.output().unwrap();
+        assert!(output.status.success(), "{}", text(&output));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let commit = Command::new("git")
+        .args(["rev-parse", "--short=12", "HEAD"])
+        .current_dir(repository("."))
+        .output()
+        .ok()
+        .filter(|output| output.status.success())
+        .map_or("unknown".into(), |output| String::from_utf8(output.stdout).unwrap());
+    let here = told(None);
+    assert!(here.trim().trim_end_matches("-dirty") == commit.trim(), "{here} for {commit}");
+    assert_eq!(told(Some("packaged-1")).trim(), "packaged-1");
+}
+
 /// Names that look like families of ours.
 fn families_in(text: &str) -> BTreeSet<&str> {
     text.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_' || c == ':'))
