@@ -175,16 +175,12 @@ mod tests {
     use super::*;
     use crate::detect::Origin;
     use crate::name::NameId;
-    use crate::net::{Addr, TenantId};
 
     fn hello(outer_name: &str, config_id: u8, payload_len: u16) -> EchHello {
         EchHello {
             outer_name: outer_name.into(),
             outer_id: NameId::default(),
             config_id,
-            kdf_id: 1,
-            aead_id: 1,
-            enc_len: 32,
             payload_len,
         }
     }
@@ -192,12 +188,8 @@ mod tests {
     fn offered(public_name: &str, config_id: u8, seconds: u64) -> EchOffered {
         EchOffered {
             origin: Origin { at: Timestamp::from_parts(seconds, 0), ..Origin::default() },
-            tenant: TenantId::NONE,
-            client: Addr::default(),
-            name: "inner.example".into(),
             public_name: public_name.into(),
             config_id,
-            ttl: 300,
         }
     }
 

@@ -50,7 +50,7 @@ pub enum Record {
     Answer(Answer),
     Connection(Connection),
     Accepted(Accepted),
-    /// Boxed: rare, and two names long.
+    /// Boxed: rare, and a name long.
     EchOffered(Box<EchOffered>),
     Volume(Volume),
 }
@@ -165,28 +165,17 @@ pub struct EchHello {
     pub outer_name: Name,
     pub outer_id: NameId,
     pub config_id: u8,
-    /// HPKE identifiers of the cipher suite.
-    pub kdf_id: u16,
-    pub aead_id: u16,
-    /// Octets of the encapsulated key, `enc`; zero in the hello after a HelloRetryRequest.
-    pub enc_len: u16,
     /// Octets of the encrypted inner hello, `payload`.
     pub payload_len: u16,
 }
 
-/// An HTTPS or SVCB record offered ECH for `name` (RFC 9848).
+/// An HTTPS or SVCB record offered ECH (RFC 9848).
 #[derive(Clone, Debug)]
 pub struct EchOffered {
     pub origin: Origin,
-    pub tenant: TenantId,
-    /// Who asked.
-    pub client: Addr,
-    pub name: Name,
     /// Of the configuration: what the outer hello shall show (RFC 9849 §4).
     pub public_name: Name,
     pub config_id: u8,
-    /// In seconds, as on the wire.
-    pub ttl: u32,
 }
 
 /// Octets that a client exchanged with a server of a vendor since the last such record. Deltas:

@@ -70,8 +70,7 @@ enum Known {
 
 /// What a response answers.
 #[derive(Clone, Copy, Debug)]
-struct Asked<'a> {
-    name: NameRef<'a>,
+struct Asked {
     known: Known,
     identity: u64,
 }
@@ -167,7 +166,7 @@ impl<'a, S: Sink> Reading<'a, S> {
                 let named = Named { signal, name: qname, id, identity, ech: None };
                 self.emitter.name(scene, &named, self.out);
             }
-            asked = Some(Asked { name: question.name, known, identity });
+            asked = Some(Asked { known, identity });
         }
         (DnsOutcome::Response, self.records(scene, questions, asked, qname, link))
     }
@@ -177,7 +176,7 @@ impl<'a, S: Sink> Reading<'a, S> {
         &mut self,
         scene: &Scene<'_>,
         questions: Questions<'a>,
-        asked: Option<Asked<'a>>,
+        asked: Option<Asked>,
         qname: &mut String,
         link: &mut String,
     ) -> Result<(), Malformed> {
@@ -186,13 +185,13 @@ impl<'a, S: Sink> Reading<'a, S> {
         let mut addresses = 0;
         for record in self.message.answers_after(questions)? {
             let record = record?;
-            let &mut Asked { name, known, identity } = match &mut asked {
+            let &mut Asked { known, identity } = match &mut asked {
                 Some(asked) => asked,
                 None => {
                     let known = self.read(record.name, true, qname)?;
                     let exchange = self.exchange(scene);
                     let identity = self.question_identity(exchange, known.id(), record.record_type);
-                    asked.insert(Asked { name: record.name, known, identity })
+                    asked.insert(Asked { known, identity })
                 }
             };
             let ttl = record.ttl.min(chain_ttl);
@@ -226,7 +225,7 @@ impl<'a, S: Sink> Reading<'a, S> {
                         address(self, Addr::from_v6(*hint));
                     }
                     self.link(scene, identity, svcb.target, link)?;
-                    self.ech_offers(scene, name, (qname, link), &svcb, ttl)?;
+                    self.ech_offers(scene, link, &svcb);
                 }
                 _ => {}
             }
@@ -284,29 +283,16 @@ impl<'a, S: Sink> Reading<'a, S> {
         }));
     }
 
-    /// Says under which outer names `name` may be asked for.
-    fn ech_offers(
-        &mut self,
-        scene: &Scene<'_>,
-        name: NameRef<'_>,
-        (text, other_text): (&mut String, &mut String),
-        svcb: &Svcb<'_>,
-        ttl: u32,
-    ) -> Result<(), Malformed> {
+    /// Says which outer names the configurations of a record show.
+    fn ech_offers(&mut self, scene: &Scene<'_>, outer: &mut String, svcb: &Svcb<'_>) {
         for config in svcb.ech_configs().take(MAX_ECH_CONFIGS) {
-            name.write(text)?;
-            normalise_host(other_text, config.public_name);
+            normalise_host(outer, config.public_name);
             self.out.record(Record::EchOffered(Box::new(EchOffered {
                 origin: scene.origin(),
-                tenant: scene.seen.tenant,
-                client: scene.path.source.addr,
-                name: Name::new(text),
-                public_name: Name::new(other_text),
+                public_name: Name::new(outer),
                 config_id: config.config_id,
-                ttl,
             })));
         }
-        Ok(())
     }
 
     /// Finds out which name this is, and its relation when that will be asked for. Its text is written

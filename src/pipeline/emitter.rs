@@ -253,12 +253,10 @@ pub(super) const fn origin(seen: &Seen) -> Origin {
 
 /// The outer ECH extension of a hello, as records carry it.
 fn ech_hello(hello: &ClientHello<'_>, name: &str, id: NameId) -> Option<EchHello> {
-    let Some(EchExtension::Outer { config_id, kdf_id, aead_id, enc_len, payload_len }) = hello.ech
-    else {
+    let Some(EchExtension::Outer { config_id, payload_len, .. }) = hello.ech else {
         return None;
     };
-    let outer_name = Name::new(name);
-    Some(EchHello { outer_name, outer_id: id, config_id, kdf_id, aead_id, enc_len, payload_len })
+    Some(EchHello { outer_name: Name::new(name), outer_id: id, config_id, payload_len })
 }
 
 /// The encrypted transport for DNS that a hello asks for by its port or its ALPN.

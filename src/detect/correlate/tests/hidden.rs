@@ -14,7 +14,7 @@ fn real_ech_hides_the_name_and_grease_shows_it() {
     let lines = said_alone([
         answer(&set, 1, CLIENT, "upd.acme.test", SERVER, 60),
         with(2, 7, "outer.example"),
-        offered(3, "upd.acme.test", "outer.example", 7),
+        offered(3, "outer.example", 7),
         with(4, 7, "outer.example"),
         with(5, 9, "upd.acme.test"),
     ]);
@@ -56,7 +56,7 @@ fn what_another_client_of_a_resolver_asked_for_makes_no_grease() {
         &mut correlator,
         [
             answer(&set, 1, "198.51.100.53", "outer.example", SERVER, 60),
-            offered(2, "upd.acme.test", "outer.example", 7),
+            offered(2, "outer.example", 7),
             hello(3),
         ],
     );

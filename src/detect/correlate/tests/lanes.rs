@@ -56,7 +56,7 @@ fn records(set: &Set, mut steps: Vec<(u64, u8, u8, u8)>) -> Vec<Record> {
                 ech: Some(Box::new(ech(which, name))),
                 ..connection(nanos, server, true, identity)
             }),
-            4 => offered(nanos, "inner.example", name, where_to),
+            4 => offered(nanos, name, where_to),
             _ => answer(set, nanos, CLIENT, name, server, u32::from(which)),
         };
         match &mut record {

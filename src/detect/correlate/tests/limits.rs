@@ -29,8 +29,7 @@ fn every_table_stays_within_its_limit_and_counts_what_it_gives_up() {
                 }
                 Record::Answer(answer) => answer.client = who,
                 Record::Connection(connection) => connection.client.addr = who,
-                Record::EchOffered(offered) => offered.client = who,
-                Record::Volume(_) | Record::Accepted(_) => {}
+                Record::EchOffered(_) | Record::Volume(_) | Record::Accepted(_) => {}
             }
             record
         };
@@ -42,7 +41,7 @@ fn every_table_stays_within_its_limit_and_counts_what_it_gives_up() {
             nameless(n, &server, n),
             accepted(n, n + 1_000_000),
             detection(&set, n, Signal::DnsQuery, &name, n),
-            offered(n, &name, &name, 1),
+            offered(n, &name, 1),
         ] {
             correlator.push(0, &mut vec![own(record)], |_| events += 1);
         }

@@ -141,15 +141,11 @@ fn nameless(nanos: u64, server: &str, identity: u64) -> Record {
     Record::Connection(connection(nanos, server, false, identity))
 }
 
-fn offered(nanos: u64, name: &str, public_name: &str, config_id: u8) -> Record {
+fn offered(nanos: u64, public_name: &str, config_id: u8) -> Record {
     Record::EchOffered(Box::new(EchOffered {
         origin: origin(nanos),
-        tenant: TenantId::NONE,
-        client: addr(CLIENT),
-        name: name.into(),
         public_name: public_name.into(),
         config_id,
-        ttl: 60,
     }))
 }
 
@@ -162,9 +158,6 @@ fn ech(config_id: u8, outer_name: &str) -> EchHello {
         outer_name: outer_name.into(),
         outer_id: id(outer_name),
         config_id,
-        kdf_id: 1,
-        aead_id: 1,
-        enc_len: 32,
         payload_len: 208,
     }
 }
