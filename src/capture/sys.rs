@@ -393,10 +393,8 @@ pub struct RingFrame<'b> {
     pub wire_len: u32,
     pub seconds: u32,
     pub nanos: u32,
-    /// The 802.1Q or 802.1ad tag that was taken out of the octets: TCI, TPID.
-    pub tag: Option<(u16, u16)>,
-    /// Was it stamped by the hardware?
-    pub hardware_time: bool,
+    /// The TCI of the 802.1Q or 802.1ad tag that was taken out of the octets.
+    pub tci: Option<u16>,
 }
 
 impl<'b> Iterator for RingFrames<'b> {
@@ -421,20 +419,13 @@ impl<'b> Iterator for RingFrames<'b> {
         self.left -= 1;
         self.look_ahead();
         self.at += header.tp_next_offset as usize;
-        let status = header.tp_status;
-        let tag = (status & libc::TP_STATUS_VLAN_VALID != 0).then(|| {
-            const DOT1Q: u16 = 0x8100;
-            let known = status & libc::TP_STATUS_VLAN_TPID_VALID != 0;
-            let tci = (header.hv1.tp_vlan_tci & 0xffff) as u16;
-            (tci, if known { header.hv1.tp_vlan_tpid } else { DOT1Q })
-        });
+        let tagged = header.tp_status & libc::TP_STATUS_VLAN_VALID != 0;
         Some(RingFrame {
             data,
             wire_len: header.tp_len,
             seconds: header.tp_sec,
             nanos: header.tp_nsec,
-            tag,
-            hardware_time: status & libc::TP_STATUS_TS_RAW_HARDWARE != 0,
+            tci: tagged.then_some((header.hv1.tp_vlan_tci & 0xffff) as u16),
         })
     }
 }

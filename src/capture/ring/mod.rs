@@ -111,7 +111,7 @@ impl Source for Ring {
                         link: self.link,
                         source: self.setup.source,
                         number: number * stride + first,
-                        vlan: seen.tag.map(|(tci, _)| tci),
+                        vlan: seen.tci,
                     });
                     number += 1;
                     frames += 1;
