@@ -176,5 +176,6 @@ fn read_outcome(packet: &Packet<'_>) -> PacketOutcome {
 }
 
 /// How many packets of one frame are read: the longest A-MSDU has 11,454 octets (IEEE 802.11
-/// §9.2.4.7.1), which as many packets of the shortest kind with a name in them do not fill.
-const MAX_PARTS: u8 = 128;
+/// §9.2.4.7.1), of which each of the shortest packets with a name in it takes 72: a query of DNS for a name of two
+/// labels.
+const MAX_PARTS: u8 = 160;

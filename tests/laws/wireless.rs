@@ -168,6 +168,27 @@ fn what_cannot_be_read_of_an_aggregate_is_said() {
     }
 }
 
+/// As many as fit into the longest, of the shortest that name something.
+#[test]
+fn no_packet_of_the_longest_aggregate_is_left_out() {
+    let letters = || (b'a'..=b'z').map(char::from);
+    let names: Vec<_> =
+        letters().flat_map(|a| letters().map(move |b| format!("{a}.{b}"))).collect();
+    let packets = |most: usize| -> Vec<Vec<u8>> {
+        let queries = names.iter().take(most).map(|name| dns(7, false, name, &[]));
+        queries.map(|query| ip(&Ends::v4(50_000, 53).udp(&query)).to_vec()).collect()
+    };
+    // IEEE 802.11 §9.2.4.7.1, with the checksum.
+    let most = (1..).find(|most| amsdu(&packets(most + 1)).len() + 4 > 11_454).unwrap();
+    let frame = amsdu(&packets(most));
+    let mut tap = Tap::new(Settings::default());
+    let whole = wire::captured(&frame, tap.now, 1);
+    tap.pipeline.frame(&Frame { link: LinkType::IEEE802_11, ..whole }, &mut tap.heard);
+    let seen: Vec<_> = tap.names().into_iter().map(|(_, name)| name).collect();
+    assert_eq!(seen, names[..most]);
+    tap.assert_conserved();
+}
+
 /// What one of its packets carries, be it another aggregate, takes nothing from its other ones.
 #[test]
 fn a_tunnel_in_an_aggregate_hides_none_of_its_packets() {
