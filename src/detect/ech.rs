@@ -168,7 +168,7 @@ const PADDING: u16 = 32;
 /// The shortest EncodedClientHelloInner with an SNI, a `supported_versions`, a reference to the
 /// outer key share and the inner marker takes 77 octets, padded to 96 (RFC 9849 §5.1); the tag
 /// follows.
-const SHORTEST_PAYLOAD: u16 = 80 + AEAD_TAG;
+const SHORTEST_PAYLOAD: u16 = 96 + AEAD_TAG;
 
 #[cfg(test)]
 mod tests {
@@ -205,8 +205,9 @@ mod tests {
             ("outer.example", 8, 208, false, EchRule::PublicName),
             ("www.example", 7, 208, true, EchRule::Resolved),
             ("www.example", 7, SHORTEST_PAYLOAD - 1, false, EchRule::Short),
-            ("www.example", 7, SHORTEST_PAYLOAD, false, EchRule::Unpadded),
-            ("www.example", 7, 100, false, EchRule::Unpadded),
+            ("www.example", 7, SHORTEST_PAYLOAD, false, EchRule::None),
+            ("www.example", 7, SHORTEST_PAYLOAD + 1, false, EchRule::Unpadded),
+            ("www.example", 7, 120, false, EchRule::Unpadded),
             ("www.example", 7, 208, false, EchRule::None),
             ("", 7, 0, false, EchRule::Short),
         ] {
