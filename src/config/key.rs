@@ -7,7 +7,7 @@ use core::time::Duration;
 /// file all come from this.
 #[derive(Clone, Copy, Debug)]
 pub struct Key {
-    /// Section and name: `capture.snaplen`.
+    /// Section and name: `capture.buffer`.
     pub path: &'static str,
     /// The long flag, without dashes.
     pub flag: &'static str,
@@ -71,7 +71,7 @@ pub enum Origin {
 }
 
 impl Key {
-    /// The environment variable: `VENDORWATCH_CAPTURE_SNAPLEN`.
+    /// The environment variable: `VENDORWATCH_CAPTURE_BUFFER`.
     #[must_use]
     pub fn variable(&self) -> String {
         format!("VENDORWATCH_{}", self.path.replace('.', "_").to_uppercase())

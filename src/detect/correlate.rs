@@ -29,7 +29,8 @@ use crate::time::Timestamp;
 pub struct Limits {
     /// Records waiting to be put in order.
     pub records: usize,
-    /// Events known by identity, so that copies are told. Five seconds' worth is enough.
+    /// Events known by identity, so that copies are told. Those of names are asked for during ten
+    /// seconds, and those of connections during 45 ([`super::CONNECTION_WINDOW`]).
     pub identities: usize,
     /// Octets of what clients were told by DNS.
     pub answers: usize,

@@ -23,7 +23,8 @@ struct Source {
     now: Timestamp,
     /// A stamp that jumped and waits for a second one like it.
     suspect: Option<Timestamp>,
-    /// What is added to this source's time to give the tables' time. Wraps: it may be negative.
+    /// What is added to this source's time to give the tables' time, which is never behind it where
+    /// the source begins.
     offset: u64,
     /// Frames in a row behind, of which the first was more than [`Clock::LATE`] so.
     behind: u8,

@@ -132,8 +132,9 @@ const fn place(hash: u64) -> usize {
     hash as usize & (ENTRIES - 1)
 }
 
-/// Of 48 and of 24 octets: they share a core's second-level cache with the tables of flows.
+/// Of 40 and of 24 octets: they share a core's second-level cache with the tables of flows.
 const ENTRIES: usize = 1 << 13;
+const _: () = assert!(size_of::<Entry>() <= 40 && size_of::<Spelled>() <= 24);
 
 #[cfg(test)]
 mod tests {

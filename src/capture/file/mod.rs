@@ -3,10 +3,10 @@
 //!
 //! A file is what its octets say, whatever its name. It is read in blocks of [`BLOCK`] octets by
 //! `read(2)`, or in a mapping of some MiB where nobody can write to it (so on local file systems) and
-//! that was measured to cost less, and frames are handed out where they lie. A compressed file is decompressed by a thread of
-//! its own. One file is a [`Reader`]; several in the order of time are [`Files`]. Memory is constant
-//! whatever the size of a file: the block or the mapping, grown to at most 16 MiB when a single
-//! record wants it.
+//! that was measured to cost less, and frames are handed out where they lie. A compressed file is
+//! decompressed by a thread of its own. One file is a [`Reader`]; several in the order of time are
+//! [`Files`]. Memory is constant whatever the size of a file: the block or the mapping, grown when a
+//! single record wants it, to at most 32 MiB.
 
 mod decompress;
 mod files;

@@ -10,7 +10,8 @@ use crate::inspect::stream::Probe;
 /// gathered here, without their headers.
 #[derive(Debug, Default)]
 pub struct Hello {
-    /// Fragments of records that are consumed already. `gathered.len() < LIMIT + record`.
+    /// Fragments of records that are consumed already: less than a message of [`Self::LIMIT`], and
+    /// one record.
     gathered: Vec<u8>,
 }
 
