@@ -75,14 +75,14 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     }
     let config = args.file.load(&args.flags.0)?;
     let policy = Policy::load(&config, &[], Timestamp::ZERO).map_err(Failure::usage)?;
-    let settings = crate::daemon::settings(&config);
+    let (settings, limits) = (crate::daemon::settings(&config), crate::daemon::limits(&config));
     // Once for the page cache, so that the disk is not what is measured.
-    pass(args, Stage::Read, &policy, &settings)?;
+    pass(args, Stage::Read, &policy, &settings, &limits)?;
     let mut passes = Vec::new();
     for (stage, _) in Stage::ALL {
         let mut best: Option<Pass> = None;
         for _ in 0..args.rounds {
-            let this = pass(args, stage, &policy, &settings)?;
+            let this = pass(args, stage, &policy, &settings, &limits)?;
             best = Some(best.filter(|best| best.took <= this.took).unwrap_or(this));
         }
         passes.extend(best);
@@ -96,6 +96,7 @@ fn pass(
     stage: Stage,
     policy: &Policy,
     settings: &Settings,
+    limits: &Limits,
 ) -> Result<Pass, CaptureError> {
     let mut files = Files::new(&args.inputs, None)?;
     let ledger = Arc::new(Ledger::default());
@@ -104,7 +105,7 @@ fn pass(
         _ => Arc::new(Set::default()),
     };
     let mut pipeline = Pipeline::with(Arc::clone(&set), Arc::clone(&ledger), settings.clone());
-    let mut correlator = Correlator::new(&Limits::default(), 1, set, Arc::clone(&policy.networks));
+    let mut correlator = Correlator::new(limits, 1, set, Arc::clone(&policy.networks));
     let mut found = Found::default();
     let mut seen = Pass::default();
     let begun = processor_time();

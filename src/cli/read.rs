@@ -8,10 +8,10 @@ use super::Failure;
 use super::config::FileArg;
 use crate::capture::file::Files;
 use crate::capture::{CaptureError, Counters, Source};
-use crate::config::{Policy, SignatureFlags, keys};
+use crate::config::{Policy, SignatureFlags};
 use crate::daemon::replay::{Plan, ReplayError, Replayed, Watch, replay};
 use crate::detect::summary::{by_client, by_endpoint};
-use crate::detect::{Event, Finding, Limits};
+use crate::detect::{Event, Finding};
 use crate::export::account::{Account, Tally, left_out_by_configuration};
 use crate::export::findings::{self, Context, Format};
 use crate::time::Timestamp;
@@ -59,8 +59,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let plan = Plan {
         policy,
         settings: crate::daemon::settings(&config),
-        // There is no inventory behind these.
-        limits: Limits { findings: config.size(&keys::BUDGETS_FINDINGS), ..Limits::default() },
+        limits: crate::daemon::limits(&config),
         names: args.names,
         workers: workers(args.workers),
     };

@@ -22,7 +22,7 @@ use crate::capture::ring;
 use crate::capture::{CaptureError, Source};
 use crate::config::{Config, ConfigError, Policy, PolicyError, keys};
 use crate::decode::IdSpace;
-use crate::detect::{Correlator, Limits};
+use crate::detect::Correlator;
 use crate::export::account::Tally;
 use crate::export::events::{self, Log, LogError};
 use crate::export::metrics::{Metrics, WorkerCells};
@@ -109,7 +109,7 @@ pub fn run(config: Config, reread: Reread) -> Result<(), DaemonError> {
         "" => None,
         path => Some(events::Output::parse(path).open()?),
     };
-    let limits = limits(&config);
+    let limits = super::limits(&config);
     let inventory = open_inventory(&config, limits.findings)?;
 
     let policy = Arc::new(ArcSwap::from_pointee(policy));
@@ -363,18 +363,6 @@ fn options(config: &Config, interfaces: usize) -> Result<Options, DaemonError> {
         kernel_flows: u32::try_from(config.number(&keys::CAPTURE_KERNEL_FLOWS)).unwrap_or(u32::MAX),
         ..Options::default()
     })
-}
-
-/// The correlator's limits, as configured.
-fn limits(config: &Config) -> Limits {
-    Limits {
-        records: config.size(&keys::BUDGETS_RECORDS),
-        answers: config.size(&keys::BUDGETS_ANSWERS),
-        findings: config.size(&keys::BUDGETS_FINDINGS),
-        attributed: config.size(&keys::BUDGETS_ATTRIBUTED),
-        repeat: config.span(&keys::EVENTS_REPEAT),
-        ..Limits::default()
-    }
 }
 
 fn open_inventory(

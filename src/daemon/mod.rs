@@ -21,6 +21,7 @@ use std::sync::Arc;
 
 use crate::config::{Config, keys};
 use crate::decode::Tenants;
+use crate::detect::Limits;
 use crate::net::TenantId;
 use crate::pipeline::{Budgets, Settings};
 use crate::signature::resolvers::SHIPPED;
@@ -44,8 +45,33 @@ pub fn settings(config: &Config) -> Settings {
     }
 }
 
+/// The correlator's limits, as configured.
+#[must_use]
+pub fn limits(config: &Config) -> Limits {
+    Limits {
+        records: config.size(&keys::BUDGETS_RECORDS),
+        answers: config.size(&keys::BUDGETS_ANSWERS),
+        findings: config.size(&keys::BUDGETS_FINDINGS),
+        attributed: config.size(&keys::BUDGETS_ATTRIBUTED),
+        repeat: config.span(&keys::EVENTS_REPEAT),
+        ..Limits::default()
+    }
+}
+
 /// Table seeds that whoever sends packets cannot know.
 fn seed() -> u64 {
     use std::hash::{BuildHasher, Hasher};
     std::hash::RandomState::new().build_hasher().finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Flags;
+
+    #[test]
+    fn what_nobody_configures_is_as_the_correlator_has_it() {
+        let config = Config::read(None, "", |_| None, &Flags::default()).unwrap();
+        assert_eq!(limits(&config), Limits::default());
+    }
 }

@@ -56,7 +56,7 @@ impl Default for Limits {
         Self {
             records: 65_536,
             identities: 163_840,
-            answers: 16 << 20,
+            answers: 32 << 20,
             addresses: 327_680,
             listed: 16_384,
             offers: 1_024,

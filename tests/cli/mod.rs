@@ -2,6 +2,7 @@
 
 mod absence;
 mod bad_input;
+mod budgets;
 mod generate;
 mod live;
 

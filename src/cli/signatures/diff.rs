@@ -17,7 +17,7 @@ use crate::capture::file::Files;
 use crate::config::signatures::Sources;
 use crate::config::{Policy, SignatureFlags};
 use crate::daemon::replay::{Plan, Watch, replay};
-use crate::detect::{Finding, FindingKey, Limits};
+use crate::detect::{Finding, FindingKey};
 use crate::inventory::{Query, Reader};
 use crate::signature::{Set, diff};
 use crate::time::Timestamp;
@@ -171,7 +171,7 @@ fn findings(args: &Args, path: &Path, set: Set) -> Result<BTreeMap<FindingKey, F
     let plan = Plan {
         policy,
         settings: crate::daemon::settings(&config),
-        limits: Limits::default(),
+        limits: crate::daemon::limits(&config),
         names: false,
         workers: NonZeroUsize::MIN,
     };
