@@ -161,6 +161,25 @@ fn a_difference_says_which_findings_come_and_go() {
     assert!(said.contains("0 findings stay, 4 vanish or change"), "{said}");
     assert!(against("old.toml").contains("1 findings stay, 3 vanish or change"));
 
+    // By an address that others share a finding is weaker than its indicator, whatever the set.
+    let shared = Finding {
+        tallies: finding("acme", Strength::Weak, [192, 0, 2, 5], "", "acme.n1900001")
+            .tallies
+            .into_iter()
+            .map(|((id, _), tally)| ((id, Signal::DnsAttributed), tally))
+            .collect(),
+        ..finding("acme", Strength::Weak, [192, 0, 2, 5], "upd.acme.example", "acme.n1900001")
+    };
+    let Opened { writer, .. } =
+        Writer::open(&at.join("found.sqlite"), Limits::default(), usize::MAX).unwrap();
+    writer.submit(vec![shared]);
+    writer.flush();
+    drop(writer);
+    let said = against("old.toml");
+    assert!(said.contains("2 findings stay, 3 vanish or change"), "{said}");
+    let said = against("weaker.toml");
+    assert!(said.contains("1 findings stay, 4 vanish or change"), "{said}");
+
     // Of a capture what appears is known too.
     let names = done(at, &["read", "--names", &capture()]);
     let name = names

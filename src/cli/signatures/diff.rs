@@ -19,7 +19,7 @@ use crate::config::{Policy, SignatureFlags};
 use crate::daemon::replay::{Plan, Watch, replay};
 use crate::detect::{Finding, FindingKey};
 use crate::inventory::{Query, Reader};
-use crate::signature::{Set, diff};
+use crate::signature::{Set, Strength, diff};
 use crate::time::Timestamp;
 
 #[derive(Debug, clap::Args)]
@@ -52,7 +52,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     if let Some(path) = &args.against {
         writeln!(out)?;
         if is_inventory(path)? {
-            against_inventory(path, &new, &mut out)?;
+            against_inventory(path, &old, &new, &mut out)?;
         } else {
             against_capture(args, path, old, new, &mut out)?;
         }
@@ -94,23 +94,33 @@ fn is_inventory(path: &Path) -> anyhow::Result<bool> {
 
 /// An inventory keeps what was listed then: findings can vanish or change by it, and what the new
 /// set would find besides was not written down.
-fn against_inventory(path: &Path, new: &Set, out: &mut impl Write) -> Result<(), Failure> {
+fn against_inventory(
+    path: &Path,
+    old: &Set,
+    new: &Set,
+    out: &mut impl Write,
+) -> Result<(), Failure> {
     let reader = Reader::open(path)?;
     let (mut kept, mut others) = (0_u64, 0_u64);
     let answer = reader.findings(&Query::default())?;
     for finding in &answer.findings {
-        let after = new.lookup(&finding.last_name).map(|hit| hit.indicator);
+        let [before, after] =
+            [old, new].map(|set| set.lookup(&finding.last_name).map(|hit| hit.indicator));
         match after {
-            Some(indicator)
+            Some(indicator) => {
+                // What made it weaker than its indicator is not of the set.
+                let is_bound = before.is_some_and(|old| finding.key.strength < old.strength);
+                let most = if is_bound { finding.key.strength } else { Strength::Strong };
+                let strength = indicator.strength.min(most);
                 if indicator.vendor == finding.key.vendor
                     && indicator.product == finding.key.product
-                    && indicator.strength == finding.key.strength =>
-            {
-                kept += 1;
-            }
-            Some(indicator) => {
+                    && strength == finding.key.strength
+                {
+                    kept += 1;
+                    continue;
+                }
                 others += 1;
-                let (product, strength) = (&indicator.product, indicator.strength.label());
+                let (product, strength) = (&indicator.product, strength.label());
                 let becomes = format!("{} {product} ({strength})", indicator.vendor);
                 writeln!(out, "~ {} becomes {becomes}", line(finding))?;
             }
