@@ -16,6 +16,9 @@ work=$PWD/target/trained
 host=$(rustc -vV | sed -n 's/^host: //p')
 receiver=${1:-}
 mkdir -p "$work"
+# Is for the compiler: a binary at work would call it a setting that it does not know.
+revision=${VENDORWATCH_REVISION:-}
+unset VENDORWATCH_REVISION
 
 # All that a binary is made of, and what it is trained with.
 made_of=(Cargo.toml Cargo.lock build.rs src signatures bpf systemd prometheus tests/pcap benches/live
@@ -33,7 +36,8 @@ rustc -vV >"$work/begun"
 compile() {
     local what=(build --release)
     [ -z "$receiver" ] || what=(bench --no-run --bench receiver)
-    RUSTFLAGS="${RUSTFLAGS:-} $2" cargo "${what[@]}" --locked --target "$host" --target-dir "$work/$1"
+    env RUSTFLAGS="${RUSTFLAGS:-} $2" ${revision:+"VENDORWATCH_REVISION=$revision"} \
+        cargo "${what[@]}" --locked --target "$host" --target-dir "$work/$1"
     local built=$work/$1/$host/release
     ln -sf "$built/vendorwatch" "$work/$3vendorwatch"
     [ -z "$receiver" ] || ln -sf "$(ls -t "$built"/deps/receiver-*[!.]? | head -n 1)" "$work/$3receiver"
