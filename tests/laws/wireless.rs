@@ -117,7 +117,7 @@ fn a_fragment_in_an_aggregate_is_not_lost_beside_packets() {
     let pieces = fragments(name);
     assert_eq!(pieces.len(), 3);
     let beside = |piece: &Vec<u8>| amsdu(&[other.clone(), piece.clone(), other.clone()]);
-    let together = amsdu(&[&[other.clone()], &pieces[..]].concat());
+    let together = amsdu(&[std::slice::from_ref(&other), &pieces].concat());
     for (frames, lost) in [
         (vec![together], 0),
         (pieces.iter().map(beside).collect::<Vec<_>>(), 0),
