@@ -111,6 +111,12 @@ impl Signal {
         }
     }
 
+    /// Is the name one that a proxy is asked for, so that the server is not what it names?
+    #[must_use]
+    pub const fn is_of_proxy(self) -> bool {
+        matches!(self, Self::HttpTarget | Self::ProxyConnect | Self::Socks)
+    }
+
     /// The signal that [`Self::label`] names.
     #[must_use]
     pub fn from_label(label: &str) -> Option<Self> {

@@ -15,6 +15,7 @@
 //! | IPsec behind address translation | ESP in UDP (RFC 3948) is told from other datagrams by its port alone, so it is counted as a datagram, not as encrypted | nowhere by itself; ESP without UDP is packets `encrypted` |
 //! | a server that goes on answering a client that is gone | its ServerHello comes again after pauses that double; from about half a minute on each may pass for a handshake of its own | handshakes `one_way` |
 //! | cut packets | a snap length, a mirror that truncates | packets `truncated` where nothing is left of their payload, handshakes and DNS messages `truncated` where the name may be in what is not |
+//! | how much went to a vendor through a proxy | its address is that of all that is asked for through it | detections `proxy_connect`, `socks`, `http_target`, and of what is inside; no volume |
 //! | what is behind a relay | a resolver or proxy asks for others | findings carry the `role` that the configuration declares |
 //! | hosts behind address translation | they share an address | they are one client |
 //! | products without documented endpoints | nobody wrote them down | the signatures say what they cover |

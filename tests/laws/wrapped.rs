@@ -344,3 +344,40 @@ fn a_copy_with_a_hole_is_given_up_without_a_count() {
         }
     }
 }
+
+/// What a client says to a proxy afterwards is said to whomever it asks for then.
+#[test]
+fn a_proxy_is_no_server_of_the_vendor_that_is_asked_for_through_it() {
+    let set = Arc::new(Set::build(embedded::files().unwrap()).unwrap());
+    let name = "s00.upd.kaspersky.com";
+    let hello = client_hello(Some(name), 7, 0, 1 << 14);
+    let host = [&[21][..], name.as_bytes(), &[1, 187]].concat();
+    let socks = |to: &[u8]| [&[5, 1, 0, 5, 1, 0][..], to].concat();
+    for (first, is_own) in [
+        (vec![], true),
+        (format!("CONNECT {name}:443 HTTP/1.1\r\nHost: {name}:443\r\n\r\n").into_bytes(), false),
+        (socks(&[&[3][..], &host].concat()), false),
+        (socks(&[1, 192, 0, 2, 7, 1, 187]), false),
+        (format!("GET http://{name}/ HTTP/1.1\r\nHost: {name}\r\n\r\n").into_bytes(), false),
+        (format!("GET / HTTP/1.1\r\nHost: {name}\r\n\r\n").into_bytes(), true),
+        (b"EHLO me.example\r\nSTARTTLS\r\n".to_vec(), true),
+    ] {
+        let ends = Ends::v4(40_000, 3_128);
+        let mut tap = Tap::with_set(Arc::clone(&set), Settings::default());
+        tap.frame(&ends.tcp(CLIENT, 0, SYN, &[]));
+        let mut next = CLIENT.wrapping_add(1);
+        let inside = if first.starts_with(b"GET") { &[][..] } else { &hello };
+        for said in [&first[..], inside, &[0x17; 100]] {
+            if !said.is_empty() {
+                tap.frame(&ends.tcp(next, SERVER, ACK | PSH, said));
+                next = next.wrapping_add(u32::try_from(said.len()).unwrap());
+            }
+        }
+        tap.frame(&Ends::v4(40_001, 3_128).tcp(9, SERVER, ACK | PSH, &[0x17; 1_000]));
+        tap.finish();
+        let detected = |one: &Record| matches!(one, Record::Detection(_));
+        assert!(tap.heard.records.iter().any(detected), "{first:?}");
+        let volume = tap.heard.records.iter().any(|one| matches!(one, Record::Volume(_)));
+        assert_eq!(volume, is_own, "{:?}", String::from_utf8_lossy(&first));
+    }
+}

@@ -39,9 +39,11 @@ families! {
     /// When a vendor was last seen in a network where no exception covers it; 0: never.
     UNEXCEPTED_LAST_SEEN = Gauge "vendorwatch_vendor_unexcepted_last_seen_timestamp_seconds"
         ["vendor", "strength", "network"];
-    /// Octets that clients sent to servers of a vendor, from the moment those were attributed.
+    /// Octets that clients sent to servers of a vendor, from the moment those were attributed;
+    /// none through a proxy.
     SENT_BYTES = Counter "vendorwatch_vendor_sent_bytes_total" ["vendor", "network"];
-    /// Octets that clients received from servers of a vendor, from the moment those were attributed.
+    /// Octets that clients received from servers of a vendor, from the moment those were attributed;
+    /// none through a proxy.
     RECEIVED_BYTES = Counter "vendorwatch_vendor_received_bytes_total" ["vendor", "network"];
     /// The vendors that are looked for; always 1.
     VENDOR_INFO = Gauge "vendorwatch_vendor_info" ["vendor", "name", "country"];

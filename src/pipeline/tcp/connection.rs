@@ -25,6 +25,8 @@ pub(super) struct Connection {
     reported: bool,
     /// A payload was cut by a snaplen.
     cut: bool,
+    /// The server is a proxy: what is named lies behind it.
+    proxied: bool,
     /// A ServerHello came before anything of the client: its hello may come late, or never.
     answered: bool,
     /// The frame that began it.
@@ -52,6 +54,7 @@ impl Connection {
             syn: None,
             reported: false,
             cut: false,
+            proxied: false,
             answered: false,
             seen: packet.seen,
             client: Half::default(),
@@ -237,7 +240,8 @@ impl Connection {
         listed
     }
 
-    /// Draws the conclusions for the connection from what a direction showed.
+    /// Draws the conclusions for the connection from what a direction showed: to whose server it
+    /// goes, if that is known now. A proxy is nobody's of those that are asked for through it.
     fn found(
         &mut self,
         found: Found,
@@ -246,6 +250,7 @@ impl Connection {
         emitter: &mut Emitter,
         out: &mut impl Sink,
     ) -> Option<std::sync::Arc<str>> {
+        self.proxied |= found.proxied;
         if found.hello {
             self.answered = false;
             self.expect_server_hello(packet);
@@ -256,7 +261,7 @@ impl Connection {
         if let Some(said) = found.said {
             let vendor = said.vendor.clone();
             self.report(scene, said, emitter, out);
-            return vendor;
+            return vendor.filter(|_| !self.proxied);
         }
         // A copy needs no second report, and DNS is no nameless connection.
         self.reported |= found.copy || found.dns;
@@ -264,7 +269,7 @@ impl Connection {
             self.report(scene, Said::default(), emitter, out);
         }
         self.reported |= found.hello;
-        found.listed
+        found.listed.filter(|_| !self.proxied)
     }
 
     /// Is it another connection that a client begins with this sequence number, or, as far as that

@@ -252,6 +252,8 @@ impl Half {
                             return consumed + more;
                         }
                         Progress::Next { consumed: more @ 1.. } => {
+                            // It may be asked for an address, and so for no name.
+                            found.proxied |= matches!(stream, Stream::Socks);
                             consumed += more;
                             self.need = 0;
                             self.stage = Stage::Beginning;

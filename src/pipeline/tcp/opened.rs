@@ -58,6 +58,7 @@ pub(super) fn observed(
         Observation::ServerHello(_) => {}
         Observation::Certificate(der) => found.listed = tls::certificate(emitter, scene, der, out),
         Observation::Names { offset, names } => {
+            found.proxied |= names.iter().any(|(signal, _)| signal.is_of_proxy());
             // Where a request begins is the same for its copies, whatever was seen before it, and
             // another for the next one, whatever that asks for.
             let host = names.first().map_or(&[][..], |(_, host)| host);

@@ -31,6 +31,8 @@ pub(in crate::pipeline::tcp) struct Found {
     pub(in crate::pipeline::tcp) foreign: bool,
     /// Messages of DNS begin here, and their connection is no nameless one.
     pub(in crate::pipeline::tcp) dns: bool,
+    /// What is read is said to a proxy, or through it.
+    pub(in crate::pipeline::tcp) proxied: bool,
     /// The vendor that a certificate names; its connection is reported already.
     pub(in crate::pipeline::tcp) listed: Option<std::sync::Arc<str>>,
 }
