@@ -6,6 +6,7 @@
 //! §5.1, RFC 4343 §2.1). Nothing is IDNA-mapped: what was on the wire was on the wire.
 
 use core::fmt;
+use core::net::IpAddr;
 use core::ops::Deref;
 
 /// Appends `octets` to `out` in their printed form. `in_label`: a dot is data, not a separator.
@@ -67,6 +68,15 @@ pub fn normalise_host(out: &mut String, octets: &[u8]) {
         }
         _ => escape_into(out, octets, false),
     }
+}
+
+/// Is a host an address in place of a name (RFC 3986 §3.2.2)? It names the server no better than the
+/// packet that it is in.
+#[must_use]
+pub fn is_address(host: &[u8]) -> bool {
+    let inside = host.strip_prefix(b"[").and_then(|host| host.strip_suffix(b"]"));
+    let text = core::str::from_utf8(inside.unwrap_or(host)).unwrap_or_default();
+    text.strip_suffix('.').unwrap_or(text).parse::<IpAddr>().is_ok()
 }
 
 /// Writes a name that a person typed, or that was printed before, in its printed form to `out`,

@@ -117,6 +117,12 @@ impl Signal {
         matches!(self, Self::HttpTarget | Self::ProxyConnect | Self::Socks)
     }
 
+    /// Is a proxy asked for a tunnel, in which its client speaks to the server itself?
+    #[must_use]
+    pub const fn is_of_tunnel(self) -> bool {
+        matches!(self, Self::ProxyConnect | Self::Socks)
+    }
+
     /// The signal that [`Self::label`] names.
     #[must_use]
     pub fn from_label(label: &str) -> Option<Self> {

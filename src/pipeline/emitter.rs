@@ -10,7 +10,7 @@ use crate::detect::{Client, Connection, Detection, EchHello, EncryptedDns, Origi
 use crate::flow::FlowHasher;
 use crate::inspect::Signal;
 use crate::inspect::tls::{ClientHello, EchExtension};
-use crate::name::{Name, NameId, normalise_host};
+use crate::name::{Name, NameId, is_address, normalise_host};
 use crate::net::Path;
 use crate::signature::Indicator;
 use crate::time::Timestamp;
@@ -56,6 +56,7 @@ pub(super) struct Named<'a> {
 /// What a hello said about its connection.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Said {
+    /// By a name, not by an address.
     pub(super) named: bool,
     pub(super) encrypted_dns: Option<EncryptedDns>,
     pub(super) ech: Option<EchHello>,
@@ -141,12 +142,12 @@ impl Emitter {
         let id = self.hasher.name(&text);
         self.verdicts.prepare(id);
         let mut said = Said {
-            named: hello.server_name.is_some(),
+            named: hello.server_name.is_some_and(|name| !is_address(name)),
             encrypted_dns: encrypted_dns(hello, scene.path.destination.port, signal),
             ech: ech_hello(hello, &text, id),
             vendor: None,
         };
-        if said.named {
+        if hello.server_name.is_some() {
             if said.encrypted_dns.is_none() && self.verdicts.of(id, &text).over_https {
                 said.encrypted_dns = Some(EncryptedDns::Doh);
             }

@@ -7,6 +7,7 @@ use crate::decode::Seen;
 use crate::detect::Origin;
 use crate::inspect::Signal;
 use crate::inspect::tls::ClientHello;
+use crate::name::is_address;
 use crate::net::Path;
 use crate::visibility::{HandshakeOutcome, HandshakeProtocol};
 
@@ -80,7 +81,7 @@ pub(super) fn emit(
         Told::Name(name) => {
             let indicator = emitter.host(&scene, signal, name, identity, out);
             let vendor = indicator.map(|indicator| indicator.vendor.clone());
-            Said { named: true, vendor, ..Said::default() }
+            Said { named: !is_address(name), vendor, ..Said::default() }
         }
         Told::Nothing => Said::default(),
     };

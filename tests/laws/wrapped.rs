@@ -381,3 +381,40 @@ fn a_proxy_is_no_server_of_the_vendor_that_is_asked_for_through_it() {
         assert_eq!(volume, is_own, "{:?}", String::from_utf8_lossy(&first));
     }
 }
+
+/// What is only an address may be known by DNS, or by whose the address is.
+#[test]
+fn an_address_in_place_of_a_name_names_no_server() {
+    let connect = b"CONNECT 192.0.2.7:443 HTTP/1.1\r\nHost: 192.0.2.7:443\r\n\r\n";
+    let request = |host: &str| format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n").into_bytes();
+    let hello = |name| client_hello(Some(name), 7, 0, 1 << 14);
+    for (stream, is_named, seen) in [
+        (request("198.51.100.20"), false, 1),
+        (request("198.51.100.20:8080"), false, 1),
+        (request("[2001:db8::20]:80"), false, 1),
+        (b"GET http://192.0.2.7/ HTTP/1.1\r\nHost: 192.0.2.7\r\n\r\n".to_vec(), false, 2),
+        (b"GET http://192.0.2.7/ HTTP/1.1\r\nHost: a.example\r\n\r\n".to_vec(), true, 2),
+        (request("20.example"), true, 1),
+        (request("192.0.2.7.example"), true, 1),
+        (hello("198.51.100.20"), false, 1),
+        (hello("2001:db8::20"), false, 1),
+        (hello("a.example"), true, 1),
+        (connect.to_vec(), false, 3),
+        ([&connect[..], &hello("a.example")].concat(), true, 4),
+        ([&connect[..], &hello("192.0.2.7")].concat(), false, 4),
+        ([&connect[..], b"SSH-2.0-x\r\n"].concat(), false, 3),
+    ] {
+        let (ends, mut tap) = (Ends::v4(40_000, 8_080), Tap::new(Settings::default()));
+        tap.frame(&ends.tcp(CLIENT, 0, SYN, &[]));
+        tap.frame(&ends.tcp(CLIENT.wrapping_add(1), SERVER, ACK | PSH, &stream));
+        tap.finish();
+        let named = |one: &Record| match one {
+            Record::Connection(connection) => Some(connection.named),
+            _ => None,
+        };
+        let said: Vec<_> = tap.heard.records.iter().filter_map(named).collect();
+        assert_eq!(said, [is_named], "{}", String::from_utf8_lossy(&stream));
+        assert_eq!(tap.names().len(), seen, "all that is said is seen");
+        tap.assert_conserved();
+    }
+}

@@ -365,7 +365,7 @@ impl Connection {
         let scene = Scene { seen, path, from_client: true, identity: emitter.identity(&path) };
         // All that a client of DNS said may be lost, and it is still none without a name.
         let missed = self.client.was_missed() && path.destination.port != DNS_PORT;
-        let spoke = missed || self.client.spoke();
+        let spoke = missed || self.proxied || self.client.spoke();
         let found = self.client.end(&scene, lost, emitter, out);
         self.answered &= !found.hello;
         let why = if spoke { lost } else { HandshakeOutcome::OneWay };

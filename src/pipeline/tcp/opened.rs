@@ -6,6 +6,7 @@ use super::Connections;
 use super::half::Found;
 use crate::detect::CONNECTION_WINDOW;
 use crate::inspect::stream::{Observation, Stream};
+use crate::name::is_address;
 use crate::pipeline::Sink;
 use crate::pipeline::dns;
 use crate::pipeline::emitter::{Emitter, Said, Scene};
@@ -72,7 +73,11 @@ pub(super) fn observed(
             }
             let indicator = emitter.names(scene, names, identity, out);
             let vendor = indicator.map(|indicator| indicator.vendor.clone());
-            found.said = Some(Said { named: true, vendor, ..Said::default() });
+            let named = names.iter().any(|(_, host)| !is_address(host));
+            // Through a tunnel to an address a name may follow.
+            if named || !names.iter().any(|(signal, _)| signal.is_of_tunnel()) {
+                found.said = Some(Said { named, vendor, ..Said::default() });
+            }
         }
         Observation::Dns(message) => opened.dns(scene, message, None, emitter, out),
         Observation::DnsCut(message) => {
