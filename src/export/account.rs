@@ -42,10 +42,10 @@ impl Tally {
 /// What is said where the account names nothing unseen.
 pub const NOTHING_UNREAD: &str = "Nothing that was captured stayed unread.";
 
-/// What no account can count, so that it is said with each: without a table of all connections they
-/// are not told from those whose beginning was read.
-pub const OPEN_BEFORE: &str = "Not counted: connections that were open before the capture began, \
-     for they said their names then.";
+/// What no account can count, so that it is said with each: without a table of all conversations,
+/// these are not told from what follows a beginning that was read.
+pub const UNCOUNTED: &str = "Not counted: connections that were open before the capture began, for \
+     they said their names then; datagrams of protocols that name no host.";
 
 /// A line of the account: how many, and of what.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -158,7 +158,7 @@ impl Account {
         for Line { count, what } in &self.unseen {
             writeln!(out, "{:>14}  {what}", grouped(*count))?;
         }
-        if self.is_of_nothing() { Ok(()) } else { writeln!(out, "{OPEN_BEFORE}") }
+        if self.is_of_nothing() { Ok(()) } else { writeln!(out, "{UNCOUNTED}") }
     }
 
     fn tally(&mut self, tally: &Tally) {

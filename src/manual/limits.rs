@@ -9,6 +9,7 @@
 //! | names asked of encrypted resolvers | DNS over HTTPS, TLS, QUIC | `vendorwatch_encrypted_dns_connections_total` |
 //! | connections without a name | resumed sessions, raw addresses, hellos without SNI; DNS seen before names many of them | `vendorwatch_connections_total` |
 //! | connections that were open before the capture began | they said their names then; of what follows only what begins anew is read | the last line of the account; no count, for that takes a table of all connections. The filter in the kernel has their packets among `tcp_unknown` (`vendorwatch_capture_skipped_packets_total`) |
+//! | datagrams of protocols that name no host | cameras and telephones speak UDP of their own to addresses that they know | the last line of the account; a name that was resolved for them is a `dns_query` |
 //! | traffic that the mirror does not copy | one direction only, lost before the sensor | handshakes `one_way`, `gap` |
 //! | what lost segments held | after ten seconds, or 128 KiB behind the hole, reading goes on where a hello, a request or a DNS message begins; HTTP/2 in clear is lost from there on | handshakes and DNS messages `gap`; connections without a name |
 //! | traffic that the sensor drops | a ring that is full | `vendorwatch_capture_dropped_packets_total` |

@@ -9,7 +9,8 @@ use crate::support::wire;
 const ABSENT: &str = "No endpoint of a listed vendor was contacted in what could be seen.";
 const ALL_READ: &str = "Nothing that was captured stayed unread.";
 
-const OPEN_BEFORE: &str = "Not counted: connections that were open before the capture began";
+const UNCOUNTED: &str = "Not counted: connections that were open before the capture began, for they \
+    said their names then; datagrams of protocols that name no host.";
 
 /// Where the first record of [`small_capture`] begins, and its frame.
 const RECORD: usize = 24;
@@ -132,20 +133,24 @@ fn an_empty_capture_says_nothing_of_absence() {
     assert!(!said.contains(ABSENT) && !said.contains(ALL_READ), "{said}");
 }
 
-/// The middle of a connection to one of the vendor's own addresses.
+/// The middle of a connection to one of the vendor's own addresses, and a datagram to it.
 #[test]
-fn what_began_before_the_capture_is_not_said_to_be_absent() {
+fn what_is_not_counted_is_not_said_to_be_absent() {
     let (client, server) = ([192, 0, 2, 1].into(), [77, 74, 181, 1].into());
-    let segment = wire::tcp((client, server), (40_000, 443), &[0x17; 100]);
-    let frame = wire::ethernet(0x0800, &wire::ip(client, server, 6, &segment));
-    let len = u32::try_from(frame.len()).unwrap().to_le_bytes();
     let folder = tempfile::tempdir().unwrap();
-    let file = [&small_capture()[..RECORD], &[0; 8], &len, &len, &frame].concat();
-    let said = read(&[], &written(&folder, "middle.pcap", file));
-    assert!(said.contains(" 1  packets of TCP and UDP"), "{said}");
-    assert!(said.contains(OPEN_BEFORE), "{said}");
+    for (protocol, contents) in [
+        (6, wire::tcp((client, server), (40_000, 443), &[0x17; 100])),
+        (17, wire::udp(40_000, 8_800, b"DHGET /probe/device HTTP/1.1\r\n\r\n")),
+    ] {
+        let frame = wire::ethernet(0x0800, &wire::ip(client, server, protocol, &contents));
+        let len = u32::try_from(frame.len()).unwrap().to_le_bytes();
+        let file = [&small_capture()[..RECORD], &[0; 8], &len, &len, &frame].concat();
+        let said = read(&[], &written(&folder, "middle.pcap", file));
+        assert!(said.contains(" 1  packets of TCP and UDP"), "{said}");
+        assert!(said.contains(UNCOUNTED), "{said}");
+    }
     let none = read(&[], &written(&folder, "none.pcap", &small_capture()[..RECORD]));
-    assert!(!none.contains(OPEN_BEFORE), "{none}");
+    assert!(!none.contains(UNCOUNTED), "{none}");
 }
 
 #[test]

@@ -5,9 +5,7 @@ use core::fmt::Write;
 use std::sync::atomic::Ordering::Relaxed;
 
 use super::Web;
-use crate::export::account::{
-    Account, Line, NOTHING_UNREAD, OPEN_BEFORE, left_out_by_configuration,
-};
+use crate::export::account::{Account, Line, NOTHING_UNREAD, UNCOUNTED, left_out_by_configuration};
 use crate::export::findings::moment;
 use crate::time::Timestamp;
 
@@ -83,7 +81,7 @@ pub(super) fn render(web: &Web) -> String {
         table(&mut out, "Not seen, so that names may be missing", &account.unseen);
     }
     if !account.is_of_nothing() {
-        let _ = writeln!(out, "<p>{OPEN_BEFORE}</p>");
+        let _ = writeln!(out, "<p>{UNCOUNTED}</p>");
     }
 
     out.push_str(
