@@ -300,7 +300,7 @@ impl Pipeline {
             handshake::emit(emitter, volumes, handshake, out);
         });
         self.volumes.report(out);
-        self.sample.finish(&self.ledger);
+        self.sample.finish(self.emitter.now, &self.ledger);
         self.publish();
     }
 

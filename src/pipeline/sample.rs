@@ -5,12 +5,13 @@ use core::time::Duration;
 use crate::decode::{Packet, TcpFlags};
 use crate::flow::{FlowHasher, Table};
 use crate::time::Timestamp;
-use crate::visibility::{Estimate, Ledger};
+use crate::visibility::{Estimate, Latest, Ledger};
 
 /// The sampled flows of one worker.
 #[derive(Debug)]
 pub(super) struct Sample {
     table: Table<Flow>,
+    latest: Latest,
     mark: u16,
     /// How many of a port's sixteen bits say nothing.
     shift: u32,
@@ -45,7 +46,12 @@ impl Sample {
         let share = if filtered { Estimate::FILTERED_SHARE } else { Estimate::SHARE };
         let bits = share.ilog2();
         let mark = u16::from(Self::mark(hasher)) >> (u8::BITS - bits);
-        Self { table: Table::new(max_bytes), mark, shift: u16::BITS - bits }
+        Self {
+            table: Table::new(max_bytes),
+            latest: Latest::new(Timestamp::ZERO),
+            mark,
+            shift: u16::BITS - bits,
+        }
     }
 
     /// What the ports of sampled flows mix to, in its upper bits.
@@ -76,28 +82,29 @@ impl Sample {
             slot
         } else {
             while let Some(removed) = self.table.overfull() {
-                removed.value.settle(&ledger.estimate);
+                removed.value.settle(&mut self.latest, now, &ledger.estimate);
             }
             self.table.insert(hash, key, now, Flow::new(now))
         };
         let Some(flow) = self.table.get_mut(slot) else { return };
         flow.packet(packet, forward);
         if now.since(flow.began) >= Self::TERM {
-            core::mem::replace(flow, Flow::new(now)).settle(&ledger.estimate);
+            let watched = core::mem::replace(flow, Flow::new(now));
+            watched.settle(&mut self.latest, now, &ledger.estimate);
         }
     }
 
     /// Counts the flows that were silent for a term.
     pub(super) fn expire(&mut self, now: Timestamp, ledger: &Ledger) {
         while let Some(removed) = self.table.expired(now.minus(Self::TERM)) {
-            removed.value.settle(&ledger.estimate);
+            removed.value.settle(&mut self.latest, now, &ledger.estimate);
         }
     }
 
     /// Counts all flows: the input ends.
-    pub(super) fn finish(&mut self, ledger: &Ledger) {
+    pub(super) fn finish(&mut self, now: Timestamp, ledger: &Ledger) {
         while let Some(removed) = self.table.pop_oldest() {
-            removed.value.settle(&ledger.estimate);
+            removed.value.settle(&mut self.latest, now, &ledger.estimate);
         }
     }
 
@@ -124,16 +131,18 @@ impl Flow {
     }
 
     /// Counts the flow, if both its ends are known to have spoken.
-    fn settle(&self, estimate: &Estimate) {
+    fn settle(&self, latest: &mut Latest, now: Timestamp, estimate: &Estimate) {
+        let mut count =
+            |one_way, acknowledged, lost| latest.flow(one_way, acknowledged, lost, now, estimate);
         let (low, high) = (&self.low, &self.high);
         match (low.seen, high.seen) {
             (true, true) => {
                 let acknowledged = low.acknowledged + high.acknowledged;
-                estimate.flow(false, acknowledged, low.lost() + high.lost());
+                count(false, acknowledged, low.lost() + high.lost());
             }
             // An acknowledgment that moves says that somebody speaks who is not seen.
-            (true, false) if high.acknowledged > 0 => estimate.flow(true, 0, 0),
-            (false, true) if low.acknowledged > 0 => estimate.flow(true, 0, 0),
+            (true, false) if high.acknowledged > 0 => count(true, 0, 0),
+            (false, true) if low.acknowledged > 0 => count(true, 0, 0),
             _ => {}
         }
     }
@@ -197,7 +206,7 @@ mod tests {
             other.acknowledged(acknowledgment);
         }
         let estimate = Estimate::default();
-        flow.settle(&estimate);
+        flow.settle(&mut Latest::new(Timestamp::ZERO), Timestamp::ZERO, &estimate);
         estimate
     }
 

@@ -9,7 +9,7 @@ pub mod estimate;
 pub mod outcome;
 
 pub use counter::Counter;
-pub use estimate::{Estimate, Ratio};
+pub use estimate::{Estimate, Latest, Ratio};
 pub use outcome::{
     DnsOutcome, DnsTransport, HandshakeOutcome, HandshakeProtocol, PacketOutcome, TableName,
 };

@@ -5,6 +5,7 @@ mod allocations;
 mod captures;
 mod certificates;
 mod dns;
+mod estimates;
 mod gaps;
 mod ledger;
 mod mirrors;

@@ -100,11 +100,11 @@ families! {
     SPLIT_FLOWS = Counter "vendorwatch_split_flows_total" ["interface"];
     /// Packet times that ran backwards or jumped ahead and were corrected.
     TIME_CLAMPED = Counter "vendorwatch_time_clamped_total" ["interface"];
-    /// Estimate from a sample of flows: the share that showed one direction only.
+    /// Estimate from a sample of the latest flows: the share that showed one direction only.
     ONE_WAY = Gauge "vendorwatch_estimated_one_way_ratio" ["interface"];
     /// One standard error of the estimated share of one-way flows.
     ONE_WAY_ERROR = Gauge "vendorwatch_estimated_one_way_error_ratio" ["interface"];
-    /// Estimate from a sample of flows: the share of acknowledged octets that was never seen.
+    /// Estimate from a sample of the latest flows: the share of acknowledged octets that was never seen.
     LOST_BYTES = Gauge "vendorwatch_estimated_lost_bytes_ratio" ["interface"];
     /// One standard error of the estimated share of octets never seen.
     LOST_BYTES_ERROR = Gauge "vendorwatch_estimated_lost_bytes_error_ratio" ["interface"];
