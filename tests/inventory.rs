@@ -196,6 +196,66 @@ fn a_full_disk_makes_changes_wait_and_loses_nothing() {
     assert!(text.contains("waited"), "{text}");
 }
 
+/// The clients in the inventory at `path`, by their number.
+fn clients(path: &Path) -> Vec<Addr> {
+    let mut found = Reader::open(path).unwrap().findings(&Query::default()).unwrap();
+    found.sort_by_key(|finding| finding.key.client);
+    found.into_iter().map(|finding| finding.key.client).collect()
+}
+
+#[test]
+fn what_changes_after_the_file_was_removed_or_replaced_is_in_the_one_at_its_path() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("inventory.sqlite");
+    let backup = dir.path().join("backup.sqlite");
+    let [first, second, third] = [1_u32, 2, 3].map(|n| Addr::from_v4(n.to_be_bytes()));
+    let Opened { writer, .. } = open(&path);
+    writer.submit(vec![change(1)]);
+    writer.flush();
+    for entry in std::fs::read_dir(dir.path()).unwrap() {
+        std::fs::remove_file(entry.unwrap().path()).unwrap();
+    }
+    writer.submit(vec![change(2)]);
+    writer.flush();
+    assert_eq!(clients(&path), [second], "a new one");
+    assert_eq!(writer.stats().rows.value(), 1);
+
+    let Opened { writer: other, .. } = open(&backup);
+    other.submit(vec![change(1)]);
+    drop(other);
+    std::fs::rename(&backup, &path).unwrap();
+    writer.submit(vec![change(3)]);
+    writer.flush();
+    assert_eq!(clients(&path), [first, third], "the one that was put there");
+    assert_eq!(writer.stats().rows.value(), 2);
+
+    // What cannot be gone on in is left alone, and changes wait.
+    let nonsense = b"no database".repeat(1_000);
+    std::fs::write(&backup, &nonsense).unwrap();
+    std::fs::rename(&backup, &path).unwrap();
+    writer.submit(vec![change(4)]);
+    writer.flush();
+    let stats = writer.stats();
+    assert_eq!((stats.pending.value(), stats.rows.value()), (1, 0));
+    assert!(stats.failed.value() > 0);
+    assert_eq!(std::fs::read(&path).unwrap(), nonsense);
+    std::fs::remove_file(&path).unwrap();
+    // Closing writes what waits.
+    drop(writer);
+    assert_eq!(clients(&path), [Addr::from_v4(4_u32.to_be_bytes())]);
+
+    // Nothing changes after it was replaced: the next run finds the other as it was.
+    let Opened { writer, .. } = open(&path);
+    writer.submit(vec![change(5)]);
+    writer.flush();
+    let Opened { writer: other, .. } = open(&backup);
+    other.submit(vec![change(1)]);
+    drop(other);
+    std::fs::rename(&backup, &path).unwrap();
+    drop(writer);
+    assert_eq!(clients(&path), [first]);
+}
+
 #[test]
 fn the_command_reads_while_a_writer_holds_the_file_and_says_what_is_wrong_otherwise() {
     let dir = tempfile::tempdir().unwrap();

@@ -2,11 +2,13 @@
 
 use core::time::Duration;
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rusqlite::{Connection, ErrorCode, OptionalExtension, Transaction, params};
 
+use super::lock::beside;
 use super::query::{self, Query};
 use super::{InventoryError, schema};
 use crate::detect::{Finding, FindingKey, Role, Seen, Tally, VendorKey};
@@ -48,6 +50,9 @@ pub struct Restored {
 /// The open database of a writer.
 #[derive(Debug)]
 pub(super) struct Store {
+    path: PathBuf,
+    /// The file that was opened, and its WAL; none while there is no such file.
+    files: [Option<FileId>; 2],
     connection: Connection,
     limits: Limits,
     rows: u64,
@@ -68,7 +73,38 @@ impl Store {
         let pages = (limits.bytes / page.max(1)).max(LEAST_PAGES);
         number(&connection, &format!("PRAGMA max_page_count = {pages}")).map_err(blame)?;
         let rows = number(&connection, "SELECT count(*) FROM finding").map_err(blame)?;
-        Ok(Self { connection, limits, rows })
+        Ok(Self { path: path.to_owned(), files: files_at(path), connection, limits, rows })
+    }
+
+    /// Is the file that is written to still the one at its path? Somebody may have removed it, or
+    /// put another in its place, and would find nothing there of what is written from then on.
+    pub(super) fn is_in_place(&self) -> bool {
+        let [opened, _] = self.files;
+        opened.is_some() && opened == files_at(&self.path)[0]
+    }
+
+    /// Goes on in the file that is at the path now, or in a new one.
+    pub(super) fn open_again(&mut self) -> Result<(), InventoryError> {
+        self.leave();
+        // The old file is let go before the other is opened.
+        self.connection =
+            Connection::open_in_memory().map_err(|error| schema::blame(&self.path, error))?;
+        self.rows = 0;
+        *self = Self::open(&self.path, self.limits)?;
+        Ok(())
+    }
+
+    /// Takes the WAL of a file that is not in its place any more away. SQLite leaves it there, and
+    /// whoever opens the other file would take it for its own.
+    fn leave(&mut self) {
+        let [opened, wal] = core::mem::take(&mut self.files);
+        let [there, wal_there] = files_at(&self.path);
+        if opened.is_some() && opened != there && wal.is_some() && wal == wal_there {
+            for companion in ["wal", "shm"] {
+                // What cannot be removed here cannot be written beside either.
+                let _ = std::fs::remove_file(beside(&self.path, companion));
+            }
+        }
     }
 
     /// The findings seen last, at most `most`, and all first sights of vendors.
@@ -153,6 +189,23 @@ impl Store {
         let pages = number(&self.connection, "PRAGMA page_count")?;
         Ok(pages * number(&self.connection, "PRAGMA page_size")?)
     }
+}
+
+impl Drop for Store {
+    fn drop(&mut self) {
+        self.leave();
+    }
+}
+
+/// Device and number: what tells a file from another.
+type FileId = (u64, u64);
+
+/// The database at `path`, and its WAL.
+fn files_at(path: &Path) -> [Option<FileId>; 2] {
+    [path, &beside(path, "wal")].map(|path| {
+        let metadata = std::fs::metadata(path).ok()?;
+        Some((metadata.dev(), metadata.ino()))
+    })
 }
 
 /// True when the finding is new.

@@ -225,6 +225,20 @@ impl Thread {
 
     /// Writes what waits, some thousand findings a transaction.
     fn write(&mut self) {
+        if self.pending.is_empty() {
+            return self.measure();
+        }
+        if !self.store.is_in_place() {
+            if let Err(error) = self.store.open_again() {
+                self.fail(&error, false);
+                return self.measure();
+            }
+            warn!(
+                findings = self.store.rows(),
+                "somebody removed or replaced the inventory; what changes from now on goes to the \
+                 one that is at its path"
+            );
+        }
         let mut made_room = 0;
         while !self.pending.is_empty() {
             match self.store.merge(self.pending.values().take(TRANSACTION)) {
@@ -242,17 +256,17 @@ impl Thread {
                     match self.store.make_room() {
                         Ok(removed) if removed > 0 => self.stats.evicted.add(removed),
                         Ok(_) => {
-                            self.fail(&error);
+                            self.fail(&error, is_full(&error));
                             break;
                         }
                         Err(error) => {
-                            self.fail(&error);
+                            self.fail(&error, is_full(&error));
                             break;
                         }
                     }
                 }
                 Err(error) => {
-                    self.fail(&error);
+                    self.fail(&error, is_full(&error));
                     break;
                 }
             }
@@ -269,15 +283,15 @@ impl Thread {
                 self.stats.expired.add(expired);
                 info!(expired, "removed findings past the retention");
             }
-            Err(error) => self.fail(&error),
+            Err(error) => self.fail(&error, is_full(&error)),
         }
         self.measure();
     }
 
     /// Counts a failure, and says so once a minute at most.
-    fn fail(&mut self, error: &rusqlite::Error) {
+    fn fail(&mut self, error: &dyn core::fmt::Display, full: bool) {
         self.stats.failed.add(1);
-        if is_full(error) {
+        if full {
             self.stats.full.add(1);
         }
         self.unsaid += 1;
