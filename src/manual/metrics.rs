@@ -10,7 +10,8 @@
 //! what is pending.
 //!
 //! Times are those of the packets. First and last seen are kept in the inventory and survive
-//! restarts; counters begin at 0 with the process.
+//! restarts; counters begin at 0 with the process. What is estimated of a mirror is of the last half
+//! hour, or longer where few talk.
 //!
 //! # Families
 //!
