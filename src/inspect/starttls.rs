@@ -1,5 +1,5 @@
 //! Protocols that begin in clear and turn to TLS: SMTP, LMTP, IMAP, POP3, NNTP, FTP, ManageSieve
-//! and IRC by a line, XMPP by an element, LDAP, PostgreSQL, MySQL and RDP by a message.
+//! and IRC by a line, XMPP by an element, LDAP, PostgreSQL, MySQL, SQL Server and RDP by a message.
 //!
 //! In: the client's side of a stream. What follows the client's wish for TLS is a stream of its
 //! own; the server's answer need not be seen. Nothing of the beginning is kept or reported.
@@ -34,6 +34,7 @@ impl Starttls {
         match octets {
             [0, ..] => postgresql(octets),
             [3] | [3, 0, ..] => rdp(octets),
+            [PRELOGIN, ..] => sql_server(octets),
             [0x30, ..] => ldap(octets),
             [b'<', ..] => {
                 let begins = |begin: &[u8]| {
@@ -237,6 +238,32 @@ fn ldap(octets: &[u8]) -> Result<Starttls, Probe> {
     }
 }
 
+/// The type of a packet of TDS (MS-TDS §2.2.3.1.1) in which client and server agree on TLS, and
+/// which then carries its handshake.
+const PRELOGIN: u8 = 0x12;
+
+/// TDS, up to a packet with a record in it: a hello begins behind that one's header. One that is
+/// longer than a packet, of 4,096 octets at this time, is in several.
+fn sql_server(octets: &[u8]) -> Result<Starttls, Probe> {
+    const HEADER: usize = 8;
+    const VERSION: u8 = 0;
+    let octet = |at: usize, is: fn(u8) -> bool| octets.get(at).is_none_or(|octet| is(*octet));
+    // Status: the last packet of its message or not; channel, number; window, which is zero.
+    if !octet(1, |status| status <= 1) || !octet(7, |window| window == 0) {
+        return Err(Probe::NotOurs);
+    }
+    let Some(&[_, _, high, low, .., first]) = octets.first_chunk::<{ HEADER + 1 }>() else {
+        return Err(Probe::Unsure);
+    };
+    let len = usize::from(u16::from_be_bytes([high, low]));
+    match first {
+        content_type::HANDSHAKE if len > HEADER => Ok(Starttls::Message(HEADER)),
+        // The option that is first (§2.2.6.5).
+        VERSION if (HEADER + 1..=Starttls::MAX_LINE).contains(&len) => Ok(Starttls::Message(len)),
+        _ => Err(Probe::NotOurs),
+    }
+}
+
 /// `Protocol::SSLRequest`: the first half of a handshake response, with the flag for TLS.
 fn mysql(octets: &[u8]) -> Result<Starttls, Probe> {
     const LEN: usize = 4 + 32;
@@ -254,6 +281,10 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    /// Of SQL Server: version and encryption.
+    const PRELOGIN_OPTIONS: &[u8] =
+        b"\x12\x01\0\x1a\0\0\0\0\0\0\x0b\0\x06\x01\0\x11\0\x01\xff\x10\0\0\0\0\0\x01";
 
     fn streams() -> Vec<Vec<u8>> {
         let mut rdp = vec![3, 0, 0, 19, 14, 0xe0, 0, 0, 0, 0, 0];
@@ -276,6 +307,8 @@ mod tests {
             [GSSENC_REQUEST, SSL_REQUEST].concat(),
             rdp,
             mysql,
+            PRELOGIN_OPTIONS.to_vec(),
+            b"\x12\x01\x02\x0d\0\0\0\0".to_vec(),
         ]
     }
 
@@ -325,6 +358,8 @@ mod tests {
             b"SSH-2.0-OpenSSH\r\n",
             b"<html><head></head></html>",
             b"\x30\x0c\x02\x01\x01\x60\x07\x02\x01\x03\x04\x00\x80\x00",
+            b"\x12\x01\x00\x2f\x00\x00\x01\x00\x10\x00\x00\x00",
+            b"\x12\x34\x56",
             b"\x03\x00\x00\x13\x02\xf0\x80\x00\x00\x00\x00\x00",
             b"\x00\x00\x00\x08\x04\xd2\x16\x30\x00\x00\x00\x29\x00\x03\x00\x00user\x00",
         ] {
