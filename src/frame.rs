@@ -36,6 +36,7 @@ impl LinkType {
     pub const IP_OVER_IEEE1394: Self = Self(138);
     pub const IEEE802_11_AVS: Self = Self(163);
     pub const PPI: Self = Self(192);
+    pub const ERF: Self = Self(197);
     pub const PPP_WITH_DIR: Self = Self(204);
     pub const C_HDLC_WITH_DIR: Self = Self(205);
     pub const FRELAY_WITH_DIR: Self = Self(206);

@@ -23,6 +23,7 @@ impl Peel<'_> {
         match link {
             LinkType::PPI => self.ppi(octets),
             LinkType::PKTAP => self.pktap(octets),
+            LinkType::ERF => self.erf(octets),
             // Older systems had no number of its own for it.
             LinkType(149) => match self.pktap(octets) {
                 Err(NotDecoded::Malformed) => Err(NotDecoded::UnknownLinkType),
@@ -268,6 +269,33 @@ impl Peel<'_> {
         }
         octets.skip(len as usize - 12)?;
         self.plain_link(link, octets)
+    }
+
+    /// Endace's extensible record format: time, type, lengths; then a frame of the type's kind.
+    fn erf(self, mut octets: Octets<'_>) -> Peeled<'_> {
+        const MORE: u8 = 0x80;
+        let _time: [u8; 8] = octets.array()?;
+        let kind = octets.u8()?;
+        octets.skip(7)?;
+        let mut extension = kind;
+        while extension & MORE != 0 {
+            extension = octets.u8()?;
+            octets.skip(7)?;
+        }
+        match kind & !MORE {
+            // HDLC, with what the card has to say of it beside the record's own fields, or not.
+            1 | 10 | 15 | 19 => self.plain_link(LinkType::PPP_HDLC, octets),
+            // How far the frame was from a word's beginning, and padding.
+            2 | 11 | 16 | 20 => {
+                octets.skip(2)?;
+                self.ethernet(octets)
+            }
+            22 => self.ipv4(octets),
+            23 => self.ipv6(octets),
+            // Counters, what is known of the machine, padding.
+            13 | 14 | 27 | 48 => Err(NotDecoded::NotIp),
+            _ => Err(NotDecoded::UnknownLinkType),
+        }
     }
 
     /// Netfilter's log: attributes, one of which is the packet.

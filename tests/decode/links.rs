@@ -82,6 +82,24 @@ pub(super) fn frames(ip: &[u8]) -> Vec<(LinkType, Vec<u8>)> {
             LinkType::IEEE802_11_AVS,
             [&[0x80, 0x21, 0x10, 1, 0, 0, 0, 64][..], &[0; 56], &wlan].concat(),
         ),
+        (LinkType::ERF, [&[7; 8][..], &[2, 4, 0, 0, 0, 0, 0, 0, 0, 0], &ethernet].concat()),
+        (
+            // With two headers more.
+            LinkType::ERF,
+            [
+                &[7; 8][..],
+                &[0x8b, 4, 0, 0, 0, 0, 0, 0, 0x83, 1, 1, 1, 1, 1, 1, 1],
+                &[4; 10],
+                &ethernet,
+            ]
+            .concat(),
+        ),
+        (LinkType::ERF, [&[7; 8][..], &[1, 4, 0, 0, 0, 0, 0, 0], &cisco].concat()),
+        (LinkType::ERF, [&[7; 8][..], &[10, 4, 0, 0, 0, 0, 0, 0], &hdlc].concat()),
+        (
+            LinkType::ERF,
+            [&[7; 8][..], &[if v4 { 22 } else { 23 }, 4, 0, 0, 0, 0, 0, 0], ip].concat(),
+        ),
         (LinkType::PPI, [&[0, 0, 20, 0, 105, 0, 0, 0][..], &[7; 12], &wlan].concat()),
         (LinkType::PPI, [&[0, 0, 8, 0, 1, 0, 0, 0][..], &ethernet].concat()),
         (LinkType::PFLOG, [&[61, 2, 0, 0][..], &[0; 60], ip].concat()),
