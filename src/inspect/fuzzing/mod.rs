@@ -51,7 +51,7 @@ pub fn quic(octets: &[u8]) {
         }
     }
     if let Some(packet) = google::Packet::read(octets) {
-        for piece in packet.crypto() {
+        for piece in packet.crypto(false).chain(packet.crypto(true)) {
             assert!(piece.data.len() <= octets.len());
             let _ = google::ClientHello::read(piece.data);
         }

@@ -79,9 +79,16 @@ impl<'a> Packet<'a> {
         self.hash[..] == hash.to_le_bytes()[..12]
     }
 
+    /// Does the packet, of which the hash cannot be told because its end was not captured, begin a
+    /// hello in clear?
+    #[must_use]
+    pub fn begins_hello(&self) -> bool {
+        self.crypto(true).next().is_some_and(|piece| piece.data.starts_with(b"CHLO"))
+    }
+
     /// The pieces of the crypto stream in it. Ends at the first frame of a kind that a client's
-    /// first packets do not have.
-    pub fn crypto(&self) -> impl Iterator<Item = Crypto<'a>> + use<'a> {
+    /// first packets do not have. `cut`: the last one may be shorter than it says.
+    pub fn crypto(&self, cut: bool) -> impl Iterator<Item = Crypto<'a>> + use<'a> {
         let mut reader = Reader::new(self.body);
         if self.revision < 34 {
             // Private flags.
@@ -96,7 +103,7 @@ impl<'a> Packet<'a> {
                         let _ = reader.u8("PADDING");
                     }
                     0x80..=0xff => {
-                        let (stream, crypto) = stream_frame(&mut reader, little).ok()?;
+                        let (stream, crypto) = stream_frame(&mut reader, little, cut).ok()?;
                         if stream == CRYPTO_STREAM {
                             return Some(crypto);
                         }
@@ -161,7 +168,11 @@ impl<'a> ClientHello<'a> {
 }
 
 /// A STREAM frame, `1fdoooss`: stream id, offset, length.
-fn stream_frame<'a>(reader: &mut Reader<'a>, little: bool) -> Result<(u64, Crypto<'a>), Malformed> {
+fn stream_frame<'a>(
+    reader: &mut Reader<'a>,
+    little: bool,
+    cut: bool,
+) -> Result<(u64, Crypto<'a>), Malformed> {
     let kind = reader.u8("Frame Type")?;
     let id_width = usize::from(kind & 3) + 1;
     let offset_width = match usize::from(kind >> 2 & 7) {
@@ -176,6 +187,7 @@ fn stream_frame<'a>(reader: &mut Reader<'a>, little: bool) -> Result<(u64, Crypt
         let octets = *reader.array("Data Length")?;
         usize::from(if little { u16::from_le_bytes(octets) } else { u16::from_be_bytes(octets) })
     };
+    let len = if cut { len.min(reader.left()) } else { len };
     Ok((stream, Crypto { offset, data: reader.take(len, "Stream Data")? }))
 }
 
@@ -253,7 +265,7 @@ pub(crate) mod tests {
         let mut octets = q043(*b"12345678", 0, &message);
         let packet = Packet::read(&octets).unwrap();
         assert!(packet.is_clear());
-        let pieces: Vec<_> = packet.crypto().collect();
+        let pieces: Vec<_> = packet.crypto(false).collect();
         assert_eq!(pieces, [Crypto { offset: 0, data: &message }]);
         *octets.last_mut().unwrap() ^= 1;
         assert!(!Packet::read(&octets).unwrap().is_clear());
@@ -287,7 +299,7 @@ pub(crate) mod tests {
             let octets = [&header[..], &hash.to_le_bytes()[..12], &body].concat();
             let packet = Packet::read(&octets).unwrap();
             assert!(packet.is_clear(), "Q{revision:03}");
-            let pieces: Vec<_> = packet.crypto().collect();
+            let pieces: Vec<_> = packet.crypto(false).collect();
             assert_eq!(pieces, [Crypto { offset: 0x0102, data: &message }], "Q{revision:03}");
         }
     }

@@ -40,13 +40,14 @@ impl Flights {
             to.ledger.derivations_refused.add(1);
             return true;
         }
-        if !clear.is_clear() {
+        let cut = packet.is_cut();
+        if !(if cut { clear.begins_hello() } else { clear.is_clear() }) {
             return true;
         }
         let mut taken = false;
         let mut fill = |stream: &mut Reassembly, base: &mut u64| {
             let mut step = Ok(());
-            for piece in clear.crypto() {
+            for piece in clear.crypto(cut) {
                 taken = true;
                 if piece.offset != *base
                     && stream.prefix().is_empty()
@@ -62,7 +63,10 @@ impl Flights {
                 }
             }
             match step {
-                Ok(()) => progress(stream, Kind::Clear),
+                Ok(()) => match progress(stream, Kind::Clear) {
+                    Step::More if cut => Step::Broken(HandshakeOutcome::Truncated),
+                    step => step,
+                },
                 Err(_) => Step::Broken(HandshakeOutcome::Malformed),
             }
         };

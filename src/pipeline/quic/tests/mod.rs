@@ -511,6 +511,28 @@ fn google_versions_without_initials_are_read() {
     assert!(bench.flights.is_empty());
 }
 
+/// The hash is over all of the packet; that a hello begins in it is seen without.
+#[test]
+fn a_google_hello_that_was_cut_is_counted() {
+    for (padding, name) in [(0, Some("www.example.com")), (1_000, None)] {
+        let packet =
+            q043(*b"12345678", 0, &[chlo(b"www.example.com", padding), vec![0; 60]].concat());
+        let kept = packet.len() - 70 + if name.is_some() { 30 } else { 0 };
+        let mut bench = Bench::default();
+        assert!(bench.cut(path(50_000), &packet[..kept], packet.len()));
+        bench.cut(path(50_000), &packet[..kept], packet.len());
+        assert_eq!(bench.names(), name.as_slice());
+        let outcome =
+            if name.is_some() { HandshakeOutcome::Named } else { HandshakeOutcome::Truncated };
+        assert_eq!(bench.outcomes(), [outcome]);
+        assert_eq!(bench.copies(), 1);
+        // Of an encrypted packet nothing is seen.
+        let encrypted = q043(*b"87654321", 0, &[7; 1_000]);
+        bench.cut(path(50_001), &encrypted[..500], encrypted.len());
+        assert_eq!(bench.outcomes(), [outcome]);
+    }
+}
+
 #[test]
 fn a_second_google_hello_is_read_where_the_first_was_not_seen() {
     let mut bench = Bench::default();
