@@ -2,7 +2,8 @@
 //! and IRC by a line, XMPP by an element, LDAP, PostgreSQL, MySQL, SQL Server and RDP by a message.
 //!
 //! In: the client's side of a stream. What follows the client's wish for TLS is a stream of its
-//! own; the server's answer need not be seen. Nothing of the beginning is kept or reported.
+//! own; the server's answer need not be seen. Nothing of the beginning is kept or reported. Records
+//! of TLS before the hello that are no part of it are passed over likewise.
 
 use memchr::{memchr, memmem};
 
@@ -35,6 +36,10 @@ impl Starttls {
             [0, ..] => postgresql(octets),
             [3] | [3, 0, ..] => rdp(octets),
             [PRELOGIN, ..] => sql_server(octets),
+            [
+                content_type::HANDSHAKE | content_type::ALERT | content_type::CHANGE_CIPHER_SPEC,
+                ..,
+            ] => record(octets),
             [0x30, ..] => ldap(octets),
             [b'<', ..] => {
                 let begins = |begin: &[u8]| {
@@ -238,6 +243,24 @@ fn ldap(octets: &[u8]) -> Result<Starttls, Probe> {
     }
 }
 
+/// A record of TLS that says nothing, or of which servers take no notice: a hello may follow that
+/// in the same stream.
+fn record(octets: &[u8]) -> Result<Starttls, Probe> {
+    const HEADER: usize = 5;
+    let kind = octets[0];
+    if octets.get(1).is_some_and(|major| *major != 3) {
+        return Err(Probe::NotOurs);
+    }
+    let Some(&[.., high, low]) = octets.first_chunk::<HEADER>() else { return Err(Probe::Unsure) };
+    match (kind, u16::from_be_bytes([high, low])) {
+        (content_type::HANDSHAKE, 0) => Ok(Starttls::Message(HEADER)),
+        (content_type::CHANGE_CIPHER_SPEC, len @ 0..=1) | (content_type::ALERT, len @ 0..=2) => {
+            Ok(Starttls::Message(HEADER + usize::from(len)))
+        }
+        _ => Err(Probe::NotOurs),
+    }
+}
+
 /// The type of a packet of TDS (MS-TDS §2.2.3.1.1) in which client and server agree on TLS, and
 /// which then carries its handshake.
 const PRELOGIN: u8 = 0x12;
@@ -309,6 +332,9 @@ mod tests {
             mysql,
             PRELOGIN_OPTIONS.to_vec(),
             b"\x12\x01\x02\x0d\0\0\0\0".to_vec(),
+            b"\x16\x03\x01\0\0".to_vec(),
+            b"\x15\x03\x01\0\x02\x01\0".to_vec(),
+            b"\x14\x03\x03\0\x01\x01".to_vec(),
         ]
     }
 

@@ -57,6 +57,8 @@ fn wrappers() -> Vec<Wrapper> {
             vec![],
         ),
         ("PostgreSQL", vec![0, 0, 0, 8, 0x04, 0xd2, 0x16, 0x2f], vec![]),
+        ("an empty record", b"\x16\x03\x01\0\0".to_vec(), vec![]),
+        ("an alert", b"\x15\x03\x01\0\x02\x01\0\x16\x03\x01\0\0".to_vec(), vec![]),
         (
             "SQL Server",
             b"\x12\x01\0\x14\0\0\0\0\0\0\x06\0\x06\xff\x10\0\0\0\0\0\x12\x01\x0c\0\0\0\0\0"
