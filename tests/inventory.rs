@@ -198,7 +198,7 @@ fn a_full_disk_makes_changes_wait_and_loses_nothing() {
 
 /// The clients in the inventory at `path`, by their number.
 fn clients(path: &Path) -> Vec<Addr> {
-    let mut found = Reader::open(path).unwrap().findings(&Query::default()).unwrap();
+    let mut found = Reader::open(path).unwrap().findings(&Query::default()).unwrap().findings;
     found.sort_by_key(|finding| finding.key.client);
     found.into_iter().map(|finding| finding.key.client).collect()
 }

@@ -59,11 +59,14 @@ fn what_a_directory_holds_beside_captures_is_named_and_counted() {
     written(&folder, "notes.txt", "no capture");
     let elsewhere = tempfile::tempdir().unwrap();
     std::os::unix::fs::symlink(elsewhere.path(), folder.path().join("today")).unwrap();
+    let _socket = std::os::unix::net::UnixListener::bind(folder.path().join("live")).unwrap();
     let path = folder.path().to_str().unwrap().to_owned();
     let Run { code, stdout, stderr } = vendorwatch(["read", &path]);
     assert_eq!(code, 0, "{stderr}");
-    assert!(stdout.contains(" 2  files and directories passed over"), "{stdout}");
-    assert!(stderr.contains("notes.txt") && stderr.contains("today"), "{stderr}");
+    assert!(stdout.contains(" 3  files and directories passed over"), "{stdout}");
+    for name in ["notes.txt", "today", "live"] {
+        assert!(stderr.contains(name), "{stderr}");
+    }
     assert!(!stdout.contains(ALL_READ), "{stdout}");
 
     // Captures in a form that is not read here are more than passed over.

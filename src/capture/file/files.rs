@@ -126,7 +126,7 @@ impl Files {
     }
 
     /// What was passed over in directories, so that a caller can say so: files that are no
-    /// captures, directories by a link or too deep.
+    /// captures, directories by a link or too deep, pipes and devices.
     pub fn skipped(&self) -> &[PathBuf] {
         &self.skipped
     }
@@ -165,9 +165,8 @@ impl Files {
             }
             match fs::metadata(&path) {
                 Ok(kind) if kind.is_file() => found.push((path, false)),
-                Ok(kind) if kind.is_dir() => self.skipped.push(path),
-                // A socket or a device is nobody's capture.
-                Ok(_) => {}
+                // A pipe is nobody's capture unless somebody names it: it would be waited for.
+                Ok(_) => self.skipped.push(path),
                 Err(error) => {
                     let what = path.display().to_string();
                     self.faults.push(CaptureError::Open { what, why: error.to_string() });
