@@ -93,7 +93,7 @@ impl<'a> ClientHello<'a> {
             return Ok(());
         }
         let (extensions, whole) = reader.vector16_or_rest("extensions")?;
-        let mut left = extensions;
+        let (mut left, mut fault) = (extensions, Ok(()));
         while let Some((&[a, b, c, d], rest)) = left.split_first_chunk() {
             let kind = u16::from_be_bytes([a, b]);
             let len = usize::from(u16::from_be_bytes([c, d]));
@@ -102,9 +102,9 @@ impl<'a> ClientHello<'a> {
                 let (need, have) = (len, rest.len());
                 return Err(Malformed::Overrun { field: "extension_data", need, have });
             };
-            // Most say nothing here.
+            // Most say nothing here. What is wrong within one hides none behind it.
             if extension_type::is_read(kind) {
-                self.extension(kind, data)?;
+                fault = fault.and(self.extension(kind, data));
             }
             left = rest;
         }
@@ -113,7 +113,7 @@ impl<'a> ClientHello<'a> {
             return Err(Malformed::Overrun { field: "extension", need, have });
         }
         if whole {
-            Ok(())
+            fault
         } else {
             Err(Malformed::Overrun { field: "extensions", need: 1, have: 0 })
         }
@@ -203,6 +203,12 @@ const NAME_TYPE_HOST: u8 = 0;
 
 #[cfg(test)]
 mod tests {
+    use proptest::collection::vec;
+    use proptest::option;
+    use proptest::prelude::*;
+    use proptest::sample::Index;
+    use tls_parser::{SNIType, TlsExtension};
+
     use super::*;
 
     /// A body with these extensions.
@@ -265,5 +271,89 @@ mod tests {
         let hello = ClientHello::read(&broken, true, Dialect::Tls).unwrap();
         assert_eq!(hello.server_name, Some(&b"example.com"[..]));
         assert!(hello.fault.is_some());
+    }
+
+    #[test]
+    fn what_is_wrong_within_an_extension_hides_no_name_behind_it() {
+        let body = body(&[(43, b"\x09\x03\x04"), (16, b"\x00\x03\x02h2"), (0, SNI)]);
+        let hello = ClientHello::read(&body, true, Dialect::Tls).unwrap();
+        assert_eq!(hello.server_name, Some(&b"example.com"[..]));
+        assert_eq!(hello.alpn().collect::<Vec<_>>(), [b"h2"]);
+        assert!(hello.fault.is_some());
+    }
+
+    /// What a hello says: the name and the protocols.
+    type Said = (Option<Vec<u8>>, Vec<Vec<u8>>);
+
+    /// As `tls-parser` reads it, which keeps all of a hello on the heap and takes whole ones alone.
+    /// (Of `supported_versions` it does not look at the list's length.)
+    fn by_reference(body: &[u8]) -> Option<Said> {
+        let (behind, hello) = tls_parser::parse_tls_handshake_client_hello(body).ok()?;
+        let list = hello.ext.unwrap_or_default();
+        let (unread, extensions) = tls_parser::parse_tls_client_hello_extensions(list).ok()?;
+        if !behind.is_empty() || !unread.is_empty() {
+            return None;
+        }
+        let mut said = Said::default();
+        for extension in extensions {
+            match extension {
+                TlsExtension::SNI(names) if said.0.is_none() => {
+                    let is_host = |(kind, name): &&(SNIType, &[u8])| {
+                        *kind == SNIType::HostName && !name.is_empty()
+                    };
+                    said.0 = names.iter().find(is_host).map(|(_, name)| name.to_vec());
+                }
+                TlsExtension::ALPN(protocols) => {
+                    said.1 = protocols.into_iter().map(<[u8]>::to_vec).collect();
+                }
+                _ => {}
+            }
+        }
+        Some(said)
+    }
+
+    /// An extension that is sound, or of any octets.
+    fn extension() -> impl Strategy<Value = (u16, Vec<u8>)> {
+        let name = vec(any::<u8>(), 0..20).prop_map(|name| {
+            let [high, low] = u16::try_from(name.len()).unwrap().to_be_bytes();
+            let entry = [&[NAME_TYPE_HOST, high, low], &name[..]].concat();
+            let list = u16::try_from(entry.len()).unwrap().to_be_bytes();
+            (extension_type::SERVER_NAME, [&list[..], &entry].concat())
+        });
+        let protocols = vec(vec(any::<u8>(), 1..9), 1..4).prop_map(|protocols| {
+            let entry = |name: &Vec<u8>| [&[u8::try_from(name.len()).unwrap()], &name[..]].concat();
+            let list: Vec<u8> = protocols.iter().flat_map(entry).collect();
+            let len = u16::try_from(list.len()).unwrap().to_be_bytes();
+            (extension_type::ALPN, [&len[..], &list].concat())
+        });
+        let version = prop_oneof![Just(0x0304_u16), Just(0x7f1c), Just(0x0303), any::<u16>()];
+        let versions = vec(version, 1..5).prop_map(|versions| {
+            let list: Vec<u8> = versions.iter().flat_map(|version| version.to_be_bytes()).collect();
+            let len = u8::try_from(list.len()).unwrap();
+            (extension_type::SUPPORTED_VERSIONS, [&[len], &list[..]].concat())
+        });
+        let kind = prop_oneof![Just(0_u16), Just(16), Just(43), Just(0x1a1a), any::<u16>()];
+        prop_oneof![4 => name, 2 => protocols, 2 => versions, 1 => (kind, vec(any::<u8>(), 0..9))]
+    }
+
+    proptest! {
+        /// A hello that another parser takes for whole says here what it says there.
+        #[test]
+        fn a_whole_hello_is_read_as_by_another_parser(
+            extensions in vec(extension(), 0..6),
+            change in option::of((any::<Index>(), any::<u8>())),
+        ) {
+            let extensions: Vec<_> =
+                extensions.iter().map(|(kind, data)| (*kind, &data[..])).collect();
+            let mut body = body(&extensions);
+            if let Some((at, to)) = change {
+                let at = at.index(body.len());
+                body[at] = to;
+            }
+            let Some(said) = by_reference(&body) else { return Ok(()) };
+            let hello = ClientHello::read(&body, true, Dialect::Tls).unwrap();
+            let protocols: Vec<_> = hello.alpn().map(<[u8]>::to_vec).collect();
+            prop_assert_eq!((hello.server_name.map(<[u8]>::to_vec), protocols), said);
+        }
     }
 }
