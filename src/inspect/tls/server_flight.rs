@@ -1,6 +1,8 @@
 //! The server's first flight: which version it chose, and in TLS 1.2 and before the certificate
 //! that follows in the clear.
 
+use tls_parser::{TlsMessageHandshake, parse_tls_handshake_msg_certificate};
+
 use super::{ServerHello, content_type, handshake_type};
 use crate::inspect::reader::Reader;
 use crate::inspect::stream::{Observation, Progress};
@@ -110,10 +112,10 @@ impl ServerFlight {
 
 /// `certificate_list` (RFC 5246 §7.4.2): the sender's own comes first.
 fn first_certificate(body: &[u8]) -> Option<&[u8]> {
-    let mut list = Reader::new(body);
-    list.u24("certificate_list").ok()?;
-    let length = list.u24("ASN.1Cert").ok()?;
-    list.take(usize::try_from(length).ok()?, "ASN.1Cert").ok()
+    match parse_tls_handshake_msg_certificate(body) {
+        Ok((_, TlsMessageHandshake::Certificate(list))) => Some(list.cert_chain.first()?.data),
+        _ => None,
+    }
 }
 
 const RECORD_HEADER: usize = 5;
