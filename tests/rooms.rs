@@ -100,7 +100,7 @@ fn code(path: &Path) -> String {
 fn imports(code: &str) -> String {
     fn open(before: &str, tree: &str, out: &mut String) {
         let Some((path, group)) = tree.split_once('{') else {
-            return out.push_str(&format!("{before}{tree}\n"));
+            return out.extend([before, tree, "\n"]);
         };
         let (group, mut depth, mut from) = (group.strip_suffix('}').unwrap(), 0, 0);
         for (at, letter) in group.char_indices().chain([(group.len(), ',')]) {
@@ -259,4 +259,32 @@ fn every_file_is_part_of_a_program() {
         }
     }
     assert!(orphans.is_empty(), "no module names {orphans:?}");
+}
+
+/// What is asked for and named nowhere is built, and trusted, for nothing.
+#[test]
+fn every_dependency_is_used() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let text = |folders: &[&str]| -> String {
+        let files = folders.iter().flat_map(|folder| sources(&root.join(folder)));
+        files.map(|path| fs::read_to_string(path).unwrap()).collect()
+    };
+    let (program, tests) = (text(&["src"]), text(&["src", "tests", "benches"]));
+    let manifest: toml::Table =
+        fs::read_to_string(root.join("Cargo.toml")).unwrap().parse().unwrap();
+    let mut unused = Vec::new();
+    let of_targets = manifest["target"].as_table().unwrap().values();
+    for tables in of_targets.filter_map(toml::Value::as_table).chain([&manifest]) {
+        for (table, text) in [("dependencies", &program), ("dev-dependencies", &tests)] {
+            let names = tables.get(table).and_then(toml::Value::as_table).into_iter().flatten();
+            unused.extend(names.map(|(name, _)| name).filter(|name| {
+                let path = name.replace('-', "_") + "::";
+                !text.match_indices(&path).any(|(at, _)| {
+                    let before = text[..at].chars().next_back();
+                    before.is_none_or(|before| !before.is_alphanumeric() && before != '_')
+                })
+            }));
+        }
+    }
+    assert!(unused.is_empty(), "nothing names {unused:?}");
 }

@@ -19,7 +19,7 @@ fn file(frames: &[Vec<u8>]) -> Vec<u8> {
 }
 
 /// Between an answer and the connection that it explains come more of them than the least budget
-/// holds, and fewer than the usual one.
+/// holds several times over, and fewer than the usual one.
 #[test]
 fn a_replay_remembers_as_many_answers_as_the_daemon_would() {
     let talk = Ends::v4(50_000, 443);
@@ -30,7 +30,7 @@ fn a_replay_remembers_as_many_answers_as_the_daemon_would() {
     };
     let std::net::IpAddr::V4(client) = talk.client.0 else { unreachable!() };
     let mut frames = vec![answer(client.octets(), "downloads.kaspersky-labs.com", server.octets())];
-    for number in 0..30_000_u16 {
+    for number in 0..60_000_u16 {
         let [high, low] = number.to_be_bytes();
         frames.push(answer(
             [10, 0, high, low],

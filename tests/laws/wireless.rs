@@ -179,7 +179,8 @@ fn no_packet_of_the_longest_aggregate_is_left_out() {
         queries.map(|query| ip(&Ends::v4(50_000, 53).udp(&query)).to_vec()).collect()
     };
     // IEEE 802.11 §9.2.4.7.1, with the checksum.
-    let most = (1..).find(|most| amsdu(&packets(most + 1)).len() + 4 > 11_454).unwrap();
+    let is_more = |most: &usize| amsdu(&packets(most + 1)).len() + 4 > 11_454;
+    let most = (1..names.len()).find(is_more).unwrap();
     let frame = amsdu(&packets(most));
     let mut tap = Tap::new(Settings::default());
     let whole = wire::captured(&frame, tap.now, 1);
