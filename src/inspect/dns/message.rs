@@ -102,8 +102,9 @@ pub struct Record<'a> {
 }
 
 impl<'a> Message<'a> {
-    /// The most records looked at in one message. A full UDP answer of 4 KiB holds fewer.
-    pub const MAX_RECORDS: usize = 512;
+    /// The most records looked at in one message. The longest, of 65,535 octets over TCP, holds no
+    /// more: a record takes eleven at least (RFC 1035 §4.1.3).
+    pub const MAX_RECORDS: usize = 65_535 / 11;
 
     /// Reads the header; everything else is read when asked for.
     pub fn read(octets: &'a [u8]) -> Result<Self, Malformed> {
@@ -250,6 +251,23 @@ mod tests {
         \x03www\x07example\x03com\x00\x00\x01\x00\x01\
         \xc0\x0c\x00\x05\x00\x01\x00\x00\x00\x3c\x00\x06\x03cdn\xc0\x10\
         \xc0\x2d\x00\x01\x00\x01\x00\x00\x00\x1e\x00\x04\xc0\x00\x02\x01";
+
+    #[test]
+    fn every_record_of_the_longest_message_is_read() {
+        let mut octets = ANSWER[..6].to_vec();
+        octets[5] = 0;
+        octets.extend([0, 0, 0, 0, 0, 0]);
+        let mut records = 0_u16;
+        while octets.len() + 11 <= 65_535 {
+            octets.extend([0, 0, 1, 0, 1, 0, 0, 0, 30, 0, 0]);
+            records += 1;
+        }
+        octets[6..8].copy_from_slice(&records.to_be_bytes());
+        let message = Message::read(&octets).unwrap();
+        let read = message.answers().unwrap().map(Result::unwrap).count();
+        assert_eq!(read, usize::from(records));
+        assert!(message.is_exact());
+    }
 
     #[test]
     fn an_answer_is_read_link_by_link() {
