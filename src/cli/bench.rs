@@ -75,7 +75,8 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     }
     let config = args.file.load(&args.flags.0)?;
     let policy = Policy::load(&config, &[], Timestamp::ZERO).map_err(Failure::usage)?;
-    let (settings, limits) = (crate::daemon::settings(&config), crate::daemon::limits(&config));
+    let (settings, limits) =
+        (crate::daemon::settings(&config), crate::daemon::replay_limits(&config));
     // Once for the page cache, so that the disk is not what is measured.
     pass(args, Stage::Read, &policy, &settings, &limits)?;
     let mut passes = Vec::new();

@@ -59,7 +59,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let plan = Plan {
         policy,
         settings: crate::daemon::settings(&config),
-        limits: crate::daemon::limits(&config),
+        limits: crate::daemon::replay_limits(&config),
         names: args.names,
         workers: workers(args.workers),
     };

@@ -148,7 +148,8 @@ keys! {
     /// Records that may wait between a worker and the correlator; more are dropped and counted.
     BUDGETS_RECORDS = "budgets.records", "budgets.records",
         Kind::Number { min: 1_024, max: 16_777_216 }, "65536", restart;
-    /// Octets for what clients were told by DNS, by which connections without a name get one.
+    /// Octets for what clients were told by DNS, by which connections without a name get one; 16MiB
+    /// in `read`, unless it is said here.
     BUDGETS_ANSWERS = "budgets.answers", "budgets.answers",
         Kind::Size { min: MIB, max: 16 * GIB }, "32MiB", restart;
     /// Findings in memory. The one seen least recently makes room; the inventory keeps it, and

@@ -19,7 +19,7 @@ pub use live::{DaemonError, Reread, run};
 
 use std::sync::Arc;
 
-use crate::config::{Config, keys};
+use crate::config::{Config, Origin, keys};
 use crate::decode::Tenants;
 use crate::detect::Limits;
 use crate::net::TenantId;
@@ -58,6 +58,18 @@ pub fn limits(config: &Config) -> Limits {
     }
 }
 
+/// The same for captures that are read to their end. Unless somebody says how many, they remember so
+/// many answers that any capture is read in 64 MiB.
+#[must_use]
+pub fn replay_limits(config: &Config) -> Limits {
+    const ANSWERS: usize = 16 << 20;
+    let limits = limits(config);
+    match config.value(&keys::BUDGETS_ANSWERS) {
+        Some((_, Origin::Default)) => Limits { answers: ANSWERS, ..limits },
+        _ => limits,
+    }
+}
+
 /// Table seeds that whoever sends packets cannot know.
 fn seed() -> u64 {
     use std::hash::{BuildHasher, Hasher};
@@ -73,5 +85,17 @@ mod tests {
     fn what_nobody_configures_is_as_the_correlator_has_it() {
         let config = Config::read(None, "", |_| None, &Flags::default()).unwrap();
         assert_eq!(limits(&config), Limits::default());
+    }
+
+    #[test]
+    fn a_replay_remembers_as_many_answers_as_it_is_told_and_fewer_unasked() {
+        let limits = |text| {
+            let config = Config::read(None, text, |_| None, &Flags::default()).unwrap();
+            replay_limits(&config)
+        };
+        let mut unasked = Limits::default();
+        unasked.answers /= 2;
+        assert_eq!(limits(""), unasked);
+        assert_eq!(limits("[budgets]\nanswers = \"32MiB\""), Limits::default());
     }
 }

@@ -21,7 +21,7 @@ fn file(frames: &[Vec<u8>]) -> Vec<u8> {
 /// Between an answer and the connection that it explains come more of them than the least budget
 /// holds several times over, and fewer than the usual one.
 #[test]
-fn a_replay_remembers_as_many_answers_as_the_daemon_would() {
+fn a_replay_remembers_as_many_answers_as_it_is_told() {
     let talk = Ends::v4(50_000, 443);
     let std::net::IpAddr::V4(server) = talk.server.0 else { unreachable!() };
     let answer = |client: [u8; 4], name: &str, address: [u8; 4]| {

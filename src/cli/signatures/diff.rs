@@ -181,7 +181,7 @@ fn findings(args: &Args, path: &Path, set: Set) -> Result<BTreeMap<FindingKey, F
     let plan = Plan {
         policy,
         settings: crate::daemon::settings(&config),
-        limits: crate::daemon::limits(&config),
+        limits: crate::daemon::replay_limits(&config),
         names: false,
         workers: NonZeroUsize::MIN,
     };
