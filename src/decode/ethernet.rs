@@ -231,8 +231,9 @@ pub(super) fn plausible(octets: Octets<'_>) -> bool {
         | t::ARISTA
         | t::BACKBONE
         | t::FABRIC_PATH
-        | t::TRILL
-        | t::LLDP => true,
+        | t::TRILL => true,
+        // It begins with the chassis (IEEE 802.1AB §8.5.2).
+        t::LLDP => inside.peek() == Some([0x02]),
         t::JUMBO_LLC => inside.peek() == Some([0xaa, 0xaa, 3]),
         4..=t::MAX_LENGTH => {
             let fits = usize::from(kind) <= inside.wire();

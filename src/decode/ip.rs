@@ -4,7 +4,7 @@ use etherparse::{IpAuthHeaderSlice, Ipv4HeaderSlice, Ipv6FragmentHeaderSlice, Ip
 
 use super::octets::Octets;
 use super::peel::{Peel, Peeled};
-use super::{Carrier, Decoded, Fragment, NotDecoded};
+use super::{Carrier, Decoded, Fragment, NotDecoded, tunnel};
 use crate::net::{Addr, IpProtocol};
 
 /// What the layers inside an IP packet need to know of it.
@@ -29,7 +29,11 @@ const HOST_IDENTITY: IpProtocol = IpProtocol(139);
 const SHIM6: IpProtocol = IpProtocol(140);
 
 impl Peel<'_> {
-    pub(super) fn ipv4(self, octets: Octets<'_>) -> Peeled<'_> {
+    pub(super) fn ipv4(mut self, octets: Octets<'_>) -> Peeled<'_> {
+        if core::mem::take(&mut self.announced) {
+            let peeled = self.ipv4(octets);
+            return unless_it_looks_wrong(peeled, || tunnel::plausible_ipv4(octets));
+        }
         let header = Ipv4HeaderSlice::from_slice(octets.data()).map_err(|error| match error {
             etherparse::err::ipv4::HeaderSliceError::Len(error) => octets.lacks(error.required_len),
             etherparse::err::ipv4::HeaderSliceError::Content(_) => NotDecoded::Malformed,
@@ -66,8 +70,12 @@ impl Peel<'_> {
         self.ip_payload(ends, protocol, payload)
     }
 
-    pub(super) fn ipv6(self, octets: Octets<'_>) -> Peeled<'_> {
+    pub(super) fn ipv6(mut self, octets: Octets<'_>) -> Peeled<'_> {
         const HEADER_LEN: usize = 40;
+        if core::mem::take(&mut self.announced) {
+            let peeled = self.ipv6(octets);
+            return unless_it_looks_wrong(peeled, || tunnel::plausible_ipv6(octets));
+        }
         let header = Ipv6HeaderSlice::from_slice(octets.data()).map_err(|error| match error {
             etherparse::err::ipv6::HeaderSliceError::Len(error) => octets.lacks(error.required_len),
             etherparse::err::ipv6::HeaderSliceError::Content(_) => NotDecoded::Malformed,
@@ -187,6 +195,19 @@ impl Peel<'_> {
             }
         }
         Err(NotDecoded::Malformed)
+    }
+}
+
+/// What a header holds that only a port announces: a packet has headers that confirm it, of anything
+/// else this header must look right.
+fn unless_it_looks_wrong(peeled: Peeled<'_>, looks_right: impl Fn() -> bool) -> Peeled<'_> {
+    match peeled {
+        Ok(Decoded::Fragment(_)) | Err(NotDecoded::OtherTransport | NotDecoded::Encrypted)
+            if !looks_right() =>
+        {
+            Err(NotDecoded::Malformed)
+        }
+        peeled => peeled,
     }
 }
 

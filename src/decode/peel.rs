@@ -25,6 +25,8 @@ pub(super) struct Peel<'t> {
     /// That one was chosen: of an aggregate inside it the first is read, and nothing is said of
     /// what follows.
     pub(super) chosen: bool,
+    /// Only a UDP port announces what follows, and no IP header was met since.
+    pub(super) announced: bool,
     tenants: &'t Tenants,
 }
 
@@ -38,7 +40,16 @@ impl<'t> Peel<'t> {
         part: u8,
         more: &'t Cell<bool>,
     ) -> Self {
-        Self { seen, tagged: false, llc: false, part, more, chosen: false, tenants }
+        Self {
+            seen,
+            tagged: false,
+            llc: false,
+            part,
+            more,
+            chosen: false,
+            announced: false,
+            tenants,
+        }
     }
 
     /// A tunnel begins, sent by `outer` where an IP packet carries it.

@@ -10,9 +10,11 @@ pub(in crate::decode) fn macsec(octets: &mut Octets<'_>) -> Result<u16, NotDecod
     const HAS_CHANNEL: u8 = 0x20;
     const ENCRYPTED: u8 = 0x08;
     const CHANGED: u8 = 0x04;
-    let [control, _short_len] = octets.array()?;
+    // Lengths from here on are not written (§9.7).
+    const NOT_SHORT: u8 = 48;
+    let [control, short_len] = octets.array()?;
     let _packet_number = octets.u32()?;
-    if control & VERSION != 0 {
+    if control & VERSION != 0 || short_len >= NOT_SHORT {
         return Err(NotDecoded::Malformed);
     }
     if control & HAS_CHANNEL != 0 {

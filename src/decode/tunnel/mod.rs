@@ -101,6 +101,7 @@ impl Peel<'_> {
             return None;
         }
         self.seen.mirror = self.seen.mirror.or(Some(ends.source));
+        self.announced = true;
         let more = self.more.get();
         let peeled = match (source, destination) {
             (_, p::VXLAN | p::VXLAN_LINUX) => self.vxlan(octets),
@@ -140,6 +141,17 @@ impl Peel<'_> {
     }
 }
 
+/// What is not even IP is believed of a header that only a port announces where its reserved bits
+/// are clear, as whoever makes it leaves them. (Whoever reads it ignores them: extensions use them.)
+fn from_reserved(reserved: u32, peeled: Peeled<'_>) -> Peeled<'_> {
+    match peeled {
+        Err(NotDecoded::NotIp | NotDecoded::Encrypted) if reserved != 0 => {
+            Err(NotDecoded::Malformed)
+        }
+        peeled => peeled,
+    }
+}
+
 /// The version of the IP packet that these octets would be.
 pub(super) fn version(octets: Octets<'_>) -> Option<u8> {
     octets.peek().map(|[first]| first >> 4)
@@ -157,7 +169,7 @@ pub(super) fn plausible_ip(octets: Octets<'_>) -> bool {
     }
 }
 
-fn plausible_ipv4(octets: Octets<'_>) -> bool {
+pub(super) fn plausible_ipv4(octets: Octets<'_>) -> bool {
     let Some(fixed) = octets.peek::<20>() else { return false };
     let header_len = usize::from(fixed[0] & 0x0f) * 4;
     let total = usize::from(u16::from_be_bytes([fixed[2], fixed[3]]));
@@ -172,7 +184,7 @@ fn plausible_ipv4(octets: Octets<'_>) -> bool {
 
 /// IPv6 has no checksum: the addresses must be of the kinds in use. Where its length does not fit
 /// a mirror may have cut the packet, which is worth believing when a name may lie in it.
-fn plausible_ipv6(octets: Octets<'_>) -> bool {
+pub(super) fn plausible_ipv6(octets: Octets<'_>) -> bool {
     let Some(fixed) = octets.peek::<40>() else { return false };
     let unicast = |first: u8, second: u8| match first {
         // Mapped, translated, loopback; global; unique local; link-local (RFC 4291 §2.4).

@@ -1,5 +1,6 @@
 //! VXLAN (RFC 7348), VXLAN-GPE (draft-ietf-nvo3-vxlan-gpe) and GENEVE (RFC 8926).
 
+use super::from_reserved;
 use crate::decode::NotDecoded;
 use crate::decode::ethernet::ether_type;
 use crate::decode::octets::Octets;
@@ -23,8 +24,9 @@ impl Peel<'_> {
 
     pub(super) fn vxlan_gpe(mut self, mut octets: Octets<'_>) -> Peeled<'_> {
         const HAS_PROTOCOL: u8 = 0x04;
-        let [flags, _, _, protocol] = octets.array()?;
-        let vni = octets.u32()? >> 8;
+        let [flags, a, b, protocol] = octets.array()?;
+        let word = octets.u32()?;
+        let vni = word >> 8;
         if flags & 0x30 != 0 {
             // Another version.
             return Err(NotDecoded::Malformed);
@@ -35,7 +37,8 @@ impl Peel<'_> {
         if flags & HAS_PROTOCOL == 0 {
             return self.announced_ethernet(octets);
         }
-        self.next_protocol(protocol, octets)
+        let reserved = u32::from_be_bytes([flags & 0xc0, a, b, 0]) | word & 0xff;
+        from_reserved(reserved, self.next_protocol(protocol, octets))
     }
 
     /// The registry that VXLAN-GPE and NSH share (RFC 8300 §9.1.5).
@@ -54,9 +57,11 @@ impl Peel<'_> {
     }
 
     pub(super) fn geneve(mut self, mut octets: Octets<'_>) -> Peeled<'_> {
-        let [version, _] = octets.array()?;
+        const FLAGS: u8 = 0xc0;
+        let [version, flags] = octets.array()?;
         let protocol = octets.u16()?;
-        let vni = octets.u32()? >> 8;
+        let word = octets.u32()?;
+        let vni = word >> 8;
         if version >> 6 != 0 {
             return Err(NotDecoded::Malformed);
         }
@@ -66,6 +71,7 @@ impl Peel<'_> {
             return self.announced_ethernet(octets);
         }
         self.enter(None)?;
-        self.gre_payload(protocol, octets, false)
+        let reserved = u32::from(flags & !FLAGS) << 8 | word & 0xff;
+        from_reserved(reserved, self.gre_payload(protocol, octets, false))
     }
 }
