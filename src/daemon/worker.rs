@@ -132,12 +132,16 @@ impl<S: Source> Worker<S> {
         self.follow(&mut found);
         let Self { source, pipeline, .. } = self;
         let mut begun = None;
+        let (mut frames, mut octets) = (0, 0);
         let batch = source.batch(patience, &mut |frame| {
             if begun.is_none() {
                 begun = Some(Instant::now());
             }
+            frames += 1;
+            octets += u64::from(frame.wire_len);
             pipeline.frame(frame, &mut found);
         })?;
+        self.cells.add_captured(frames, octets);
         // Waiting is no work; all that follows is.
         let begun = begun.unwrap_or_else(Instant::now);
         if batch == Batch::Idle {

@@ -14,8 +14,11 @@ pub struct WorkerCells {
     /// The interface it reads.
     pub interface: Arc<str>,
     pub ledger: Arc<Ledger>,
-    /// Told about once a second, so a lock is no burden.
+    /// Told about once a second, so a lock is no burden; but for the frames and their octets, which
+    /// are told as they come.
     capture: Mutex<Counters>,
+    captured: Counter,
+    captured_bytes: Counter,
     busy_nanos: Counter,
     /// In hundredths.
     ring_fill: Counter,
@@ -46,15 +49,24 @@ impl WorkerCells {
         Self { interface, ..Self::default() }
     }
 
+    /// So many more frames came from its source, of so many octets.
+    pub fn add_captured(&self, frames: u64, octets: u64) {
+        self.captured.add(frames);
+        self.captured_bytes.add(octets);
+    }
+
     /// What its source counted.
     pub fn set_capture(&self, counters: Counters) {
+        self.captured.set(counters.packets);
+        self.captured_bytes.set(counters.bytes);
         *self.capture.lock().unwrap_or_else(PoisonError::into_inner) = counters;
     }
 
-    /// What its source counted, as last told.
+    /// What its source counted: the frames up to now, the rest as last told.
     #[must_use]
     pub fn capture(&self) -> Counters {
-        *self.capture.lock().unwrap_or_else(PoisonError::into_inner)
+        let told = *self.capture.lock().unwrap_or_else(PoisonError::into_inner);
+        Counters { packets: self.captured.value(), bytes: self.captured_bytes.value(), ..told }
     }
 
     /// Time spent on frames.
@@ -132,5 +144,23 @@ impl WorkerCells {
     #[must_use]
     pub fn waiting(&self) -> u64 {
         self.sent.value().saturating_sub(self.others.taken.value())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Outcomes are told as they come: captured frames a second later would be fewer than those.
+    #[test]
+    fn captured_frames_are_told_as_they_come() {
+        let cells = WorkerCells::default();
+        let told = Counters { packets: 5, bytes: 700, outages: 1, ..Counters::default() };
+        cells.set_capture(told);
+        cells.add_captured(2, 300);
+        let now = Counters { packets: 7, bytes: 1_000, ..told };
+        assert_eq!(cells.capture(), now);
+        cells.set_capture(now);
+        assert_eq!(cells.capture(), now);
     }
 }
