@@ -3,13 +3,15 @@
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
-/// Names that are handed on of one certificate. Content networks have had some hundred.
-pub const MAX_NAMES: usize = 256;
+/// Common names that are looked at: each is held against all alternative names. A subject has one
+/// (RFC 6125 §2.3.1 calls more of them a mistake).
+pub const MAX_COMMON_NAMES: usize = 16;
 /// The longest name that is handed on.
 const MAX_LEN: usize = 1_024;
 
 /// Hands the `dNSName`s of the subject alternative names over, and the subject's common names
-/// that are not among them. Nothing is verified: a sensor reports what was sent.
+/// that are not among them. There are as many as the message has room for, some thousand. Nothing
+/// is verified: a sensor reports what was sent.
 pub fn names(der: &[u8], mut each: impl FnMut(&[u8])) {
     let Ok((_, certificate)) = X509Certificate::from_der(der) else { return };
     let alternatives = certificate.subject_alternative_name().ok().flatten();
@@ -21,21 +23,17 @@ pub fn names(der: &[u8], mut each: impl FnMut(&[u8])) {
             }
         })
     };
-    let mut left = MAX_NAMES;
     let mut hand_over = |name: &[u8]| {
-        if left > 0 && !name.is_empty() && name.len() <= MAX_LEN {
-            left -= 1;
+        if !name.is_empty() && name.len() <= MAX_LEN {
             each(name);
         }
     };
     for name in dns_names() {
         hand_over(name);
     }
-    // Each is held against all those above, so both are bounded.
-    for name in certificate.subject().iter_common_name().take(MAX_NAMES) {
+    for name in certificate.subject().iter_common_name().take(MAX_COMMON_NAMES) {
         let name = name.as_slice();
-        let mut known = dns_names().take(MAX_NAMES);
-        if is_host(name) && !known.any(|known| known.eq_ignore_ascii_case(name)) {
+        if is_host(name) && !dns_names().any(|known| known.eq_ignore_ascii_case(name)) {
             hand_over(name);
         }
     }
@@ -74,6 +72,13 @@ mod tests {
         assert_eq!(seen(&certificate("c.example", &["a.example"])), ["a.example", "c.example"]);
         assert_eq!(seen(&certificate("Router of Eve", &[])), [""; 0]);
         assert_eq!(seen(&certificate("c.example", &[])), ["c.example"]);
+    }
+
+    #[test]
+    fn of_a_thousand_names_each_is_seen() {
+        let names: Vec<String> = (0..1_000).map(|n| format!("{n}.example")).collect();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        assert_eq!(seen(&certificate("999.example", &names)), names);
     }
 
     #[test]
