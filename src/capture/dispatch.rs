@@ -7,7 +7,8 @@
 //!
 //! Nobody only reads. A worker without frames reads the next batch for all, when no other is just
 //! doing so: so there are no more threads than workers, half of what one of two reads is still in
-//! its core's cache when it comes to it, and no more is read ahead than the others are behind.
+//! its core's cache when it comes to it, and no more is read ahead than the others are behind. One
+//! that would have to wait for them does what else there is to do.
 //!
 //! Which worker a frame belongs to is the caller's to say, as is what the time is: a worker that
 //! is given no frames for a while must hear of the time that passes all the same, or it would
@@ -173,6 +174,8 @@ struct State<F> {
     spare: Vec<Parcel>,
     /// `None` while a worker is reading.
     reading: Option<(Dispatcher, F)>,
+    /// Workers that wait for others.
+    idle: usize,
     /// Nothing more will be read: all was, or a worker is gone.
     ended: bool,
 }
@@ -285,6 +288,7 @@ impl<F> Desk<F> {
             waiting: (0..workers).map(|_| VecDeque::new()).collect(),
             spare: Vec::new(),
             reading: Some((Dispatcher::new(workers), read)),
+            idle: 0,
             ended: false,
         };
         Self { state: Mutex::new(state), changed: Condvar::new() }
@@ -317,15 +321,18 @@ impl<F: FnMut(&mut Dispatcher) -> Batch> Desk<F> {
 }
 
 impl<F: FnMut(&mut Dispatcher) -> Batch> Seat<'_, F> {
-    /// The next parcel; reads for all where there is none, or waits for who is just reading.
+    /// The next parcel; reads for all where there is none. While that is another's turn, or others
+    /// are too far behind, it does what `else_do` finds to do, and waits where that is nothing.
     /// `None` at the end.
-    pub fn next_parcel(&mut self) -> Option<&Parcel> {
+    pub fn next_parcel(&mut self, mut else_do: impl FnMut() -> bool) -> Option<&Parcel> {
         let done = self.parcel.take().map(Parcel::emptied);
         let mut state = self.desk.state();
         state.spare.extend(done);
+        let mut nothing_else = false;
         self.parcel = loop {
             if let Some(parcel) = state.waiting[self.worker].pop_front() {
-                if state.waiting[self.worker].len() == QUEUE - 1 {
+                // There may be room again, or something else to do.
+                if state.idle > 0 {
                     self.desk.changed.notify_all();
                 }
                 break Some(parcel);
@@ -334,13 +341,20 @@ impl<F: FnMut(&mut Dispatcher) -> Batch> Seat<'_, F> {
                 break None;
             }
             let has_room = state.waiting.iter().all(|waiting| waiting.len() < QUEUE);
-            state = if let Some(mut turn) = state.reading.take_if(|_| has_room) {
+            if let Some(mut turn) = state.reading.take_if(|_| has_room) {
                 turn.0.spare.append(&mut state.spare);
                 drop(state);
-                self.desk.deal(turn)
+                state = self.desk.deal(turn);
+            } else if nothing_else {
+                state.idle += 1;
+                state = self.desk.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+                state.idle -= 1;
+                nothing_else = false;
             } else {
-                self.desk.changed.wait(state).unwrap_or_else(PoisonError::into_inner)
-            };
+                drop(state);
+                nothing_else = !else_do();
+                state = self.desk.state();
+            }
         };
         self.parcel.as_ref()
     }
@@ -404,7 +418,7 @@ mod tests {
         let work_off = |worker: usize| {
             let mut seat = desk.seat(worker);
             let mut told = Told::default();
-            while let Some(parcel) = seat.next_parcel() {
+            while let Some(parcel) = seat.next_parcel(|| false) {
                 for step in parcel.steps() {
                     match step {
                         Step::Frame(frame, now) => {
@@ -478,7 +492,7 @@ mod tests {
         });
         let parcels = |mut seat: Seat<'_, _>| {
             let mut parcels = 0;
-            while seat.next_parcel().is_some() {
+            while seat.next_parcel(|| false).is_some() {
                 parcels += 1;
             }
             parcels
@@ -493,6 +507,31 @@ mod tests {
         });
     }
 
+    /// Whoever would have to wait does something else first, and looks again after it.
+    #[test]
+    fn one_that_is_ahead_does_what_else_there_is() {
+        let mut left = 3 * QUEUE;
+        let desk = Desk::new(2, |dispatcher: &mut Dispatcher| {
+            left -= 1;
+            dispatcher.close();
+            if left > 0 { Batch::Frames(1) } else { Batch::End }
+        });
+        let (mut ahead, mut behind) = (desk.seat(0), desk.seat(1));
+        let (mut parcels, mut others) = (0, 0);
+        // Alone in this thread: if it waited, it would for ever.
+        while ahead
+            .next_parcel(|| {
+                let more = behind.next_parcel(|| panic!("it has parcels")).is_some();
+                others += usize::from(more);
+                more
+            })
+            .is_some()
+        {
+            parcels += 1;
+        }
+        assert_eq!((parcels, others), (3 * QUEUE, 2 * QUEUE));
+    }
+
     #[test]
     fn a_worker_that_is_gone_ends_the_reading() {
         let desk = Desk::new(2, |dispatcher: &mut Dispatcher| {
@@ -501,6 +540,6 @@ mod tests {
         });
         let mut stays = desk.seat(1);
         drop(desk.seat(0));
-        assert!(stays.next_parcel().is_none());
+        assert!(stays.next_parcel(|| false).is_none());
     }
 }

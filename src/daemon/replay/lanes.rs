@@ -1,7 +1,8 @@
 //! Several workers, each with a pipeline, and no thread beside them: a worker without frames reads
-//! and deals out for all, and one that has handed records over correlates them. Both are done by
-//! one at a time, in the same order whoever does it. Every channel is bounded, so memory is
-//! bounded, and waited for, so nothing is lost.
+//! and deals out for all, and one that the others are too far behind for that correlates what all
+//! have found. (Done by whoever has just found something, it fell to one for long, and the other
+//! waited for it a third of the time.) Both are done by one at a time, in the same order whoever
+//! does it. Every channel is bounded, so memory is bounded, and waited for, so nothing is lost.
 
 use std::io;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
@@ -119,7 +120,7 @@ fn work_off<E: FnMut(&Event<'_>)>(
     outbox: &Outbox<'_, '_, E>,
 ) -> io::Result<Names> {
     let mut found = Found::new(names);
-    while let Some(parcel) = seat.next_parcel() {
+    while let Some(parcel) = seat.next_parcel(|| outbox.correlate()) {
         for step in parcel.steps() {
             match step {
                 Step::Frame(frame, now) => pipeline.timed_frame(&frame, frame.at, now, &mut found),
@@ -135,7 +136,7 @@ fn work_off<E: FnMut(&Event<'_>)>(
 }
 
 impl<E: FnMut(&Event<'_>)> Outbox<'_, '_, E> {
-    /// Sends what was found, and correlates unless another worker is just doing so.
+    /// Sends what was found; correlates only where nobody had time to for long.
     fn hand_over(&self, found: &mut Found, then: Then) -> io::Result<()> {
         let mut yielded = Yield { lane: self.lane, records: found.take()?, then };
         while let Err(TrySendError::Full(back)) = self.yields.try_send(yielded) {
@@ -144,18 +145,22 @@ impl<E: FnMut(&Event<'_>)> Outbox<'_, '_, E> {
             let Ok(mut correlating) = self.correlating.lock() else { break };
             correlating.take_in();
         }
-        if let Ok(mut correlating) = self.correlating.try_lock() {
-            correlating.take_in();
-        }
         Ok(())
+    }
+
+    /// Correlates what has arrived, unless another worker is just doing so. Was there anything?
+    fn correlate(&self) -> bool {
+        self.correlating.try_lock().is_ok_and(|mut correlating| correlating.take_in() > 0)
     }
 }
 
 impl<E: FnMut(&Event<'_>)> Correlating<'_, E> {
-    /// Takes in what has arrived.
-    fn take_in(&mut self) {
+    /// Takes in what has arrived, and says how much.
+    fn take_in(&mut self) -> usize {
         let Self { correlator, arrivals, last, each } = self;
+        let mut yields = 0;
         for Yield { lane, mut records, then } in arrivals.try_iter() {
+            yields += 1;
             if matches!(then, Then::Ended) {
                 last.push((lane, records));
                 continue;
@@ -167,6 +172,7 @@ impl<E: FnMut(&Event<'_>)> Correlating<'_, E> {
                 Then::Ended => {}
             }
         }
+        yields
     }
 
     /// All workers have ended.
