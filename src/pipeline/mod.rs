@@ -410,7 +410,13 @@ impl Pipeline {
         if may_be && (transport.is_none() || !is_dns()) && self.handshake(packet, out) {
             return;
         }
-        if transport.is_none() && !(is_usual_question(source, packet.payload) && is_dns()) {
+        let is_part = || {
+            packet.is_cut()
+                && Message::read(packet.payload).is_ok_and(|message| message.is_sound_to_its_cut())
+        };
+        if transport.is_none()
+            && !(is_usual_question(source, packet.payload) && (is_dns() || is_part()))
+        {
             return;
         }
         let transport = transport.unwrap_or(DnsTransport::Udp);

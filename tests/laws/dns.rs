@@ -196,6 +196,28 @@ fn an_answer_is_named_only_where_its_question_was_not_seen() {
     assert_eq!(Duration::from_secs(learned.ttl.into()), Duration::from_secs(60));
 }
 
+/// By whichever port it goes: a snap length leaves the header, which tells it, and what it leaves of
+/// the name is not the whole message.
+#[test]
+fn a_cut_message_is_counted_where_no_port_speaks_for_it() {
+    for response in [false, true] {
+        let ends = Ends::v4(50_000, 5_300);
+        let records = [(1, vec![192, 0, 2, 80])];
+        let message = dns(9, response, "www.example.com", &records[..usize::from(response)]);
+        let frame = ends.udp(&message);
+        let headers = frame.len() - message.len();
+        for len in headers + 14..frame.len() {
+            let mut tap = Tap::new(Settings::default());
+            tap.cut(&frame, len);
+            let udp = DnsTransport::Udp as usize;
+            assert_eq!(tap.ledger.dns_begun[udp].value(), 1, "{len}");
+            assert_eq!(tap.ledger.dns[udp][DnsOutcome::Truncated as usize].value(), 1, "{len}");
+            assert_eq!(tap.names().len(), usize::from(len - headers >= 33), "{len}");
+            tap.assert_conserved();
+        }
+    }
+}
+
 #[test]
 fn every_cut_of_an_answer_yields_what_lies_before_it() {
     let ends = Ends::v4(50_000, 53);

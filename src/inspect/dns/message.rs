@@ -152,7 +152,36 @@ impl<'a> Message<'a> {
             && !records.by_ref().any(|record| record.is_err())
             && records.at == self.octets.len()
     }
+
+    /// May this be what is left of a message that was cut? It asks for a name of the Internet in
+    /// printable octets, one of them at least, and is sound as far as it goes.
+    #[must_use]
+    pub fn is_sound_to_its_cut(&self) -> bool {
+        let mut name = self.octets.get(Header::LEN..).unwrap_or_default();
+        while let Some((&len @ 1..=0x3f, label)) = name.split_first() {
+            let (label, rest) = label.split_at(label.len().min(len.into()));
+            if !label.iter().all(u8::is_ascii_graphic) {
+                return false;
+            }
+            name = rest;
+        }
+        let mut questions = self.questions();
+        let answers = match questions.next() {
+            Some(Ok(question)) if question.class == CLASS_IN => self.answers_after(questions),
+            Some(Err(fault)) => Err(fault),
+            _ => return false,
+        };
+        let fault = answers.map(|mut answers| answers.find_map(Result::err));
+        let asks = self.octets.len() > Header::LEN + 1;
+        asks && matches!(
+            fault,
+            Ok(None | Some(Malformed::Overrun { .. })) | Err(Malformed::Overrun { .. })
+        )
+    }
 }
+
+/// RFC 1035 §3.2.4.
+const CLASS_IN: u16 = 1;
 
 /// See [`Message::questions`].
 #[derive(Clone, Debug)]
@@ -297,10 +326,21 @@ mod tests {
     }
 
     #[test]
+    fn what_contradicts_dns_before_a_cut_is_none_of_it() {
+        for (at, octet) in [(12, 0x40), (14, 1), (28, 9), (32, 2), (33, 0x80)] {
+            let mut other = ANSWER.to_vec();
+            other[at] = octet;
+            let message = Message::read(&other[..48]).unwrap();
+            assert!(!message.is_sound_to_its_cut(), "{octet} at {at}");
+        }
+    }
+
+    #[test]
     fn every_prefix_yields_what_lies_before_the_cut() {
         for len in Header::LEN..ANSWER.len() {
             let message = Message::read(&ANSWER[..len]).unwrap();
             assert!(!message.is_exact());
+            assert_eq!(message.is_sound_to_its_cut(), len >= Header::LEN + 2, "at {len}");
             let questions = message.questions().flatten().count();
             assert_eq!(questions, usize::from(len >= 33), "at {len}");
             let records = message.answers().map_or(0, |all| all.flatten().count());
