@@ -65,14 +65,16 @@ impl Http1 {
         }
         let end = memchr(b'\n', octets);
         let line = &octets[..end.unwrap_or(octets.len())];
-        if line.len() > Self::MAX_LINE || !line.iter().all(|&octet| is_text(octet)) {
-            Probe::NotOurs
-        } else if end.is_none() {
-            Probe::Unsure
-        } else if is_version(line.trim_ascii_end()) {
-            Probe::Certain
-        } else {
-            Probe::NotOurs
+        if line.len() > Self::MAX_LINE {
+            return Probe::NotOurs;
+        }
+        // A usual method is enough to go by, where a client puts control octets into its target.
+        let text = is_usual(octets) || line.iter().all(|&octet| is_text(octet));
+        match end {
+            _ if !text => Probe::NotOurs,
+            None => Probe::Unsure,
+            Some(_) if is_version(line.trim_ascii_end()) => Probe::Certain,
+            Some(_) => Probe::NotOurs,
         }
     }
 
@@ -85,24 +87,9 @@ impl Http1 {
         if !octets.iter().take(3).all(|octet| is_method(*octet)) {
             return false;
         }
-        let usual = matches!(
-            octets.first_chunk(),
-            Some(
-                b"GET "
-                    | b"POST"
-                    | b"HEAD"
-                    | b"PUT "
-                    | b"CONN"
-                    | b"OPTI"
-                    | b"DELE"
-                    | b"PATC"
-                    | b"PROP"
-                    | b"PRI "
-            )
-        );
         match Self::probe(octets) {
             Probe::Certain => true,
-            Probe::Unsure => usual,
+            Probe::Unsure => is_usual(octets),
             Probe::NotOurs => false,
         }
     }
@@ -313,6 +300,25 @@ impl Http1 {
 /// A token as methods are in practice (RFC 9110 §9.1).
 const fn is_method(octet: u8) -> bool {
     octet.is_ascii_uppercase() || octet == b'-' || octet == b'_'
+}
+
+/// Does it begin with one of the usual methods?
+fn is_usual(octets: &[u8]) -> bool {
+    matches!(
+        octets.first_chunk(),
+        Some(
+            b"GET "
+                | b"POST"
+                | b"HEAD"
+                | b"PUT "
+                | b"CONN"
+                | b"OPTI"
+                | b"DELE"
+                | b"PATC"
+                | b"PROP"
+                | b"PRI "
+        )
+    )
 }
 
 /// May it be in a request line? Targets with raw UTF-8 in them are sent.

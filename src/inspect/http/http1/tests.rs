@@ -104,7 +104,7 @@ fn what_is_not_a_request_is_left() {
         b"HTTP/1.1 200 OK\r\n",
         b"get / HTTP/1.1\r\n",
         b"\x16\x03\x01\x00\x10",
-        b"GET \x01\x02",
+        b"MOVE \x01\x02",
     ] {
         assert_eq!(Http1::probe(stream), Probe::NotOurs, "{stream:?}");
         assert!(!Http1::may_begin(stream));
@@ -114,6 +114,21 @@ fn what_is_not_a_request_is_left() {
         assert_eq!(Http1::probe(stream), Probe::Unsure, "{len}");
     }
     assert_eq!(Http1::probe(b"M-SEARCH * HTTP/1.1\r\n"), Probe::Certain);
+}
+
+/// Behind a usual method, as scanners and broken clients send them; however the line is cut.
+#[test]
+fn a_control_octet_in_a_target_hides_no_name() {
+    for target in [&b"/a\x01b"[..], b"/\0", b"/\x7f?\x0b"] {
+        let line = [b"GET ", target, b" HTTP/1.1\r\n"].concat();
+        let stream = [&line[..], b"Host: a.example\r\n\r\n"].concat();
+        assert_eq!(names(&stream), ["a.example"]);
+        for len in 0..=stream.len() {
+            let probe = Http1::probe(&stream[..len]);
+            assert_eq!(probe == Probe::Certain, len >= line.len(), "{len}");
+            assert_ne!(probe, Probe::NotOurs, "{len}");
+        }
+    }
 }
 
 #[test]
