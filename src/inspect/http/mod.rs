@@ -75,14 +75,14 @@ fn without_port(host: &[u8]) -> &[u8] {
     }
 }
 
-/// The host of an absolute URI (RFC 3986 §3.2), without user information; `None` for other
-/// schemes and forms.
+/// The authority of an absolute URI (RFC 3986 §3.2), without user information; `None` for other
+/// forms. Proxies are asked for other schemes than HTTP's too (RFC 9112 §3.2.2), as `ftp`.
 fn authority(target: &[u8]) -> Option<&[u8]> {
     let at = memchr::memmem::find(target, b"://")?;
+    // RFC 3986 §3.1.
     let scheme = &target[..at];
-    if !["http", "https", "ws", "wss"]
-        .iter()
-        .any(|known| scheme.eq_ignore_ascii_case(known.as_bytes()))
+    if !scheme.first().is_some_and(u8::is_ascii_alphabetic)
+        || !scheme.iter().all(|octet| octet.is_ascii_alphanumeric() || b"+-.".contains(octet))
     {
         return None;
     }
@@ -115,6 +115,8 @@ mod tests {
         assert_eq!(authority(b"http://me:pw@a.example:80/x?y"), Some(&b"a.example:80"[..]));
         assert_eq!(authority(b"HTTPS://a.example"), Some(&b"a.example"[..]));
         assert_eq!(authority(b"/x?u=http://b.example/"), None);
-        assert_eq!(authority(b"ftp://a.example/"), None);
+        assert_eq!(authority(b"ftp://a.example/"), Some(&b"a.example"[..]));
+        assert_eq!(authority(b"*"), None);
+        assert_eq!(authority(b"://a.example/"), None);
     }
 }
