@@ -87,7 +87,9 @@ impl Hello {
             let body = octets.get(HEADERS..).unwrap_or_default();
             return ClientHello::read(body, false, Dialect::Tls);
         }
-        self.gathered.extend_from_slice(octets.get(RECORD_HEADER..).unwrap_or_default());
+        if octets.first() == Some(&content_type::HANDSHAKE) {
+            self.gathered.extend_from_slice(octets.get(RECORD_HEADER..).unwrap_or_default());
+        }
         let body = self.gathered.get(MESSAGE_HEADER..).unwrap_or_default();
         ClientHello::read(body, false, Dialect::Tls)
     }
@@ -100,17 +102,28 @@ impl Hello {
                 return HelloStep::More { consumed, need: RECORD_HEADER };
             };
             let length = usize::from(u16::from_be_bytes([high, low]));
-            if content != content_type::HANDSHAKE || major != 3 {
+            // Records between fragments of a message that servers take no notice of before TLS 1.3
+            // (RFC 8446 §5.1), as before the first.
+            let limit = match content {
+                content_type::HANDSHAKE => RECORD_LIMIT,
+                content_type::ALERT => 2,
+                content_type::CHANGE_CIPHER_SPEC => 1,
+                _ => return HelloStep::Not(Malformed::Value { field: "record" }),
+            };
+            if major != 3 {
                 return HelloStep::Not(Malformed::Value { field: "record" });
             }
-            if length == 0 || length > RECORD_LIMIT {
+            if length > limit {
                 return HelloStep::Not(Malformed::Value { field: "record length" });
             }
             let Some(fragment) = rest.get(RECORD_HEADER..RECORD_HEADER + length) else {
                 return HelloStep::More { consumed, need: RECORD_HEADER + length };
             };
-            self.gathered.extend_from_slice(fragment);
             consumed += RECORD_HEADER + length;
+            if content != content_type::HANDSHAKE {
+                continue;
+            }
+            self.gathered.extend_from_slice(fragment);
             let Some(&[kind, a, b, c]) = self.gathered.first_chunk() else { continue };
             let length = u32::from_be_bytes([0, a, b, c]) as usize;
             if kind != handshake_type::CLIENT_HELLO {
@@ -204,6 +217,30 @@ mod tests {
                 assert_eq!(name.as_deref(), Some(&b"example.com"[..]));
             }
         }
+    }
+
+    #[test]
+    fn records_between_those_of_a_hello_hide_nothing_of_it() {
+        let message = message();
+        for between in [
+            &b"\x15\x03\x01\x00\x02\x01\x70"[..],
+            b"\x14\x03\x03\x00\x01\x01",
+            b"\x16\x03\x01\x00\x00",
+        ] {
+            let (first, second) = message.split_at(50);
+            let stream = [&records(first, 50)[..], between, &records(second, 500)].concat();
+            let mut hello = Hello::default();
+            let HelloStep::Read(read) = hello.push(&stream) else { panic!("{between:?}") };
+            assert_eq!(read.server_name, Some(&b"example.com"[..]));
+            for len in 50..stream.len() {
+                let mut hello = Hello::default();
+                let HelloStep::More { consumed, .. } = hello.push(&stream[..len]) else { panic!() };
+                let read = hello.end(&stream[consumed..len]).unwrap();
+                assert!(read.cut && read.server_name.is_none_or(|name| name == b"example.com"));
+            }
+        }
+        let data = [&records(&message[..50], 50)[..], b"\x17\x03\x03\x00\x02ab"].concat();
+        assert!(matches!(Hello::default().push(&data), HelloStep::Not(_)));
     }
 
     /// In records of 2^14 octets, the most that a sender fills (RFC 8446 §5.1).
