@@ -12,6 +12,7 @@
 mod location;
 mod lock;
 mod query;
+mod retention;
 mod schema;
 mod store;
 mod writer;

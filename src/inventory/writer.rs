@@ -11,6 +11,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tracing::{error, info, warn};
 
 use super::lock::{Lock, beside};
+use super::retention::Retention;
 use super::store::{Limits, Restored, Store, is_full};
 use super::{InventoryError, schema};
 use crate::detect::{Finding, FindingKey};
@@ -179,11 +180,11 @@ struct Thread {
 
 impl Thread {
     fn run(mut self, queue: &Receiver<Message>) {
-        let mut housekeeping = Instant::now();
+        let mut retention = Retention::new(Instant::now(), SystemTime::now());
         loop {
-            if Instant::now() >= housekeeping {
-                self.expire();
-                housekeeping = Instant::now() + HOUSEKEEPING;
+            // The wall clock, not packet time: an old capture must not make today's findings old.
+            if let Some(now) = retention.due(Instant::now(), SystemTime::now()) {
+                self.expire(now);
             }
             let message = queue.recv_timeout(RETRY);
             let ended = matches!(message, Err(RecvTimeoutError::Disconnected));
@@ -274,10 +275,8 @@ impl Thread {
         self.measure();
     }
 
-    fn expire(&mut self) {
-        // The wall clock, not packet time: an old capture must not make today's findings old.
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        match self.store.expire(Timestamp::ZERO.plus(now)) {
+    fn expire(&mut self, now: Timestamp) {
+        match self.store.expire(now) {
             Ok(0) => {}
             Ok(expired) => {
                 self.stats.expired.add(expired);
@@ -349,9 +348,6 @@ const MOST_ROOM: u32 = 4;
 
 /// After how long a write that failed is tried again.
 const RETRY: Duration = Duration::from_secs(10);
-
-/// How often the retention is applied.
-const HOUSEKEEPING: Duration = Duration::from_secs(3_600);
 
 /// How often a failure is logged at most.
 const COMPLAINTS: Duration = Duration::from_secs(60);
@@ -559,7 +555,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_retention_ends_is_removed_and_first_sights_stay() {
+    fn what_the_retention_ends_is_removed_later_and_first_sights_stay() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("inventory.sqlite");
         let old = Finding {
@@ -570,12 +566,18 @@ mod tests {
         let Opened { writer, .. } = open(&path, Limits::default());
         writer.submit(vec![old, change(2, Strength::Strong)]);
         drop(writer);
-        // The retention is applied when the thread starts.
-        drop(open(&path, Limits::default()));
-        let opened = open(&path, Limits::default());
-        let left: Vec<_> = opened.restored.findings.iter().map(|f| f.key.client).collect();
-        assert_eq!(left, [Addr::from_v4(2_u32.to_be_bytes())]);
-        assert_eq!(opened.restored.vendors[0].1.first, Timestamp::from_parts(1_000, 0));
+        // The clock may be wrong by years at the start.
+        let Opened { writer, .. } = open(&path, Limits::default());
+        writer.flush();
+        assert_eq!((writer.stats().rows.value(), writer.stats().expired.value()), (2, 0));
+        drop(writer);
+        let mut store = Store::open(&path, Limits::default()).unwrap();
+        let today = Timestamp::from_parts(1_800_000_000, 0);
+        assert_eq!((store.expire(today).unwrap(), store.rows()), (1, 1));
+        let left = store.restore(10).unwrap();
+        let clients: Vec<_> = left.findings.iter().map(|found| found.key.client).collect();
+        assert_eq!(clients, [Addr::from_v4(2_u32.to_be_bytes())]);
+        assert_eq!(left.vendors[0].1.first, Timestamp::from_parts(1_000, 0));
     }
 
     #[test]

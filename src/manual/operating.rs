@@ -65,6 +65,7 @@
 //! | the event file cannot be written | events are lost, it is tried again | log once a minute, `vendorwatch_events_dropped_total` |
 //! | the disk of the inventory is full | changes wait in memory | log, `vendorwatch_inventory_failed_writes_total` |
 //! | the file of the inventory is removed or replaced | what changes from then on goes to the one at its path | log |
+//! | the clock is wrong when it starts | findings get the wrong time; none is forgotten for its age before the clock went on for an hour and was not set | |
 //! | many connections to its port ask nothing | the oldest is closed for the next | log, once |
 //! | a table is full | the oldest state goes | `vendorwatch_table_evicted_total` |
 //! | a worker is stuck | the watchdog is not told that all is well | the service manager restarts it |
