@@ -153,9 +153,10 @@
 //! # Lists and packs
 //!
 //! Lists of others come in by `vendorwatch signatures import --vendor ID --format FORMAT FILE`
-//! (hosts files, ad-block filters, plain domains, STIX bundles, MISP events). Lines that are no
-//! name, public suffixes and shared zones are reported and skipped. The result is a list and a
-//! record that describes it, weak until somebody knows better.
+//! (hosts files, ad-block filters, plain domains, STIX bundles, MISP events and warning lists). Lines
+//! that are no name, public suffixes and shared zones are reported and skipped; a warning list of
+//! parts of names or of patterns is refused. The result is a list and a record that describes it,
+//! weak until somebody knows better.
 //!
 //! `vendorwatch signatures pack DIR` builds one file from signature files and their lists, for
 //! millions of names: about thirteen octets a name, on disk as in memory. `--secret-key` signs it

@@ -24,6 +24,11 @@ pub enum DocumentError {
     NoBundle,
     #[error("is neither a MISP event nor a warning list")]
     NoEvent,
+    #[error(
+        "is a warning list of type `{0}`, whose entries are no whole names; \
+         `hostname`, `string` and `cidr` can be imported"
+    )]
+    ListType(String),
 }
 
 /// Reads a document; calls `each` with the element's place and what it says.
@@ -168,16 +173,20 @@ fn misp(
     each: &mut dyn FnMut(&str, Result<Taken, Skipped>),
 ) -> Result<(), DocumentError> {
     if let Some(list) = root["list"].as_array() {
-        // A warning list: names are whole names unless it says otherwise.
-        let exact = root["type"].as_str() != Some("hostname");
+        // misp-warninglists, "type of warning list": `string` where it says nothing. A part of a
+        // name, or a pattern, would be taken for a name that it does not mean.
+        let kind = root["type"].as_str().unwrap_or("string");
+        if !["string", "hostname", "cidr"].contains(&kind) {
+            return Err(DocumentError::ListType(kind.to_owned()));
+        }
         for entry in list {
             let text = entry.as_str().unwrap_or_default();
             let below = text.strip_prefix('.');
             each(
                 text,
-                match root["type"].as_str() {
-                    Some("cidr") => admit_prefix(text),
-                    _ => admit(below.unwrap_or(text), exact && below.is_none()),
+                match kind {
+                    "cidr" => admit_prefix(text),
+                    _ => admit(below.unwrap_or(text), kind == "string" && below.is_none()),
                 },
             );
         }
@@ -298,6 +307,22 @@ mod tests {
         let list =
             r#"{"name": "x", "type": "hostname", "list": ["example.com", ".b.example.com"]}"#;
         assert_eq!(taken(Kind::Misp, list), ["example.com", "b.example.com"]);
+    }
+
+    #[test]
+    fn a_warning_list_of_parts_or_patterns_is_refused_as_a_whole() {
+        let list = |kind: &str| {
+            let text = format!(r#"{{"name": "x", {kind} "list": ["ads.example.com"]}}"#);
+            let mut count = 0;
+            read(Kind::Misp, &text, &mut |_, taken| count += usize::from(taken.is_ok()))
+                .map(|()| count)
+        };
+        for kind in ["substring", "regex", "wildcard"] {
+            let refused = Err(DocumentError::ListType(kind.to_owned()));
+            assert_eq!(list(&format!("\"type\": \"{kind}\",")), refused);
+        }
+        assert_eq!(list(""), Ok(1), "whole strings");
+        assert_eq!(list("\"type\": \"string\","), Ok(1));
     }
 
     #[test]
