@@ -58,9 +58,8 @@ mod tests {
             let wall = if minutes < 2 { today + YEAR } else { today };
             assert_eq!(retention.due(begun + after(minutes), wall + after(minutes)), None);
         }
-        let believed = |wall: SystemTime| {
-            Some(Timestamp::ZERO.plus(wall.duration_since(UNIX_EPOCH).unwrap()))
-        };
+        let believed =
+            |wall: SystemTime| Some(Timestamp::ZERO.plus(wall.duration_since(UNIX_EPOCH).unwrap()));
         let slewed = today + after(120) + Duration::from_secs(2);
         assert_eq!(retention.due(begun + after(120), slewed), believed(slewed));
         assert_eq!(retention.due(begun + after(121), today + after(121)), None, "once");

@@ -11,7 +11,7 @@
 //! | metrics, rules, dashboards | none | as Prometheus keeps them |
 //! | the page `/` | none | |
 //! | the API | yes; served to this host only | while in memory |
-//! | events | yes | as whoever collects them keeps them |
+//! | events | yes; a new file is for its owner and group | as whoever collects them keeps them |
 //! | the inventory | yes | `inventory.retention`, 400 days |
 //! | the log | none | |
 //!

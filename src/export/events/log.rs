@@ -284,17 +284,23 @@ fn ends_within_a_line(path: &Path) -> bool {
     last().is_some_and(|last| last != b'\n')
 }
 
+/// Names of clients are in it: not for everybody, as the inventory is not. A file that is there keeps
+/// the mode that somebody gave it.
+///
 /// Waits for nobody to open the other end of a pipe (`ENXIO`, as fifo(7) has it), nor needs what was
 /// opened be asked again because somebody reads slowly.
 fn append(path: &PathBuf) -> io::Result<File> {
     let flags = OFlags::NONBLOCK.bits().cast_signed();
-    let file = OpenOptions::new().append(true).create(true).custom_flags(flags).open(path)?;
+    let file =
+        OpenOptions::new().append(true).create(true).mode(0o640).custom_flags(flags).open(path)?;
     fcntl_setfl(&file, fcntl_getfl(&file)? - OFlags::NONBLOCK)?;
     Ok(file)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs::Permissions;
+    use std::os::unix::fs::PermissionsExt;
     use std::sync::mpsc::channel;
 
     use arc_swap::ArcSwap;
@@ -377,6 +383,18 @@ mod tests {
         put(&mut disk, &mut torn, &mut &b"four\n"[..]).unwrap();
         assert_eq!(disk.written, b"one one\ntwo\nfour\n");
         assert!(!torn);
+    }
+
+    #[test]
+    fn a_new_file_is_not_for_everybody_to_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        let path = folder.path().join("eve.json");
+        append(&path).unwrap();
+        assert_eq!(mode(&path) & 0o137, 0, "{:o}", mode(&path));
+        std::fs::set_permissions(&path, Permissions::from_mode(0o644)).unwrap();
+        append(&path).unwrap();
+        assert_eq!(mode(&path), 0o644, "as somebody wants it");
     }
 
     #[test]
