@@ -107,6 +107,7 @@ fn ours<'a>(
             stale: attribution.stale,
             names: attribution.names,
             shared: attribution.shared,
+            relayed: attribution.relayed,
         }),
         evidence: indicator
             .evidence
@@ -258,6 +259,8 @@ struct Attribution {
     stale: bool,
     names: u16,
     shared: bool,
+    /// A resolver was told, for one of its clients.
+    relayed: bool,
 }
 
 #[derive(Serialize)]
@@ -391,11 +394,12 @@ pub fn base64(octets: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use core::net::IpAddr;
+    use core::time::Duration;
 
     use std::sync::Arc;
 
     use super::*;
-    use crate::detect::{Client, Detection, Finding, FindingKey, Origin};
+    use crate::detect::{self, Client, Detection, Finding, FindingKey, Origin};
     use crate::name::NameId;
     use crate::net::{Endpoint, TenantId};
     use crate::signature::{self, Class, Indicator, Pattern, Purpose, Strength};
@@ -492,7 +496,13 @@ mod tests {
             strength: Strength::Strong,
             network: crate::net::NetworkId::OTHER,
             role: None,
-            attribution: None,
+            attribution: (signal == Signal::DnsAttributed).then_some(detect::Attribution {
+                age: Duration::from_millis(2_500),
+                stale: false,
+                names: 3,
+                shared: false,
+                relayed: true,
+            }),
             resolved: None,
             ech: None,
             finding: &finding,
@@ -556,6 +566,13 @@ mod tests {
                 assert!(text.contains(object), "{text}");
             }
         }
+    }
+
+    #[test]
+    fn an_attribution_says_all_that_it_rests_on() {
+        let text = event(Signal::DnsAttributed, Notice::NewFinding, true);
+        let attribution = r#""attribution":{"seconds_ago":2,"stale":false,"names":3,"shared":false,"relayed":true}"#;
+        assert!(text.contains(attribution), "{text}");
     }
 
     #[test]
