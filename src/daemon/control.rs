@@ -293,7 +293,39 @@ struct Load {
     since: Instant,
     before: Vec<(Duration, u64)>,
     correlator_before: Duration,
+    captured: Captured,
+    /// Of the last span: frames a second that reached the interfaces, and the share lost of them.
     rate: f64,
+    lost: f64,
+}
+
+/// What reached the interfaces.
+#[derive(Clone, Copy, Debug, Default)]
+struct Captured {
+    frames: u64,
+    /// Of these, lost before a worker saw them.
+    lost: u64,
+}
+
+impl Captured {
+    fn now(web: &Web) -> Self {
+        let mut sum = crate::capture::Counters::default();
+        web.metrics.workers.iter().for_each(|cells| sum.add(cells.capture()));
+        let lost = sum.dropped_kernel + sum.dropped_interface;
+        Self { frames: sum.packets + sum.skipped_in_kernel + lost, lost }
+    }
+
+    fn since(self, before: Self) -> Self {
+        Self {
+            frames: self.frames.saturating_sub(before.frames),
+            lost: self.lost.saturating_sub(before.lost),
+        }
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "a share for people")]
+    fn percent_lost(self) -> f64 {
+        self.lost as f64 * 100.0 / self.frames.max(1) as f64
+    }
 }
 
 impl Load {
@@ -302,7 +334,9 @@ impl Load {
             since: Instant::now(),
             before: Self::now(web),
             correlator_before: web.metrics.correlator_busy(),
+            captured: Captured::now(web),
             rate: 0.0,
+            lost: 0.0,
         }
     }
 
@@ -325,7 +359,11 @@ impl Load {
                 WorkerLoad { busy: busy / span, rate: frames / span, cost }
             })
             .collect();
-        self.rate = loads.iter().map(|load| load.rate).sum();
+        let captured = Captured::now(web);
+        let lately = captured.since(self.captured);
+        self.captured = captured;
+        self.rate = lately.frames as f64 / span;
+        self.lost = lately.percent_lost();
         let correlating = web.metrics.correlator_busy();
         let correlator = correlating.saturating_sub(self.correlator_before).as_secs_f64() / span;
         self.correlator_before = correlating;
@@ -335,21 +373,18 @@ impl Load {
     }
 
     /// A line for `systemctl status`.
-    #[expect(clippy::cast_precision_loss, reason = "a share for people")]
     fn status(&self, web: &Web, interfaces: usize) -> String {
-        let mut sum = crate::capture::Counters::default();
-        web.metrics.workers.iter().for_each(|cells| sum.add(cells.capture()));
-        let dropped = sum.dropped_kernel + sum.dropped_interface;
-        let all = (sum.packets + sum.skipped_in_kernel + dropped).max(1);
         let policy = web.policy.load();
         let seen = reported(&web.metrics.correlator.load().vendors, |vendor, strength| {
             policy.takes(vendor, strength)
         });
         format!(
-            "{interfaces} interfaces, {:.1} kpps, {:.2} % dropped, {} of {} vendors seen",
+            "{interfaces} interface{}: now {:.1} kpps, {:.2} % lost; since the start {:.2} % lost; \
+             of {} vendors {seen} ever seen",
+            if interfaces == 1 { "" } else { "s" },
             self.rate / 1_000.0,
-            dropped as f64 * 100.0 / all as f64,
-            seen,
+            self.lost,
+            self.captured.percent_lost(),
             policy.vendors().count(),
         )
     }
@@ -392,6 +427,16 @@ mod tests {
         assert_eq!(reported(&seen, |_, _| true), 3);
         assert_eq!(reported(&seen, |vendor, _| vendor == "acme"), 1);
         assert_eq!(reported(&seen, |_, strength| strength == Strength::Strong), 2);
+    }
+
+    #[test]
+    fn a_loss_that_is_over_is_not_one_of_now() {
+        let before = Captured { frames: 1_000, lost: 500 };
+        let now = Captured { frames: 2_000, lost: 500 };
+        let percent = |of: Captured| format!("{:.2}", of.percent_lost());
+        assert_eq!((now.since(before).frames, percent(now.since(before))), (1_000, "0.00".into()));
+        assert_eq!(percent(now), "25.00");
+        assert_eq!(percent(Captured::default()), "0.00", "of nothing");
     }
 
     #[test]
