@@ -31,10 +31,11 @@ pub struct Stats {
     pub evicted: Counter,
     /// Findings removed by the retention.
     pub expired: Counter,
-    /// Writes that failed; what they held waits for the next one.
-    pub failed: Counter,
-    /// Of the failed writes, those for which the disk or the cap on octets had no room.
+    /// Writes that failed because the disk or the cap on octets had no room; what they held waits
+    /// for the next one.
     pub full: Counter,
+    /// Writes that failed otherwise.
+    pub failed: Counter,
     /// Changes that wait in memory to be written.
     pub pending: Counter,
     /// Changes lost because too many were waiting already.
@@ -289,10 +290,8 @@ impl Thread {
 
     /// Counts a failure, and says so once a minute at most.
     fn fail(&mut self, error: &dyn core::fmt::Display, full: bool) {
-        self.stats.failed.add(1);
-        if full {
-            self.stats.full.add(1);
-        }
+        let count = if full { &self.stats.full } else { &self.stats.failed };
+        count.add(1);
         self.unsaid += 1;
         if self.complained.is_none_or(|last| last.elapsed() >= COMPLAINTS) {
             warn!(

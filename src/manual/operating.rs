@@ -63,7 +63,7 @@
 //! | a ring is full | the kernel drops frames | `vendorwatch_capture_dropped_packets_total` |
 //! | the correlator falls behind | records are lost | `vendorwatch_worker_records_lost_total` |
 //! | the event file cannot be written | events are lost, it is tried again | log once a minute, `vendorwatch_events_dropped_total` |
-//! | the disk of the inventory is full | changes wait in memory | log, `vendorwatch_inventory_failed_writes_total` |
+//! | the disk of the inventory is full | changes wait in memory | log, `vendorwatch_inventory_failed_writes_total` with the reason `full` |
 //! | the file of the inventory is removed or replaced | what changes from then on goes to the one at its path | log |
 //! | the clock is wrong when it starts | findings get the wrong time; none is forgotten for its age before the clock went on for an hour and was not set | |
 //! | many connections to its port ask nothing | the oldest is closed for the next | log, once |

@@ -142,8 +142,11 @@ families! {
     INVENTORY_BYTES = Gauge "vendorwatch_inventory_bytes" [];
     /// Changes of findings that wait to be written to disk.
     INVENTORY_WAITING = Gauge "vendorwatch_inventory_waiting_changes" [];
-    /// Writes to the inventory that failed; what they held waits for the next.
-    INVENTORY_FAILED = Counter "vendorwatch_inventory_failed_writes_total" [];
+    /// Changes of findings written to disk.
+    INVENTORY_WRITTEN = Counter "vendorwatch_inventory_written_changes_total" [];
+    /// Writes to the inventory that failed, for want of room or otherwise; what they held waits for
+    /// the next.
+    INVENTORY_FAILED = Counter "vendorwatch_inventory_failed_writes_total" ["reason"];
     /// Findings removed from disk, for room or for age.
     INVENTORY_REMOVED = Counter "vendorwatch_inventory_removed_findings_total" ["reason"];
     /// Changes of findings that the inventory on disk does not have.

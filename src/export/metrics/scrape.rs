@@ -261,11 +261,15 @@ impl Scrape<'_> {
             let mut removed = f::INVENTORY_REMOVED.samples();
             removed.count(&["room"], stats.evicted.value());
             removed.count(&["age"], stats.expired.value());
+            let mut failed = f::INVENTORY_FAILED.samples();
+            failed.count(&["full"], stats.full.value());
+            failed.count(&["other"], stats.failed.value());
             out.extend([
                 one(&f::INVENTORY_ROWS, stats.rows.value()),
                 one(&f::INVENTORY_BYTES, stats.bytes.value()),
                 one(&f::INVENTORY_WAITING, stats.pending.value()),
-                one(&f::INVENTORY_FAILED, stats.failed.value()),
+                one(&f::INVENTORY_WRITTEN, stats.written.value()),
+                failed,
                 removed,
                 lost,
             ]);
@@ -488,7 +492,9 @@ mod tests {
             (&stats.rows, "findings", 73_u32),
             (&stats.bytes, "bytes", 79),
             (&stats.pending, "waiting_changes", 83),
-            (&stats.failed, "failed_writes_total", 89),
+            (&stats.written, "written_changes_total", 89),
+            (&stats.full, "failed_writes_total{reason=\"full\"}", 127),
+            (&stats.failed, "failed_writes_total{reason=\"other\"}", 131),
             (&stats.evicted, "removed_findings_total{reason=\"room\"}", 97),
             (&stats.expired, "removed_findings_total{reason=\"age\"}", 101),
             (&stats.queue_lost, "lost_changes_total{reason=\"queue_full\"}", 103),
