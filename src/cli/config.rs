@@ -91,7 +91,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     match &args.what {
         What::Check(subject) => {
             check(&subject.file.load(&subject.flags.0)?)?;
-            eprintln!("the configuration is sound");
+            say!("the configuration is sound");
         }
         What::Show(subject) => {
             let config = subject.file.load(&subject.flags.0)?;

@@ -2,6 +2,17 @@
 //!
 //! A command is a `clap::Args` struct and a function `run(&Args) -> Result<(), Failure>`.
 
+// `eprintln!` panics where nobody reads standard error; `say!` does not.
+#![warn(clippy::print_stderr)]
+
+/// A line of talk, formatted as by `format!`. That nobody listens any more (`2>&1 | head`) is no
+/// reason to leave the job undone.
+macro_rules! say {
+    ($($line:tt)+) => {
+        $crate::cli::say_line(format!($($line)+))
+    };
+}
+
 mod bench;
 mod config;
 mod explain;
@@ -14,7 +25,7 @@ mod run;
 mod signatures;
 
 use std::ffi::{OsStr, OsString};
-use std::io;
+use std::io::{self, Write};
 use std::process::ExitCode;
 use std::sync::LazyLock;
 
@@ -96,7 +107,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         }
     };
     if let Err(error) = cli.logging.install() {
-        eprintln!("error: {error:#}");
+        say!("error: {error:#}");
         return ExitCode::from(2);
     }
     let done = match &cli.command {
@@ -114,14 +125,19 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failure::Job(error)) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(Failure::Job(error)) => {
-            eprintln!("error: {error:#}");
+            say!("error: {error:#}");
             ExitCode::from(1)
         }
         Err(Failure::Usage(error)) => {
-            eprintln!("error: {error:#}");
+            say!("error: {error:#}");
             ExitCode::from(2)
         }
     }
+}
+
+fn say_line(mut line: String) {
+    line.push('\n');
+    let _ = io::stderr().write_all(line.as_bytes());
 }
 
 /// The whole command line, for help, completions and the man page.

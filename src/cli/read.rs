@@ -103,10 +103,10 @@ fn account(replayed: &Replayed, tally: &Tally, files: &mut Files, faults: u64) -
 /// Names what was passed over, if that is not a long list.
 fn say_skipped(skipped: &[PathBuf]) {
     for path in skipped.iter().take(NAMED) {
-        eprintln!("warning: {}: passed over, for it is no capture", path.display());
+        say!("warning: {}: passed over, for it is no capture", path.display());
     }
     if skipped.len() > NAMED {
-        eprintln!("warning: {} more were passed over", skipped.len() - NAMED);
+        say!("warning: {} more were passed over", skipped.len() - NAMED);
     }
 }
 
@@ -195,7 +195,7 @@ impl Onlooker {
 impl Watch for Onlooker {
     fn fault(&mut self, fault: &CaptureError) {
         self.faults += 1;
-        self.bar.suspend(|| eprintln!("warning: {fault}"));
+        self.bar.suspend(|| say!("warning: {fault}"));
     }
 
     fn progress(&mut self, read: u64, total: Option<u64>) {

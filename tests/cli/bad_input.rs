@@ -3,6 +3,8 @@
 use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::process::{Command, Stdio};
 
 use super::{Run, small_capture, vendorwatch, vendorwatch_with};
 
@@ -34,6 +36,35 @@ fn one_unreadable_file_among_several_is_a_warning() {
     assert_eq!(code, 0, "{stderr}");
     assert!(stderr.contains("warning: ") && stderr.contains("bad.pcap"), "{stderr}");
     assert_eq!(stdout, "dns-query\tdownloads.kaspersky-labs.com\n");
+}
+
+/// Whoever read the warnings and the log may be gone: the job is done all the same, and how it
+/// ended is told.
+#[test]
+fn nobody_need_read_standard_error() {
+    let scratch = tempfile::tempdir().unwrap();
+    let [good, bad] = ["good.pcap", "bad.pcap"].map(|name| scratch.path().join(name));
+    fs::write(&good, small_capture()).unwrap();
+    fs::write(&bad, "nothing").unwrap();
+    let unread = |format, inputs: &[&Path]| {
+        let (reader, stderr) = std::io::pipe().unwrap();
+        drop(reader);
+        let output = Command::new(env!("CARGO_BIN_EXE_vendorwatch"))
+            // Of which the log has a warning.
+            .env("VENDORWATCH_SETS_NOTHING", "1")
+            .args(["read", "--names", "--log.format", format])
+            .args(inputs)
+            .stdin(Stdio::null())
+            .stderr(stderr)
+            .output()
+            .unwrap();
+        (output.status.code(), String::from_utf8(output.stdout).unwrap())
+    };
+    for format in ["logfmt", "json"] {
+        let names = "dns-query\tdownloads.kaspersky-labs.com\n".to_owned();
+        assert_eq!(unread(format, &[&good, &bad]), (Some(0), names), "{format}");
+        assert_eq!(unread(format, &[&bad]), (Some(1), String::new()), "{format}");
+    }
 }
 
 /// Somebody expected captures there.

@@ -30,7 +30,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     faults.sort();
     let Contents { files, packs, .. } = contents;
     for fault in &faults {
-        eprintln!("{fault}");
+        say!("{fault}");
     }
     let errors = faults.iter().filter(|fault| args.strict || fault.is_error()).count();
     if errors > 0 {
@@ -45,7 +45,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let count = |number: usize, noun: &str| {
         format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
     };
-    eprintln!(
+    say!(
         "{} of {}, {}: no fault",
         count(set.indicators().len(), "indicator"),
         count(set.vendors().len(), "vendor"),

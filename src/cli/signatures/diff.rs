@@ -209,7 +209,7 @@ struct Warn;
 
 impl Watch for Warn {
     fn fault(&mut self, fault: &CaptureError) {
-        eprintln!("warning: {fault}");
+        say!("warning: {fault}");
     }
 
     fn progress(&mut self, _read: u64, _total: Option<u64>) {}

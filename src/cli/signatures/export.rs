@@ -91,7 +91,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     if form == Form::Suricata && export.lists().next().is_some() {
         match &args.output {
             Some(rules) => datasets(rules, &export)?,
-            None => eprintln!("lists are files of their own: name the rules with --output FILE"),
+            None => say!("lists are files of their own: name the rules with --output FILE"),
         }
     }
     Ok(())

@@ -92,21 +92,21 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     fs::create_dir_all(&args.output)
         .with_context(|| format!("cannot create {}", args.output.display()))?;
     let written = write(args, &set, &found)?;
-    eprintln!(
+    say!(
         "{} names and {} prefixes for {}: wrote {}",
         found.below.len() + found.exact.len(),
         found.prefixes.len(),
         args.vendor,
         written.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ")
     );
-    eprintln!(
+    say!(
         "look over {}, then build a pack: vendorwatch signatures pack {}",
         written[0].display(),
         args.output.display()
     );
     let vendor = &args.vendor;
     if set.vendor(vendor).is_none_or(|known| !known.default_enabled) {
-        eprintln!(
+        say!(
             "{vendor} is off by default: nothing of it is reported without --signatures.enable {vendor}"
         );
     }
@@ -151,14 +151,14 @@ impl Found {
 
     fn report(&self) {
         for line in &self.shown {
-            eprintln!("{line}");
+            say!("{line}");
         }
         let all: u64 = self.skipped.values().sum();
         let shown = u64::try_from(self.shown.len()).unwrap_or(u64::MAX);
         if all > shown {
-            eprintln!("{} more were skipped; by reason:", all - shown);
+            say!("{} more were skipped; by reason:", all - shown);
             for (reason, count) in &self.skipped {
-                eprintln!("  {count} {reason}");
+                say!("  {count} {reason}");
             }
         }
     }

@@ -72,7 +72,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
         }
     }
     if skipped > 0 {
-        eprintln!("{skipped} lines were skipped");
+        say!("{skipped} lines were skipped");
     }
     let today = jiff::Zoned::now().date().to_string();
     // `.` has no name of its own.
@@ -101,7 +101,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     }
     let output = args.output.clone().unwrap_or_else(|| named.with_extension("pack"));
     whole::write(&output, &octets)?;
-    eprintln!(
+    say!(
         "{}: {names} names, {} octets, {}, SHA-256 {digest}",
         output.display(),
         octets.len(),
@@ -160,7 +160,7 @@ fn read_list(
             Err(reason) => {
                 skipped += 1;
                 if skipped <= show {
-                    bar.suspend(|| eprintln!("{}:{at}: {reason}: skipped", path.display()));
+                    bar.suspend(|| say!("{}:{at}: {reason}: skipped", path.display()));
                 }
             }
         }
