@@ -7,7 +7,7 @@
 use std::io;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex};
-use std::thread;
+use std::thread::{self, ScopedJoinHandle};
 
 use super::{Found, Plan, ReplayError, Replayed, Watch, promise};
 use crate::capture::Batch;
@@ -97,9 +97,8 @@ pub(super) fn replay(
             workers.push(scope.spawn(move || work_off(pipeline, names, seat, &outbox)));
             ledgers.push(ledger);
         }
-        for worker in workers {
-            let of_lane = worker.join().map_err(|_| ReplayError::Panicked)??;
-            names.merge(of_lane)?;
+        for of_lane in joined(workers)? {
+            names.merge(of_lane?)?;
         }
         Ok::<_, ReplayError>(())
     })?;
@@ -111,6 +110,12 @@ pub(super) fn replay(
         Some(fault) => Err(fault.into()),
         None => Ok(Replayed { correlator, ledgers, names }),
     }
+}
+
+/// Waits for all of them, also when one has panicked: a scope panics for each that nobody waited for.
+fn joined<T>(workers: Vec<ScopedJoinHandle<'_, T>>) -> Result<Vec<T>, ReplayError> {
+    let ends: Vec<_> = workers.into_iter().map(ScopedJoinHandle::join).collect();
+    ends.into_iter().map(|end| end.map_err(|_| ReplayError::Panicked)).collect()
 }
 
 fn work_off<E: FnMut(&Event<'_>)>(
@@ -208,6 +213,15 @@ mod tests {
         fn progress(&mut self, _read: u64, _total: Option<u64>) {
             assert!(!self.reader, "as the test wants");
         }
+    }
+
+    #[test]
+    fn several_panics_are_one_error() {
+        let joined = thread::scope(|scope| {
+            let panicking = || -> () { panic!("as the test wants") };
+            joined((0..2).map(|_| scope.spawn(panicking)).collect())
+        });
+        assert!(matches!(joined, Err(ReplayError::Panicked)));
     }
 
     /// A worker that panics, reading for all or correlating for all, leaves nobody waiting.
