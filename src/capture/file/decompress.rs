@@ -1,10 +1,10 @@
 //! gzip and zstd around a capture, undone by a thread of its own.
 
-use std::io::{self, BufReader, Read};
+use std::io::{self, BufRead, BufReader, Read};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 
-use flate2::bufread::MultiGzDecoder;
+use flate2::bufread::GzDecoder;
 
 use super::BLOCK;
 
@@ -58,7 +58,7 @@ impl Decompressed {
         thread::Builder::new().name("decompress".into()).spawn(move || {
             let input = BufReader::with_capacity(BLOCK, input);
             let end = match compression {
-                Compression::Gzip => fill(MultiGzDecoder::new(input), &spares, &filled),
+                Compression::Gzip => fill(Members::new(input), &spares, &filled),
                 Compression::Zstd => zstd::stream::read::Decoder::with_buffer(input)
                     .and_then(|mut decoder| {
                         decoder.window_log_max(MAX_ZSTD_WINDOW_LOG)?;
@@ -86,6 +86,51 @@ impl Read for Decompressed {
         into[..count].copy_from_slice(&self.block[self.read..self.read + count]);
         self.read += count;
         Ok(count)
+    }
+}
+
+/// The members of a gzip file (RFC 1952 §2.2) one after the other. Zeros behind the last are none
+/// of it: tapes, and tools that write whole blocks, pad with them, and `gzip` takes no notice.
+struct Members<R> {
+    /// None behind the last.
+    member: Option<GzDecoder<R>>,
+}
+
+impl<R: BufRead> Members<R> {
+    fn new(input: R) -> Self {
+        Self { member: Some(GzDecoder::new(input)) }
+    }
+}
+
+impl<R: BufRead> Read for Members<R> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        while let Some(member) = &mut self.member {
+            let count = member.read(into)?;
+            if count > 0 || into.is_empty() {
+                return Ok(count);
+            }
+            let Some(mut input) = self.member.take().map(GzDecoder::into_inner) else { break };
+            if !ends_in_zeros(&mut input)? {
+                self.member = Some(GzDecoder::new(input));
+            }
+        }
+        Ok(0)
+    }
+}
+
+/// Passes over zeros: does nothing follow them?
+fn ends_in_zeros(input: &mut impl BufRead) -> io::Result<bool> {
+    loop {
+        let octets = input.fill_buf()?;
+        if octets.is_empty() {
+            return Ok(true);
+        }
+        let zeros = octets.iter().position(|octet| *octet != 0);
+        let passed = zeros.unwrap_or(octets.len());
+        input.consume(passed);
+        if zeros.is_some() {
+            return Ok(false);
+        }
     }
 }
 
@@ -129,6 +174,30 @@ mod tests {
     use std::io::{Cursor, Write};
 
     use super::*;
+
+    #[test]
+    fn zeros_behind_a_capture_are_padding_and_other_octets_are_not() {
+        let pack = |octets: &[u8]| {
+            let mut encoder =
+                flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+            encoder.write_all(octets).unwrap();
+            encoder.finish().unwrap()
+        };
+        let members = [pack(b"one, "), pack(b"two")].concat();
+        for (behind, sound) in [
+            (vec![], true),
+            (vec![0; 1], true),
+            (vec![0; 3 * BLOCK], true),
+            (vec![0, 0, 7], false),
+            (members[..9].to_vec(), false),
+        ] {
+            let packed = [&members[..], &behind].concat();
+            let mut inside = Vec::new();
+            let mut outside = Decompressed::start(Compression::Gzip, Cursor::new(packed)).unwrap();
+            assert_eq!(outside.read_to_end(&mut inside).is_ok(), sound, "{}", behind.len());
+            assert_eq!(inside, b"one, two");
+        }
+    }
 
     #[test]
     fn of_a_window_that_is_too_large_it_is_said_what_to_do() {
