@@ -137,8 +137,8 @@ keys! {
     INVENTORY_MAX_BYTES = "inventory.max_bytes", "inventory.max-bytes",
         Kind::Size { min: MIB, max: 1_024 * GIB }, "1GiB", restart;
 
-    /// A client counts in vendorwatch_vendor_clients for this long after it was last seen: a day,
-    /// so that a host that is off at night does not come and go.
+    /// A client counts in vendorwatch_vendor_clients for this long after it was last seen, or a
+    /// thousandth longer: a day, so that a host that is off at night does not come and go.
     METRICS_CLIENT_WINDOW = "metrics.client_window", "metrics.client-window",
         at_least(Duration::from_secs(1)), "24h", restart;
 

@@ -13,6 +13,7 @@ use crate::export::account::Tally;
 use crate::export::events::{self, Log};
 use crate::export::metrics::Metrics;
 use crate::inventory;
+use crate::time::Timestamp;
 
 /// What the control plane asks of it.
 #[derive(Debug)]
@@ -53,6 +54,14 @@ const TURN: usize = 64;
 const PATIENCE: Duration = Duration::from_millis(100);
 /// How often what changed is shown and stored.
 const TICK: Duration = Duration::from_millis(500);
+
+/// Since when a client counts: the same for a thousandth of the window, a minute and a half of a day,
+/// so that clients are only counted anew when others came.
+pub(super) fn window_start(now: Timestamp, window: Duration) -> Timestamp {
+    let start = now.minus(window).as_nanos();
+    let step = u64::try_from(window.as_nanos() / 1_000).unwrap_or(u64::MAX).max(1);
+    Timestamp::from_nanos(start - start % step)
+}
 
 impl Stage {
     /// Runs until every worker has ended and everything it said is told.
@@ -141,8 +150,8 @@ impl Stage {
         if let Some(attributed) = self.correlator.take_attributed() {
             self.shared.set_attributed(attributed);
         }
-        let since = clock().minus(self.client_window);
-        self.sinks.metrics.refresh(&self.correlator, self.sinks.tally, since);
+        let since = window_start(clock(), self.client_window);
+        self.sinks.metrics.refresh(&mut self.correlator, self.sinks.tally, since);
         if let Some(inventory) = &self.sinks.inventory {
             inventory.submit(self.correlator.take_changes());
         }

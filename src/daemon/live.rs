@@ -11,7 +11,7 @@ use arc_swap::ArcSwap;
 use tokio::sync::{Semaphore, mpsc};
 
 use super::control::{Control, Ended};
-use super::correlate::{Command, Sinks, Stage};
+use super::correlate::{Command, Sinks, Stage, window_start};
 use super::privileges::{self, PrivilegeError};
 use super::settings;
 use super::shared::Shared;
@@ -149,7 +149,8 @@ pub fn run(config: Config, reread: Reread) -> Result<(), DaemonError> {
         writer
     });
     let client_window = config.span(&keys::METRICS_CLIENT_WINDOW);
-    metrics.refresh(&correlator, Tally::default(), clock().minus(client_window));
+    let since = window_start(clock(), client_window);
+    metrics.refresh(&mut correlator, Tally::default(), since);
 
     let (commands, orders) = std::sync::mpsc::channel::<Command>();
     let (senders, lanes): (Vec<_>, Vec<_>) =

@@ -245,9 +245,10 @@ impl Correlator {
         self.judge.unexcepted()
     }
 
-    /// Distinct clients with a detection since `since`, by vendor, strength and network.
+    /// Distinct clients with a detection since `since`, by vendor, strength and network. Costs a
+    /// walk over all findings when `since` is another than before, or a client came or went.
     #[must_use]
-    pub fn clients(&self, since: Timestamp) -> BTreeMap<VendorKey, u64> {
+    pub fn clients(&mut self, since: Timestamp) -> Arc<BTreeMap<VendorKey, u64>> {
         self.judge.ledger.clients(since)
     }
 

@@ -1,7 +1,7 @@
 //! What is known now: findings, and what was ever seen of each vendor.
 
 use core::time::Duration;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use super::recent::Recent;
@@ -34,6 +34,8 @@ pub struct Unexcepted {
 pub(super) struct Ledger {
     findings: Recent<FindingKey, Held>,
     vendors: BTreeMap<VendorKey, Seen>,
+    /// What [`Self::clients`] said last, while it holds.
+    counted: Option<Counted>,
     /// Someone takes the changes: they are kept until then.
     keeps_changes: bool,
     /// Changes of findings that were evicted before they were taken; as many as findings.
@@ -52,6 +54,16 @@ struct Held {
     noticed: Timestamp,
 }
 
+/// Clients of a tenant each.
+type Clients<'a> = HashSet<(&'a str, Addr), foldhash::fast::RandomState>;
+
+/// Distinct clients with a finding since a moment.
+#[derive(Debug)]
+struct Counted {
+    since: Timestamp,
+    clients: Arc<BTreeMap<VendorKey, u64>>,
+}
+
 /// What a detection did.
 pub(super) struct Folded<'a> {
     pub finding: &'a Finding,
@@ -65,6 +77,7 @@ impl Ledger {
         Self {
             findings: Recent::new(limit),
             vendors: BTreeMap::new(),
+            counted: None,
             keeps_changes: false,
             orphans: Vec::new(),
             orphans_limit: limit,
@@ -81,6 +94,7 @@ impl Ledger {
         mut findings: Vec<Finding>,
         vendors: impl IntoIterator<Item = (VendorKey, Seen)>,
     ) {
+        self.counted = None;
         findings.sort_by(|a, b| (a.last_seen, &a.key).cmp(&(b.last_seen, &b.key)));
         for finding in findings {
             let seen = Seen { first: finding.first_seen, last: finding.last_seen };
@@ -120,6 +134,9 @@ impl Ledger {
             }
         }
         let held = entered.value;
+        // Another client, or one that is back; a new one may also have taken the place of any.
+        let last_seen = held.finding.last_seen;
+        self.counted.take_if(|counted| entered.new || last_seen < counted.since);
         if self.keeps_changes {
             held.change
                 .get_or_insert_with(|| Box::new(Finding::new(key, at)))
@@ -158,14 +175,25 @@ impl Ledger {
     }
 
     /// Distinct clients with a finding since `since`, by vendor, strength and network.
-    pub(super) fn clients(&self, since: Timestamp) -> BTreeMap<VendorKey, u64> {
-        let mut distinct: BTreeMap<VendorKey, BTreeSet<(&Arc<str>, Addr)>> = BTreeMap::new();
+    pub(super) fn clients(&mut self, since: Timestamp) -> Arc<BTreeMap<VendorKey, u64>> {
+        if let Some(counted) = &self.counted
+            && counted.since == since
+        {
+            return Arc::clone(&counted.clients);
+        }
+        let mut distinct: BTreeMap<_, Clients<'_>> = BTreeMap::new();
         for (key, held) in self.findings.iter() {
             if held.finding.last_seen >= since {
-                distinct.entry(vendor_key(key)).or_default().insert((&key.tenant, key.client));
+                let vendor = (&key.vendor, key.strength, &key.network);
+                distinct.entry(vendor).or_default().insert((&key.tenant, key.client));
             }
         }
-        distinct.into_iter().map(|(key, clients)| (key, clients.len() as u64)).collect()
+        let clients = distinct.into_iter().map(|((vendor, strength, network), clients)| {
+            ((Arc::clone(vendor), strength, Arc::clone(network)), clients.len() as u64)
+        });
+        let clients: Arc<BTreeMap<VendorKey, u64>> = Arc::new(clients.collect());
+        self.counted = Some(Counted { since, clients: Arc::clone(&clients) });
+        clients
     }
 
     pub(super) fn findings(&self) -> impl Iterator<Item = &Finding> {

@@ -321,7 +321,7 @@ impl Metrics {
     }
 
     /// Shows what only the correlator as a whole knows. For its thread, about once a second.
-    pub fn refresh(&self, correlator: &Correlator, tally: Tally, clients_since: Timestamp) {
+    pub fn refresh(&self, correlator: &mut Correlator, tally: Tally, clients_since: Timestamp) {
         let policy = self.policy.load();
         let clients = correlator.clients(clients_since);
         let unexcepted = correlator.vendors_unexcepted();
@@ -405,11 +405,11 @@ mod tests {
         let key: VendorKey = ("kaspersky".into(), Strength::Weak, "other".into());
         let seen = Seen { first: SEEN, last: SEEN };
         correlator.restore(Vec::new(), vec![(key, seen)]);
-        let reload = |selection| {
+        let mut reload = |selection| {
             shared.store(Arc::new(policy(selection)));
             metrics.announce();
             metrics.withdraw();
-            metrics.refresh(&correlator, Tally::default(), Timestamp::ZERO);
+            metrics.refresh(&mut correlator, Tally::default(), Timestamp::ZERO);
         };
         let last_seen = "vendorwatch_vendor_last_seen_timestamp_seconds{network=\"other\",\
                          strength=\"weak\",vendor=\"kaspersky\"} 1000";

@@ -3,6 +3,7 @@
 mod attribution;
 mod findings;
 mod hidden;
+mod kept;
 mod lanes;
 mod limits;
 
