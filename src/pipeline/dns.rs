@@ -53,10 +53,36 @@ pub(super) fn message(
             let mut reading = Reading { emitter, seen, path, transport, message, out };
             let (outcome, sound) =
                 if message.header.is_response() { reading.response() } else { reading.query() };
-            if sound.is_ok() { outcome } else { cut.unwrap_or(DnsOutcome::Malformed) }
+            let is_sound = sound.is_ok() || outcome == DnsOutcome::Repeated;
+            if is_sound { outcome } else { cut.unwrap_or(DnsOutcome::Malformed) }
         }
     };
+    let by_question = match outcome {
+        DnsOutcome::Query | DnsOutcome::Repeated => true,
+        DnsOutcome::Response => !is_on_link(transport),
+        _ => false,
+    };
+    // What is cut may begin as another message does.
+    let outcome = if !by_question && cut.is_none() && is_copy(emitter, path, octets) {
+        DnsOutcome::Repeated
+    } else {
+        outcome
+    };
     emitter.ledger.dns(transport, outcome);
+}
+
+/// Whose messages ask and answer on the link alone.
+const fn is_on_link(transport: DnsTransport) -> bool {
+    matches!(transport, DnsTransport::Mdns | DnsTransport::Llmnr)
+}
+
+/// Was a message that is not told from others by its question just there, octet for octet?
+#[cold]
+fn is_copy(emitter: &mut Emitter, path: &Path, octets: &[u8]) -> bool {
+    let identity = emitter.hasher.octets(emitter.identity(path), octets);
+    let is_copy = emitter.recent.note(identity, emitter.now, COPY).is_some();
+    emitter.ledger.copies.add(u64::from(is_copy));
+    is_copy
 }
 
 /// A name that was read.
@@ -125,7 +151,7 @@ impl<'a, S: Sink> Reading<'a, S> {
     }
 
     fn response(&mut self) -> (DnsOutcome, Result<(), Malformed>) {
-        if matches!(self.transport, DnsTransport::Mdns | DnsTransport::Llmnr) {
+        if is_on_link(self.transport) {
             // Announcements and answers on the link: nobody's contact with a vendor.
             return (DnsOutcome::Response, Ok(()));
         }

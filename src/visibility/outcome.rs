@@ -96,7 +96,7 @@ outcomes! {
         Response = "response",
         /// An opcode other than QUERY.
         OtherOpcode = "other_opcode",
-        /// The same question again within the window.
+        /// The same question again within the window, or a copy of what has none.
         Repeated = "repeated",
         /// Read as far as it is sound.
         Malformed = "malformed",

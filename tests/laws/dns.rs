@@ -171,6 +171,39 @@ fn a_question_counts_once_in_five_seconds() {
     tap.assert_conserved();
 }
 
+/// What the mirror copies is one message, also where no question tells it from others.
+#[test]
+fn a_copy_is_no_message_whatever_it_says() {
+    let host = |port| Ends::v4(50_000, port);
+    let announcement = dns(0, true, "", &[(16, b"\x04a=b1".to_vec())]);
+    let mut update = dns(9, false, "example.com", &[]);
+    update[2] |= 5 << 3;
+    let mut forward = dns(9, false, "example.com", &[]);
+    forward.splice(12.., [0xc0, 40, 0, 1, 0, 1]);
+    for (transport, octets, outcome) in [
+        (DnsTransport::Mdns, announcement, DnsOutcome::Response),
+        (DnsTransport::Udp, update, DnsOutcome::OtherOpcode),
+        (DnsTransport::Udp, forward, DnsOutcome::Malformed),
+    ] {
+        let port = if transport == DnsTransport::Mdns { 5_353 } else { 53 };
+        let mut tap = Tap::new(Settings::default());
+        for _ in 0..2 {
+            tap.frame(&host(port).udp(&octets));
+            tap.wait(300);
+            tap.frame(&host(port).udp(&octets));
+            tap.wait(2_000);
+        }
+        let mut other = octets.clone();
+        other[1] ^= 1;
+        tap.frame(&host(port).udp(&other));
+        let counts = &tap.ledger.dns[transport as usize];
+        assert_eq!(counts[outcome as usize].value(), 3, "{outcome:?}");
+        assert_eq!(counts[DnsOutcome::Repeated as usize].value(), 2, "{outcome:?}");
+        assert_eq!(tap.ledger.copies.value(), 2);
+        tap.assert_conserved();
+    }
+}
+
 #[test]
 fn an_answer_is_named_only_where_its_question_was_not_seen() {
     let ends = Ends::v4(50_000, 53);
