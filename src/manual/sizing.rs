@@ -100,6 +100,23 @@
 //! Handshakes have reached their goal in no run, two workers in single rounds only, and `ring` in
 //! one run of four: the bare loop beside it took 44 to 123 ns a packet.
 //!
+//! Another EPYC (Genoa), on 2026-11-24, five rounds each: two whole runs of `make bench-peers` two
+//! hours apart, the second after a change to how two workers share what there is to do, and one of
+//! `make bench-live`, before it. The libpcap loop took 75 ns a packet of the handshakes in the first
+//! run and 115 in the second.
+//!
+//! | work | goal | 1st | 2nd |
+//! | --- | --- | --- | --- |
+//! | mixed traffic, 1 M packets | 0.85 | 0.71 (0.53 to 0.72) | 0.61 (0.61 to 0.96) |
+//! | the same, 10 M packets | | 0.68 (0.63 to 0.71) | 0.60 (0.47 to 0.62) |
+//! | handshakes | 2.2 | 4.67 (3.69 to 4.87) | 3.66 (3.39 to 3.81) |
+//! | growth from 1 M to 10 M packets | 1.1 | 0.99 (0.95 to 1.06) | 1.01 (0.98 to 1.01) |
+//! | peak memory | 64 MiB | 37, 53, 53 MiB | 37, 53, 53 MiB |
+//! | handshakes with 2 workers | 1.6 | 1.29 (0.94 to 1.40) | 1.56 (1.53 to 1.57) |
+//! | `ring`; as `auto` has it | 1.5 | 1.71 (1.54 to 2.34); 0.74 | |
+//! | `xdp`, 10.7 % passing | 0.40 | 0.34 (0.32 to 0.36) | |
+//! | names at the sender's highest rate | all | all, no drop, at 0.54 to 0.57 million packets a second | |
+//!
 //! On 2026-11-23 the machine was a Xeon (Cascade Lake), which has no instructions for SHA-256: of
 //! the 2,700 instructions that a packet of the handshakes takes there, 700 are QUIC's key schedule.
 //! Four whole runs within the day, in the order in which they were made, five rounds each:
@@ -135,13 +152,17 @@
 //! costs while it reads (`capture::file`), and what it cannot lease from the kernel it copies: files
 //! that somebody writes to, and those on a network or in a container's layers.
 //!
-//! Two workers are two threads: one without frames reads and deals out for both, one that has
-//! handed its records over correlates those of both. On two cores they used 25 % more processor
+//! Two workers are two threads: one without frames reads and deals out for both, and correlates for
+//! both when the other is too far behind for that. On two cores they used 25 % more processor
 //! time than one worker (23 % in a series in which they used 42 % with threads of their own for
 //! reading and correlating, and frames not asked for early), so that 1.6 is what could be had
 //! there; in another hour they used 41 % more. By samples about half of it goes into what one core
 //! wrote and the other reads, or writes again: the blocks of the file and the records. Two
-//! processes of one worker each, side by side, take as long as one alone.
+//! processes of one worker each, side by side, take as long as one alone. When each correlated what
+//! it had just found, the one that was behind came to do it for both, and the second core was idle
+//! for 40 % of a traced run, with 2 % now: they take 0.88, 0.91 and 0.96 of the time by the wall (in
+//! series of 9, 9 and 25 rounds). Of the 17 % more samples that were left then, three fifths were
+//! the walk from frame to frame, dealing out and taking up.
 //!
 //! Tables reserve room for their largest size and grow in it. Where the kernel gives large pages
 //! unasked (`/sys/kernel/mm/transparent_hugepage/enabled` is `always`) one worker took 0.94 of the
