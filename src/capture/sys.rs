@@ -244,8 +244,9 @@ pub struct PacketRing {
     next: u32,
 }
 
-// SAFETY: the mapping belongs to this value alone and is not tied to a thread; every access goes
-// through `&mut self` or a `Block` that borrows it mutably.
+// SAFETY: the mapping belongs to this value alone and is not tied to a thread; what a
+// shared borrow reads of it are the blocks' status words, atomically, and all else goes through
+// `&mut self` or a `Block` that borrows it mutably.
 unsafe impl Send for PacketRing {}
 
 impl PacketRing {
@@ -290,7 +291,8 @@ impl PacketRing {
         let offset = self.next as usize * self.geometry.block as usize;
         // SAFETY: `next < blocks`, so the block lies inside the mapping.
         let start = unsafe { self.map.add(offset) };
-        let status = block_status(start);
+        // SAFETY: a block of the mapping, which is not unmapped while it is borrowed here.
+        let status = unsafe { block_status(start) };
         // Acquire pairs with the kernel's write barrier: the block's contents come before it.
         if status.load(Ordering::Acquire) & libc::TP_STATUS_USER == 0 {
             return None;
@@ -315,7 +317,9 @@ impl PacketRing {
             .filter(|index| {
                 // SAFETY: `index < blocks`, so the block lies inside the mapping.
                 let start = unsafe { self.map.add(*index as usize * self.geometry.block as usize) };
-                block_status(start).load(Ordering::Relaxed) & libc::TP_STATUS_USER != 0
+                // SAFETY: a block of the mapping, which is not unmapped while it is borrowed here.
+                let status = unsafe { block_status(start) };
+                status.load(Ordering::Relaxed) & libc::TP_STATUS_USER != 0
             })
             .count();
         u8::try_from(waiting * 100 / self.geometry.blocks.max(1) as usize).unwrap_or(100)
@@ -366,7 +370,9 @@ impl Block<'_> {
 impl Drop for Block<'_> {
     fn drop(&mut self) {
         // Release: everything read from the block was read before the kernel may write again.
-        block_status(self.start).store(libc::TP_STATUS_KERNEL, Ordering::Release);
+        // SAFETY: `start` is that of a block of the ring, whose mapping this borrows.
+        let status = unsafe { block_status(self.start) };
+        status.store(libc::TP_STATUS_KERNEL, Ordering::Release);
         *self.next += 1;
         if *self.next == self.blocks {
             *self.next = 0;
@@ -451,11 +457,13 @@ impl RingFrames<'_> {
 }
 
 /// The word that says whom a block belongs to.
-fn block_status<'r>(start: NonNull<u8>) -> &'r AtomicU32 {
+///
+/// # Safety
+/// `start` is that of a block in a mapping that lives as long as the reference is kept.
+unsafe fn block_status<'r>(start: NonNull<u8>) -> &'r AtomicU32 {
     let at = offset_of!(tpacket_block_desc, hdr) + offset_of!(libc::tpacket_hdr_v1, block_status);
-    // SAFETY: callers pass the start of a block inside a live mapping; blocks are aligned to
-    // pages, so the word is aligned, and both sides only touch it atomically. The callers do not
-    // keep the reference beyond the mapping.
+    // SAFETY: the word lies in the block, which is at least one page and aligned to pages, so it
+    // is aligned; both sides only touch it atomically. That the mapping lives is the caller's word.
     unsafe { start.add(at).cast::<AtomicU32>().as_ref() }
 }
 
@@ -475,7 +483,8 @@ pub fn ethtool_features(socket: BorrowedFd<'_>, interface: &str) -> io::Result<V
     let mut features = [0_u32; 2 + BLOCKS as usize * 4];
     features[0] = GET_FEATURES;
     features[1] = BLOCKS;
-    ethtool(socket, interface, features.as_mut_bytes())?;
+    // SAFETY: `struct ethtool_gfeatures` with room for as many blocks as it says.
+    unsafe { ethtool(socket, interface, features.as_mut_bytes()) }?;
     // The kernel has said how many blocks hold all its features. It writes the names of all of
     // them, whether or not there is room.
     if features[1] > BLOCKS {
@@ -485,7 +494,8 @@ pub fn ethtool_features(socket: BorrowedFd<'_>, interface: &str) -> io::Result<V
     let mut names = [0_u32; 3 + BLOCKS as usize * 32 * NAME];
     names[0] = GET_STRINGS;
     names[1] = NAMES_OF_FEATURES;
-    ethtool(socket, interface, names.as_mut_bytes())?;
+    // SAFETY: `struct ethtool_gstrings` with room for the names of all features that there are.
+    unsafe { ethtool(socket, interface, names.as_mut_bytes()) }?;
     let in_force = features[2..].as_chunks::<4>().0.iter().flat_map(|block| {
         let [_available, _requested, active, _never_changed] = *block;
         (0..32).map(move |bit| active & (1 << bit) != 0)
@@ -501,7 +511,8 @@ pub fn ethtool_driver(socket: BorrowedFd<'_>, interface: &str) -> io::Result<Str
     const SIZE: usize = 196;
     let mut info = [0_u32; SIZE / 4];
     info[0] = GET_DRIVER_INFO;
-    ethtool(socket, interface, info.as_mut_bytes())?;
+    // SAFETY: all of `struct ethtool_drvinfo`.
+    unsafe { ethtool(socket, interface, info.as_mut_bytes()) }?;
     Ok(text(&info[1..9]))
 }
 
@@ -517,16 +528,22 @@ pub fn enable_hardware_time(socket: BorrowedFd<'_>, interface: &str) -> io::Resu
     const RECEIVE_ALL: u32 = 1;
     // `struct hwtstamp_config`: flags, transmit type (off), receive filter.
     let mut config = [0_u32, 0, RECEIVE_ALL];
-    interface_request(socket, interface, libc::SIOCSHWTSTAMP, config.as_mut_bytes())
+    // SAFETY: all of `struct hwtstamp_config`.
+    unsafe { interface_request(socket, interface, libc::SIOCSHWTSTAMP, config.as_mut_bytes()) }
 }
 
-fn ethtool(socket: BorrowedFd<'_>, interface: &str, request: &mut [u8]) -> io::Result<()> {
-    interface_request(socket, interface, libc::SIOCETHTOOL, request)
+/// # Safety
+/// `request` is as long as what its command reads and writes.
+unsafe fn ethtool(socket: BorrowedFd<'_>, interface: &str, request: &mut [u8]) -> io::Result<()> {
+    // SAFETY: the caller's word is that which is asked for.
+    unsafe { interface_request(socket, interface, libc::SIOCETHTOOL, request) }
 }
 
-/// An ioctl on `struct ifreq` whose data is a pointer. Each caller passes a buffer of the size
-/// that its command reads and writes.
-fn interface_request(
+/// An ioctl on `struct ifreq` whose data is a pointer.
+///
+/// # Safety
+/// `data` is as long as what `command` reads and writes.
+unsafe fn interface_request(
     socket: BorrowedFd<'_>,
     interface: &str,
     command: libc::c_ulong,
@@ -542,8 +559,8 @@ fn interface_request(
         *to = libc::c_char::from_ne_bytes([from]);
     }
     request.ifr_ifru.ifru_data = data.as_mut_ptr().cast();
-    // SAFETY: `request` is live, its name ends in zero, and its data points at a live buffer of
-    // the size the command asks for, which is exclusively ours for the call.
+    // SAFETY: `request` is live, its name ends in zero, and its data points at a live buffer
+    // that is exclusively ours for the call, and by the caller's word as long as it takes.
     let rc = unsafe { libc::ioctl(socket.as_raw_fd(), command as _, &raw mut request) };
     check(rc)
 }
