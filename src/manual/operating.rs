@@ -29,9 +29,9 @@
 //! `SIGHUP` and `POST /-/reload` do the same: the new configuration and signatures are read,
 //! checked, compiled, and swapped in whole between two batches of frames; no frame is missed. When
 //! anything is wrong the old ones stay, the log and the answer say what is wrong and in which line,
-//! and `vendorwatch_config_last_reload_successful` is 0. Interfaces, back end, workers, budgets,
-//! networks and tenants are changed by a restart only; a reload that would change them is refused
-//! and names them.
+//! and `vendorwatch_config_last_reload_successful` is 0. What a reload changes is
+//! `[signatures]` and `[[exception]]`. All other settings are changed by a restart only, networks
+//! and tenants too; a reload that would change them is refused and names them.
 //!
 //! # Pages
 //!
