@@ -9,7 +9,7 @@ use memchr::{memchr, memmem};
 
 use super::reader::Reader;
 use super::stream::{Probe, Progress};
-use super::tls::content_type;
+use super::tls::{content_type, hello_record_limit};
 
 /// A stream that may turn to TLS.
 #[derive(Clone, Copy, Debug)]
@@ -252,11 +252,9 @@ fn record(octets: &[u8]) -> Result<Starttls, Probe> {
         return Err(Probe::NotOurs);
     }
     let Some(&[.., high, low]) = octets.first_chunk::<HEADER>() else { return Err(Probe::Unsure) };
-    match (kind, u16::from_be_bytes([high, low])) {
-        (content_type::HANDSHAKE, 0) => Ok(Starttls::Message(HEADER)),
-        (content_type::CHANGE_CIPHER_SPEC, len @ 0..=1) | (content_type::ALERT, len @ 0..=2) => {
-            Ok(Starttls::Message(HEADER + usize::from(len)))
-        }
+    let len = usize::from(u16::from_be_bytes([high, low]));
+    match hello_record_limit(kind, 0) {
+        Some(limit) if len <= limit => Ok(Starttls::Message(HEADER + len)),
         _ => Err(Probe::NotOurs),
     }
 }

@@ -1,6 +1,6 @@
 //! From records (RFC 8446 §5.1) to the first handshake message: the ClientHello.
 
-use super::{ClientHello, Dialect, content_type, handshake_type};
+use super::{ClientHello, Dialect, content_type, handshake_type, hello_record_limit};
 use crate::inspect::Malformed;
 use crate::inspect::stream::Probe;
 
@@ -102,17 +102,10 @@ impl Hello {
                 return HelloStep::More { consumed, need: RECORD_HEADER };
             };
             let length = usize::from(u16::from_be_bytes([high, low]));
-            // Records between fragments of a message that servers take no notice of before TLS 1.3
-            // (RFC 8446 §5.1), as before the first.
-            let limit = match content {
-                content_type::HANDSHAKE => RECORD_LIMIT,
-                content_type::ALERT => 2,
-                content_type::CHANGE_CIPHER_SPEC => 1,
-                _ => return HelloStep::Not(Malformed::Value { field: "record" }),
-            };
-            if major != 3 {
+            let limit = hello_record_limit(content, RECORD_LIMIT).filter(|_| major == 3);
+            let Some(limit) = limit else {
                 return HelloStep::Not(Malformed::Value { field: "record" });
-            }
+            };
             if length > limit {
                 return HelloStep::Not(Malformed::Value { field: "record length" });
             }

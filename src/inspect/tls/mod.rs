@@ -23,6 +23,19 @@ pub mod content_type {
     pub const HANDSHAKE: u8 = 22;
 }
 
+/// How long a record before or within a ClientHello may be. One that is empty says nothing, and of
+/// an alert or a ChangeCipherSpec servers take no notice there before TLS 1.3 (RFC 8446 §5.1): the
+/// hello goes on behind it. `None` for what cannot stand there.
+#[must_use]
+pub const fn hello_record_limit(content: u8, handshake: usize) -> Option<usize> {
+    match content {
+        content_type::HANDSHAKE => Some(handshake),
+        content_type::ALERT => Some(2),
+        content_type::CHANGE_CIPHER_SPEC => Some(1),
+        _ => None,
+    }
+}
+
 /// Handshake message types (RFC 8446 §4).
 pub mod handshake_type {
     pub const CLIENT_HELLO: u8 = 1;
