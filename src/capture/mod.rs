@@ -122,6 +122,13 @@ pub struct Counters {
 }
 
 impl Counters {
+    /// Lost before anybody saw them, wherever that was.
+    #[must_use]
+    pub const fn dropped(&self) -> u64 {
+        // A file may say anything of these.
+        self.dropped_kernel.saturating_add(self.dropped_interface)
+    }
+
     /// Adds what another source counted.
     pub fn add(&mut self, other: Self) {
         self.packets += other.packets;

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use super::Failure;
 use super::config::FileArg;
 use crate::capture::file::Files;
-use crate::capture::{CaptureError, Counters, Source};
+use crate::capture::{CaptureError, Source};
 use crate::config::{Policy, SignatureFlags};
 use crate::daemon::replay::{Plan, ReplayError, Replayed, Watch, replay};
 use crate::detect::summary::{by_client, by_endpoint};
@@ -86,11 +86,8 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
 
 /// What was seen and what was not: by the pipeline, by whoever captured, and by this command.
 fn account(replayed: &Replayed, tally: &Tally, files: &mut Files, faults: u64) -> Account {
-    let Counters { dropped_kernel, dropped_interface, .. } = files.counters();
     let ledgers = replayed.ledgers.iter().map(AsRef::as_ref);
-    // A file may say anything of these.
-    let dropped = dropped_kernel.saturating_add(dropped_interface);
-    let mut account = Account::of(ledgers, dropped, Some(tally));
+    let mut account = Account::of(ledgers, files.counters().dropped(), Some(tally));
     account.also_unseen(faults, "captures that could not be read, or not to their end");
     account.also_unseen(files.skipped().len() as u64, "files and directories passed over");
     account.also_unseen(files.left_out(), "packets that the filter left out");

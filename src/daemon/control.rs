@@ -311,7 +311,7 @@ impl Captured {
     fn now(web: &Web) -> Self {
         let mut sum = crate::capture::Counters::default();
         web.metrics.workers.iter().for_each(|cells| sum.add(cells.capture()));
-        let lost = sum.dropped_kernel + sum.dropped_interface;
+        let lost = sum.dropped();
         Self { frames: sum.packets + sum.skipped_in_kernel + lost, lost }
     }
 

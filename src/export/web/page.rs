@@ -31,10 +31,7 @@ pub(super) fn render(web: &Web) -> String {
          <a href=\"api/v1/findings\">findings</a>, <a href=\"config\">configuration</a></p>\n",
     );
 
-    let dropped = web.metrics.workers.iter().map(|cells| {
-        let counters = cells.capture();
-        counters.dropped_kernel + counters.dropped_interface
-    });
+    let dropped = web.metrics.workers.iter().map(|cells| cells.capture().dropped());
     let ledgers = web.metrics.workers.iter().map(|cells| cells.ledger.as_ref());
     let mut account = Account::of(ledgers, dropped.sum(), Some(&state.tally));
     for interface in web.metrics.interfaces() {
