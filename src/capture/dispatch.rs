@@ -480,16 +480,20 @@ mod tests {
         assert_eq!(frames, 3 * FILES as usize);
     }
 
+    /// Two workers' desk, of so many batches without frames.
+    fn empty_batches(mut left: usize) -> Desk<impl FnMut(&mut Dispatcher) -> Batch> {
+        Desk::new(2, move |dispatcher: &mut Dispatcher| {
+            left -= 1;
+            dispatcher.close();
+            if left > 0 { Batch::Frames(1) } else { Batch::End }
+        })
+    }
+
     /// A worker may be behind as far as it will: the other reads no more than may wait for it, and
     /// goes on when it comes.
     #[test]
     fn one_that_is_behind_is_waited_for() {
-        let mut left = 3 * QUEUE;
-        let desk = Desk::new(2, |dispatcher: &mut Dispatcher| {
-            left -= 1;
-            dispatcher.close();
-            if left > 0 { Batch::Frames(1) } else { Batch::End }
-        });
+        let desk = empty_batches(3 * QUEUE);
         let parcels = |mut seat: Seat<'_, _>| {
             let mut parcels = 0;
             while seat.next_parcel(|| false).is_some() {
@@ -510,12 +514,7 @@ mod tests {
     /// Whoever would have to wait does something else first, and looks again after it.
     #[test]
     fn one_that_is_ahead_does_what_else_there_is() {
-        let mut left = 3 * QUEUE;
-        let desk = Desk::new(2, |dispatcher: &mut Dispatcher| {
-            left -= 1;
-            dispatcher.close();
-            if left > 0 { Batch::Frames(1) } else { Batch::End }
-        });
+        let desk = empty_batches(3 * QUEUE);
         let (mut ahead, mut behind) = (desk.seat(0), desk.seat(1));
         let (mut parcels, mut others) = (0, 0);
         // Alone in this thread: if it waited, it would for ever.
