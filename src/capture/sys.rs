@@ -244,9 +244,9 @@ pub struct PacketRing {
     next: u32,
 }
 
-// SAFETY: the mapping belongs to this value alone and is not tied to a thread; what a
-// shared borrow reads of it are the blocks' status words, atomically, and all else goes through
-// `&mut self` or a `Block` that borrows it mutably.
+// SAFETY: the mapping belongs to this value alone and is not tied to a thread; what a shared
+// borrow reads of it are the blocks' status words, atomically, and all else goes through `&mut self`
+// or a `Block` that borrows it mutably.
 unsafe impl Send for PacketRing {}
 
 impl PacketRing {

@@ -1,7 +1,7 @@
 //! Several workers, each with a pipeline, and no thread beside them: a worker without frames reads
 //! and deals out for all, and one that the others are too far behind for that correlates what all
 //! have found. (Done by whoever has just found something, it fell to one for long, and the other
-//! waited for it a third of the time.) Both are done by one at a time, in the same order whoever
+//! waited for it two fifths of the time.) Both are done by one at a time, in the same order whoever
 //! does it. Every channel is bounded, so memory is bounded, and waited for, so nothing is lost.
 
 use std::io;
